@@ -1,0 +1,47 @@
+# The index of the project: `make` lists what there is.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+BIN := .venv/bin
+COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header
+
+.PHONY: help setup up demo test check bench protos lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with all that is needed (instant when nothing changed)
+	@tools/setup
+
+up: setup ## Run the whole suite on this machine until Ctrl-C
+	@$(BIN)/callboard up $(if $(RUNNERS),--runners $(RUNNERS))
+
+demo: setup ## Play the main story in the terminal, on engines of its own
+	@$(PYTHON) -m examples.demo
+
+test: setup ## Run all tests
+	@$(PYTHON) -m pytest
+
+check: setup ## Check format, lint, types, import directions and protos
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTHON) tools/protos check
+
+bench: setup ## Measure, and print each figure as a ratio to its floor
+	@$(PYTHON) -m bench
+
+protos: setup ## Generate the Python code of the protos
+	@$(PYTHON) tools/protos generate
+
+lock: setup ## Compile requirements/*.in into the lock files (UPGRADE=1 takes new versions)
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/runtime.in --output-file requirements/runtime.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/dev.in -c requirements/runtime.txt \
+		--output-file requirements/dev.txt
+
+clean: ## Remove what the tools leave behind; .venv and .callboard stay
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist bench/out
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,53 @@
+"""Sessions created a second, 32 calls in flight.
+
+Ours: `StartSession` on one agent with `concurrent_sessions`, so all of a sample's sessions share a log
+partition only as far as their ids do. The runner is suspended during a sample: connecting the agents is other
+work than creating the sessions. They are stopped after the sample. Floor: a bare grpc.aio server with group
+commit, a row a call.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bench.figure import Comparison, Sides
+from bench.floors.calls import BODY, floor_channel, unary
+from bench.load import make_agent, stop_session
+from bench.rig import Rig
+from bench.stats import Aim
+from bench.timing import burst
+from callboard.sessions.v1.sessions_pb2 import StartSessionRequest
+
+IN_FLIGHT = 32
+
+
+@asynccontextmanager
+async def _sides(rig: Rig) -> AsyncIterator[Sides]:
+    total = rig.size(128, 800)
+    agent = await make_agent(rig, concurrent=True)
+    async with floor_channel(rig) as channel:
+        batch = unary(channel, "Batch")
+        request = StartSessionRequest(agent_id=agent)
+
+        async def floor() -> float:
+            return await burst(total, IN_FLIGHT, lambda _: batch(BODY))
+
+        async def ours() -> float:
+            sessions: list[str] = []
+
+            async def start(_: int) -> None:
+                response = await rig.client.sessions.StartSession(request)
+                assert response.created
+                sessions.append(response.session.session_id)
+
+            with rig.runner_suspended():
+                rate = await burst(total, IN_FLIGHT, start)
+            await burst(total, IN_FLIGHT, lambda number: stop_session(rig, sessions[number]))
+            return rate
+
+        yield Sides(ours, floor)
+
+
+SESSION_CREATE = Comparison(
+    name="session_create", title="session create, 32 in flight", unit="/s", aim=Aim(0.7, "more"),
+    floor_title="gRPC + group commit", peers="LangGraph 180/s", prepare=_sides,
+)  # fmt: skip

@@ -1,0 +1,114 @@
+"""Agents with sessions to send commands to, and a watch over what came of the commands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from bench.rig import Rig
+from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
+from callboard.commands.v1.commands_pb2 import (
+    BulkSubmitCommandsRequest,
+    CommandSpec,
+    SubmitCommandRequest,
+    SubmitCommandResponse,
+)
+from callboard.events.v1.events_pb2 import Event, StreamEventsRequest
+from callboard.sessions.v1.sessions_pb2 import StartSessionRequest, StopSessionRequest
+
+PATIENCE = 60.0  # seconds without any progress, after which a figure fails
+PARAMS = '{"a":1}'
+_CONNECTED = "agent.connected"
+
+
+class Load:
+    """Sessions of echo agents; `completed` counts the commands whose completion was seen on the agents' streams."""
+
+    def __init__(self, rig: Rig, agents: Sequence[str]) -> None:
+        self.agents = agents
+        self.sessions: list[str] = []
+        self.submitted = 0
+        self.completed = 0
+        self.seen: list[Event] | None = None
+        self._client = rig.client
+        self._moved = asyncio.Event()
+
+    async def submit(self, number: int) -> SubmitCommandResponse:
+        """Submit one command, to the agents in turn."""
+        self.submitted += 1
+        spec = CommandSpec(agent_id=self.agents[number % len(self.agents)], type="echo", params_json=PARAMS)
+        return await self._client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
+
+    async def submit_many(self, number: int, size: int = 100) -> None:
+        """Submit commands by one call, to one agent, in turn; all have to be accepted."""
+        spec = CommandSpec(agent_id=self.agents[number % len(self.agents)], type="echo", params_json=PARAMS)
+        self.submitted += size
+        response = await self._client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * size))
+        assert all(result.HasField("command") for result in response.results)
+
+    async def until(self, outstanding: int) -> None:
+        """Wait until at most so many commands are not completed."""
+        while self.submitted - self.completed > outstanding:
+            self._moved.clear()
+            async with asyncio.timeout(PATIENCE):
+                await self._moved.wait()
+
+    async def drained(self) -> None:
+        """Wait until all are completed."""
+        await self.until(0)
+
+    async def watch(self, agent: str) -> None:
+        """Count what completes."""
+        request = StreamEventsRequest(agent_id=agent, types=["command.started", "command.completed"])
+        call = self._client.events.StreamEvents(request)
+        try:
+            async for response in call:
+                self._take([streamed.event for streamed in response.batch.events])
+        finally:
+            call.cancel()
+
+    def _take(self, events: Sequence[Event]) -> None:
+        self.completed += sum(event.type == "command.completed" for event in events)
+        if self.seen is not None:
+            self.seen += events
+        self._moved.set()
+
+
+async def make_agent(rig: Rig, *, concurrent: bool = False) -> str:
+    """Create an echo agent."""
+    name = rig.name("bench")
+    agent = Agent(agent_id=name, connector=Connector(kind="echo"), concurrent_sessions=concurrent)
+    await rig.client.agents.CreateAgent(CreateAgentRequest(agent=agent))
+    return name
+
+
+async def start_connected(rig: Rig, agent: str) -> str:
+    """Start a session and return its id when a runner has connected it."""
+    session = await rig.client.sessions.StartSession(StartSessionRequest(agent_id=agent))
+    async with asyncio.timeout(PATIENCE):
+        async for streamed in rig.client.follow_events(session_id=session.session.session_id):
+            if streamed.event.type == _CONNECTED:
+                break
+    return session.session.session_id
+
+
+async def stop_session(rig: Rig, session_id: str) -> None:
+    """Stop a session."""
+    await rig.client.sessions.StopSession(StopSessionRequest(session_id=session_id))
+
+
+@asynccontextmanager
+async def running_load(rig: Rig, agents: int) -> AsyncIterator[Load]:
+    """So many agents with a connected session each, watched; the sessions are stopped afterwards."""
+    load = Load(rig, [await make_agent(rig) for _ in range(agents)])
+    load.sessions += [await start_connected(rig, agent) for agent in load.agents]
+    watches = [asyncio.create_task(load.watch(agent), name=f"watch {agent}") for agent in load.agents]
+    try:
+        await asyncio.sleep(0.3)  # an agent's stream begins now, and now is when the service has the call
+        yield load
+        await load.drained()
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+        for session in load.sessions:
+            await stop_session(rig, session)

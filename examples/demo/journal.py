@@ -1,0 +1,53 @@
+"""The session's work stream as the demo follows it: kept, shown, and waited on."""
+
+import asyncio
+from collections.abc import Callable
+
+from callboard.aio import Client
+from callboard.events.v1.events_pb2 import Event
+
+_PATIENCE_SECONDS = 20
+
+
+class Journal:
+    """Follows one session from its first event to its last, in the background."""
+
+    def __init__(self, client: Client, session_id: str, show: Callable[[Event], None]) -> None:
+        self.events: list[Event] = []
+        self._show = show
+        self._changed = asyncio.Condition()
+        self._following = asyncio.create_task(self._follow(client, session_id), name="journal")
+
+    async def _follow(self, client: Client, session_id: str) -> None:
+        try:
+            async for streamed in client.follow_events(session_id=session_id):
+                self.events.append(streamed.event)
+                self._show(streamed.event)
+                async with self._changed:
+                    self._changed.notify_all()
+        finally:
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def until(self, *types: str, command_id: str = "") -> Event:
+        """Return the first event of one of these types, and of the command if one is given, once it is there."""
+        seen = 0
+        async with asyncio.timeout(_PATIENCE_SECONDS), self._changed:
+            while True:
+                for event in self.events[seen:]:
+                    if event.type in types and event.command_id in (command_id or event.command_id,):
+                        return event
+                seen = len(self.events)
+                if self._following.done():
+                    self._following.result()
+                    raise LookupError(f"the stream ended without {' or '.join(types)}")
+                await self._changed.wait()
+
+    async def ended(self) -> None:
+        """Wait until the stream has ended by itself, as it does after the session's last event."""
+        await asyncio.wait_for(asyncio.shield(self._following), _PATIENCE_SECONDS)
+
+    async def close(self) -> None:
+        """Follow no more."""
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""JetStream's management interface: JSON questions and answers, errors as types."""
+
+from typing import Any
+
+import orjson
+
+from libs.bus.client import subject_bytes
+from libs.bus.connection import Bus
+from libs.bus.errors import (
+    BrokerRefusedError,
+    BusError,
+    BusUnavailableError,
+    ConsumerMissingError,
+    InvalidMessageError,
+    StreamMissingError,
+)
+from libs.bus.replies import Replies
+
+_PREFIX = "$JS.API."
+
+CONSUMER_NOT_FOUND = 10014
+STREAM_NOT_FOUND = 10059
+NO_MESSAGE_FOUND = 10037
+STREAM_NAME_IN_USE = 10058  # it exists with another configuration
+# No leader, JetStream off or starting, resources short, a cluster without its quorum: all pass by themselves.
+_PASSING = frozenset({10008, 10009, 10023, 10035, 10039, 10076})
+
+Json = dict[str, Any]
+
+
+def refusal(error: Json) -> BusError:
+    """Make the typed error of an answer's `error` part."""
+    code, description = error.get("err_code", 0), error.get("description", "")
+    if code == STREAM_NOT_FOUND:
+        return StreamMissingError(description)
+    if code == CONSUMER_NOT_FOUND:
+        return ConsumerMissingError(description)
+    if code in _PASSING:
+        return BusUnavailableError(f"{description} ({code})")
+    return BrokerRefusedError(code, description)
+
+
+class JetStreamApi:
+    """Asks the broker's JetStream interface."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._replies = Replies(bus, _decode)
+
+    async def ask(self, operation: str, body: Json | None = None) -> Json:
+        """Ask, for example, `STREAM.INFO.<name>`; waits at most 5 s.
+
+        Raises the error that the broker answers with, and BusUnavailableError without an answer.
+        """
+        payload = b"" if body is None else orjson.dumps(body)
+        return await self._replies.request(subject_bytes(_PREFIX + operation), payload)
+
+
+def name_token(name: str) -> str:
+    """Check the name of a stream or consumer, a token of subjects; raises InvalidMessageError."""
+    if not name or any(character in name for character in "*>./\\") or not name.isprintable() or " " in name:
+        raise InvalidMessageError(f"not a name of a stream or consumer: {name!r}")
+    return name
+
+
+def _decode(header: bytes, payload: bytes) -> Json:
+    if header.startswith(b"NATS/1.0 503"):
+        raise BusUnavailableError("the broker runs without JetStream, or it is starting")
+    answer: Json = orjson.loads(payload)
+    if "error" in answer:
+        raise refusal(answer["error"])
+    return answer

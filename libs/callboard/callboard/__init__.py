@@ -1,0 +1,1 @@
+"""Callboard's public package: the contract's generated code and clients for it."""

@@ -1,0 +1,154 @@
+"""A pool of connections that act in one role, and the few ways in which the services use them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import psycopg
+import structlog
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import AsyncRowFactory, class_row, tuple_row
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.dialects.postgresql import psycopg as dialect
+from sqlalchemy.sql import ClauseElement
+
+from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retryable
+
+_log = structlog.get_logger(__name__)
+_Row = TypeVar("_Row")
+_DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
+_GUARDS = "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
+# Plans are made once a connection, perhaps while a table is empty: they must be those for a full one. Planning the
+# batched statements anew costs more than running them.
+_PLANS = "-c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+# The pool doubles the wait between two tries until it gives up: after an hour without the database, the next try would
+# be up to an hour away. When it has given up, whoever asks for a connection next begins anew, and somebody always asks.
+_RECONNECT_SECONDS = 2.0
+_RESTED_SECONDS = 0.25
+_KEEPALIVES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """Remembers when it last answered."""
+
+    answered_at = 0.0
+
+
+async def _lives(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Ask a connection that has rested whether it lives; one that answered a moment ago is not asked."""
+    if isinstance(connection, _Connection) and time.monotonic() - connection.answered_at < _RESTED_SECONDS:
+        return True
+    try:
+        await connection.execute("")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+class Database:
+    """Runs single statements, each its own transaction (rule 5: a slow client must not hold a lock).
+
+    Every method raises `Refusal(DATABASE_UNAVAILABLE)` when the database cannot be reached; after a write, that
+    leaves its outcome unknown. A statement that was rolled back for a passing reason raises `BusyError`, a refusal
+    too, so that no background loop dies of a lock timeout. Other errors of the database pass through.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self.pool = pool
+
+    @classmethod
+    def of(cls, url: str, *, role: str, name: str, size: int) -> "Database":
+        """Describe a pool of at most `size` connections to `url` that act as `role`; `open` opens it."""
+        conninfo = make_conninfo(
+            url, options=f"-c role={role} {_GUARDS} {_PLANS}", application_name=name, **_KEEPALIVES
+        )
+        pool = AsyncConnectionPool(
+            conninfo, min_size=min(4, size), max_size=size, open=False, timeout=5, kwargs={"autocommit": True},
+            reconnect_timeout=_RECONNECT_SECONDS, name=name, connection_class=_Connection,
+        )  # fmt: skip
+        return cls(cast(AsyncConnectionPool, pool))
+
+    async def open(self) -> None:
+        """Begin to connect; the pool keeps trying while the database is away."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close all connections, those in use after their statement."""
+        await self.pool.close(timeout=5)
+
+    async def is_up(self) -> bool:
+        """Ask the database whether it answers."""
+        try:
+            async with self.pool.connection(timeout=2) as connection:
+                await connection.execute("select 1")
+        except UNREACHABLE:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Lend a connection, in autocommit mode."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
+        try:
+            connection = await self._lend()
+            try:
+                async with connection:
+                    yield connection
+                if isinstance(connection, _Connection):
+                    connection.answered_at = time.monotonic()
+            finally:
+                await self.pool.putconn(connection)
+        except UNREACHABLE as error:
+            if is_retryable(error):  # a deadlock or a lock timeout is an OperationalError too
+                raise BusyError from error
+            _log.warning("database_unavailable", error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None))
+            raise database_unavailable() from error
+        # Python 3.11's wait_for, on which pool and driver wait, loses a cancellation that comes at the moment of what
+        # it waited for: a loop that was cancelled so ran on for ever.
+        if task and task.cancelling() > cancels:
+            raise asyncio.CancelledError
+
+    async def _lend(self) -> psycopg.AsyncConnection:
+        """Take a live connection. A restart of the database leaves dead ones in the pool, and each would fail the next
+        call that it is lent to; the pool's own check waits a second and more after each."""
+        for _ in range(self.pool.max_size):
+            connection = await self.pool.getconn()
+            if await _lives(connection):
+                return connection
+            await self.pool.putconn(connection)  # closed: the pool drops it and makes another
+        return await self.pool.getconn()
+
+    async def rows(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows as tuples."""
+        async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(statement.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
+        """Run a statement and return its rows as instances of `kind`, columns by name."""
+        factory = cast(AsyncRowFactory[_Row], class_row(kind))
+        async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
+            await cursor.execute(statement.encode(), parameters)
+            return await cursor.fetchall()
+
+    async def selected(self, kind: type[_Row], query: ClauseElement) -> list[_Row]:
+        """Run an SQLAlchemy Core query and return its rows as instances of `kind`."""
+        compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        return await self.records(kind, compiled.string, compiled.params)
+
+    async def changed(self, statement: str, parameters: Parameters = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(statement.encode(), parameters)
+            return cursor.rowcount

@@ -1,0 +1,48 @@
+"""The database and the login role that a fresh Postgres server gets, and whether it answers."""
+
+import psycopg
+from psycopg import sql
+
+SUPERUSER = "postgres"
+DATABASE = "callboard"
+APP_ROLE = "callboard_app"
+_CONNECT_SECONDS = 5
+
+
+async def answers(url: str) -> bool:
+    """Says whether the server lets us in and runs a statement."""
+    try:
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=_CONNECT_SECONDS) as connection:
+            await connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def ensure_database(server_url: str, database: str = DATABASE) -> None:
+    """Creates the database unless it exists; only its owner and those who are granted it may connect."""
+    name = sql.Identifier(database)
+    with psycopg.connect(server_url, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
+        known = connection.execute("select 1 from pg_database where datname = %s", [database]).fetchone()
+        if not known:
+            connection.execute(sql.SQL("create database {}").format(name))
+        connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+
+
+def ensure_app_role(admin_url: str, password: str) -> None:
+    """Creates the role that services log in as, or gives it this password.
+
+    It inherits nothing: a service acts by `set role` with the rights of its own group role, which migrations
+    grant.
+    """
+    role = sql.Identifier(APP_ROLE)
+    with psycopg.connect(admin_url, connect_timeout=_CONNECT_SECONDS) as connection:
+        # the server gets the verifier only, so that the password is in no statement and no log
+        verifier = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256").decode()
+        known = connection.execute("select 1 from pg_roles where rolname = %s", [APP_ROLE]).fetchone()
+        verb = sql.SQL("alter" if known else "create")
+        rights = "login noinherit nosuperuser nocreatedb nocreaterole nobypassrls"
+        statement = sql.SQL("{} role {} " + rights + " password {}")
+        connection.execute(statement.format(verb, role, sql.Literal(verifier)))
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("grant connect on database {} to {}").format(database, role))

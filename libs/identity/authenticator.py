@@ -1,0 +1,142 @@
+"""Turns keys into principals, and ends the streams of keys that lose their power."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from callboard.auth.v1 import auth_pb2
+from libs.errors import Reason, Refusal
+from libs.identity.cache import ExpiringCache
+from libs.identity.keys import hash_key, parse_key_id
+from libs.identity.principal import KeyRecord, Principal
+
+_log = structlog.get_logger(__name__)
+_ROLES = {
+    "viewer": auth_pb2.ROLE_VIEWER,
+    "operator": auth_pb2.ROLE_OPERATOR,
+    "admin": auth_pb2.ROLE_ADMIN,
+}
+# A revoked key opens nothing after 2 s; its streams end within 5: the check's period, and the check itself.
+_KNOWN_SECONDS = 2.0
+_UNKNOWN_SECONDS = 1.0
+_CHECK_SECONDS = 2.0
+_REMEMBERED = 10_000
+_LOOKUPS_AT_ONCE = 8
+
+Lookup = Callable[[bytes], Awaitable[KeyRecord | None]]
+"""Finds a key by its hash; raises Refusal(DATABASE_UNAVAILABLE) when it cannot be asked."""
+Cut = Callable[[Refusal], None]
+"""Ends a stream with a refusal; never blocks, never raises."""
+
+
+class Authenticator:
+    """Accepts keys that are stored, not revoked and not expired; what cannot be looked up is not accepted.
+
+    `run` must run for as long as streams are open: it is what ends them.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._known = ExpiringCache[Principal](_REMEMBERED, _KNOWN_SECONDS)
+        self._unknown = ExpiringCache[bool](_REMEMBERED, _UNKNOWN_SECONDS)
+        self._under_way: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._watched: dict[bytes, set[Cut]] = {}
+        self._expiries: dict[bytes, float | None] = {}
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return who the key belongs to.
+
+        Raises Refusal: CREDENTIALS_INVALID, or DATABASE_UNAVAILABLE when the key cannot be looked up.
+        """
+        if parse_key_id(token) is None:
+            raise _invalid()
+        key_hash = hash_key(token)
+        principal = self._known.get(key_hash)
+        if principal is None:
+            if self._unknown.get(key_hash):
+                raise _invalid()
+            principal = await self._looked_up(key_hash)
+        if principal is None or _is_over(principal.expires_at):
+            raise _invalid()
+        return principal
+
+    @contextmanager
+    def watch(self, principal: Principal, cut: Cut) -> Iterator[None]:
+        """Call `cut` within 5 s of the key's end, for as long as the block lasts."""
+        cuts = self._watched.setdefault(principal.key_hash, set())
+        cuts.add(cut)
+        self._expiries[principal.key_hash] = principal.expires_at
+        try:
+            yield
+        finally:
+            cuts.discard(cut)
+            if not cuts and self._watched.get(principal.key_hash) is cuts:
+                del self._watched[principal.key_hash], self._expiries[principal.key_hash]
+
+    async def run(self) -> None:
+        """Check the keys of open streams, one loop for all of them, until cancelled."""
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            await self.check_watched()
+
+    async def check_watched(self) -> None:
+        """Look each watched key up and end the streams of those that are over.
+
+        A key that cannot be looked up keeps its streams: it cannot have been revoked meanwhile either.
+        """
+        slots = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for key_hash in list(self._watched):
+                group.create_task(self._check(key_hash, slots))
+
+    async def _check(self, key_hash: bytes, slots: asyncio.Semaphore) -> None:
+        over = _is_over(self._expiries.get(key_hash))
+        if not over:
+            try:
+                async with slots:
+                    principal = await self._ask(key_hash)
+            except Refusal as refusal:
+                _log.warning("key_check_failed", reason=refusal.reason)
+                return
+            over = principal is None or _is_over(principal.expires_at)
+        if over:
+            for cut in list(self._watched.get(key_hash, ())):
+                cut(_invalid())
+
+    async def _looked_up(self, key_hash: bytes) -> Principal | None:
+        """Ask once, however many calls wait for the same key."""
+        task = self._under_way.get(key_hash)
+        if task is None:
+            task = self._under_way[key_hash] = asyncio.create_task(self._ask(key_hash), name="key lookup")
+            task.add_done_callback(lambda done: self._forget(key_hash, done))
+        # Shielded: one caller that goes away must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    def _forget(self, key_hash: bytes, done: "asyncio.Task[Principal | None]") -> None:
+        self._under_way.pop(key_hash, None)
+        if not done.cancelled():
+            done.exception()  # marks it as seen when every caller has gone away
+
+    async def _ask(self, key_hash: bytes) -> Principal | None:
+        record = await self._lookup(key_hash)
+        if record is None or record.revoked or not hmac.compare_digest(record.key_hash, key_hash):
+            self._known.drop(key_hash)
+            self._unknown.put(key_hash, value=True)
+            return None
+        expires_at = record.expires_at.timestamp() if record.expires_at else None
+        principal = Principal(record.tenant_id, record.key_id, _ROLES[record.role], expires_at, key_hash)
+        self._known.put(key_hash, principal)
+        return principal
+
+
+def _is_over(expires_at: float | None) -> bool:
+    return expires_at is not None and time.time() >= expires_at
+
+
+def _invalid() -> Refusal:
+    """One text for malformed, unknown, expired and revoked keys: it tells nobody which keys exist."""
+    return Refusal(Reason.CREDENTIALS_INVALID, "the key is not valid")

@@ -1,0 +1,6 @@
+"""Ids and the partition that they belong to."""
+
+from libs.ids.partition import PARTITIONS, partition_of
+from libs.ids.uuid7 import uuid7
+
+__all__ = ["PARTITIONS", "partition_of", "uuid7"]

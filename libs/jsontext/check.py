@@ -1,0 +1,65 @@
+"""The rules for JSON that callers send as text."""
+
+from typing import Any
+
+import orjson
+
+from libs.errors import Refusal, field_invalid
+
+MAX_DEPTH = 64
+"""Objects and arrays nested deeper than this are refused."""
+
+
+def check_object(text: str, field: str) -> str:
+    """Return `text` (or `{}` when it is empty) if it is a JSON object that can be stored.
+
+    Refuses, naming `field`: what is not an object, nesting deeper than `MAX_DEPTH`, and NUL characters and lone
+    surrogates, neither of which Postgres can hold.
+    """
+    if not text:
+        return "{}"
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _refusal(field, f"must be JSON: {error.msg} at character {error.pos}") from error
+    if not isinstance(value, dict):
+        raise _refusal(field, "must be a JSON object")
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value, MAX_DEPTH) > MAX_DEPTH:
+        raise _refusal(field, f"must not be nested deeper than {MAX_DEPTH}")
+    if "\\u0000" in text and _has_nul(value):
+        raise _refusal(field, "must not contain NUL characters")
+    return text
+
+
+def _refusal(field: str, rule: str) -> Refusal:
+    return field_invalid(field, rule)
+
+
+def _depth(value: Any, limit: int) -> int:
+    """Return how deep `value` is nested, or more than `limit` as soon as it is."""
+    level, depth = [value], 0
+    while level and depth <= limit:
+        depth += 1
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+    return depth
+
+
+def _has_nul(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                return True
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return False

@@ -1,0 +1,5 @@
+"""Who a caller is and how ready a service is: the two small services that every server has."""
+
+from libs.readiness.servicers import IdentityServicer, ReadinessServicer
+
+__all__ = ["IdentityServicer", "ReadinessServicer"]

@@ -1,0 +1,25 @@
+"""gRPC: servers that know their callers, refusals on the wire, and channels."""
+
+from libs.rpc.caller import Caller, acting_as, current_caller
+from libs.rpc.channel import call_metadata, open_channel
+from libs.rpc.context import Context
+from libs.rpc.errors import refusal_from_error, refusal_to_status
+from libs.rpc.limits import ServerLimits
+from libs.rpc.requests import check_rules
+from libs.rpc.server import ListenError, RpcServer, Service
+
+__all__ = [
+    "Caller",
+    "Context",
+    "ListenError",
+    "RpcServer",
+    "ServerLimits",
+    "Service",
+    "acting_as",
+    "call_metadata",
+    "check_rules",
+    "current_caller",
+    "open_channel",
+    "refusal_from_error",
+    "refusal_to_status",
+]

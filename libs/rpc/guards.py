@@ -1,0 +1,68 @@
+"""Ending calls from outside: when their key is revoked, or when the server drains."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from libs.errors import Refusal
+
+
+class Guard:
+    """A block of the current task that `cut` ends with a refusal, also while it waits for something.
+
+    It works as `asyncio.timeout` does, without a timer: the task is cancelled, and the cancellation becomes
+    the refusal where the block ends, so that the handler's own clean-up runs first.
+    """
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a guard is made inside the task that it guards")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._refusal: Refusal | None = None
+        self._is_open = False
+
+    def __enter__(self) -> "Guard":
+        self._is_open = True
+        return self
+
+    def cut(self, refusal: Refusal) -> None:
+        """End the block with this refusal; nothing happens when it has ended, or was cut before."""
+        if self._is_open and self._refusal is None:
+            self._refusal = refusal
+            self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_open = False
+        if self._refusal is None:
+            return
+        cancelled_by_others = self._task.uncancel() > self._cancelling
+        if isinstance(error, asyncio.CancelledError) and not cancelled_by_others:
+            raise self._refusal from None
+
+
+class OpenStreams:
+    """The streams that a server has open."""
+
+    def __init__(self) -> None:
+        self._guards: dict[Guard, bool] = {}
+
+    @contextmanager
+    def guarded(self, *, ends_itself: bool) -> Iterator[Guard]:
+        """Guard the current task; a stream that `ends_itself` is left alone at the beginning of a drain."""
+        with Guard() as guard:
+            self._guards[guard] = ends_itself
+            try:
+                yield guard
+            finally:
+                del self._guards[guard]
+
+    def cut(self, refusal: Refusal, *, all_of_them: bool) -> None:
+        """End open streams with a refusal: all of them, or those that do not end themselves."""
+        for guard, ends_itself in list(self._guards.items()):
+            if all_of_them or not ends_itself:
+                guard.cut(refusal)

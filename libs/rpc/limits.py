@@ -1,0 +1,48 @@
+"""How much a server takes, and the options of gRPC that say so."""
+
+from dataclasses import dataclass
+
+KEEPALIVE_SECONDS = 20
+"""How often each end pings an idle connection: a half-open one is noticed within this and the timeout."""
+KEEPALIVE_TIMEOUT_SECONDS = 10
+PERMITTED_PING_SECONDS = 10
+"""How often a client may ping. gRPC's default is 5 min, two strikes, GOAWAY: set both ends together."""
+
+Options = list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of one server.
+
+    A request over `max_request_bytes` is refused with PAYLOAD_TOO_LARGE. gRPC itself stops reading at twice
+    that and answers with a bare RESOURCE_EXHAUSTED: only what it lets through can be answered with a reason.
+    The gateway carries all of its subscribers over one connection, hence 1,000 streams on each.
+    """
+
+    max_request_bytes: int = 4 * 1024 * 1024
+    max_concurrent_calls: int = 4096
+    max_streams_per_connection: int = 1000
+    max_metadata_bytes: int = 16 * 1024
+    max_connection_age_seconds: int | None = None
+    max_connection_age_grace_seconds: int = 30
+
+    def options(self) -> Options:
+        """Return gRPC's options for a server."""
+        options = [
+            ("grpc.so_reuseport", 0),  # or a second server on the port is no error and gets half of the calls
+            ("grpc.max_receive_message_length", 2 * self.max_request_bytes),
+            ("grpc.max_concurrent_streams", self.max_streams_per_connection),
+            ("grpc.max_metadata_size", self.max_metadata_bytes),
+            ("grpc.absolute_max_metadata_size", self.max_metadata_bytes),
+            ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", PERMITTED_PING_SECONDS * 1000),
+        ]
+        if self.max_connection_age_seconds is not None:
+            options += [
+                ("grpc.max_connection_age_ms", self.max_connection_age_seconds * 1000),
+                ("grpc.max_connection_age_grace_ms", self.max_connection_age_grace_seconds * 1000),
+            ]
+        return options

@@ -1,0 +1,40 @@
+"""Signals over core NATS."""
+
+from uuid import UUID
+
+from libs.bus import Hints
+from libs.signals.subjects import (
+    COMMANDS_WAITING,
+    CONNECTIONS_WANTED,
+    SESSIONS_CLOSING,
+    encode_hint,
+    events_subject,
+    runner_subject,
+)
+
+
+class BusSignals:
+    """Says what was committed; a signal that is lost is made up for by a slow check of its reader."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+
+    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None:
+        """Say which positions a partition has gained, with the events themselves when they are small."""
+        self._hints.publish(events_subject(tenant_id, part), encode_hint(first, last, lines))
+
+    def runner_asked(self, runner_id: UUID) -> None:
+        """Say to a runner that something is asked of it."""
+        self._hints.publish(runner_subject(runner_id), b"")
+
+    def connections_wanted(self) -> None:
+        """Say that a session wants a connection."""
+        self._hints.publish(CONNECTIONS_WANTED, b"")
+
+    def commands_waiting(self) -> None:
+        """Say that commands may be ready for dispatch."""
+        self._hints.publish(COMMANDS_WAITING, b"")
+
+    def sessions_closing(self) -> None:
+        """Say that a session is to be closed."""
+        self._hints.publish(SESSIONS_CLOSING, b"")

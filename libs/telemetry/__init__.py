@@ -1,0 +1,7 @@
+"""What a process tells of itself: logs, metrics, and background tasks that do not die unseen."""
+
+from libs.telemetry.logs import configure
+from libs.telemetry.metrics import MetricsServer, new_registry
+from libs.telemetry.tasks import TaskDiedError, TaskWatch
+
+__all__ = ["MetricsServer", "TaskDiedError", "TaskWatch", "configure", "new_registry"]

@@ -1,0 +1,41 @@
+"""Figures that the domain keeps as plain numbers, read when somebody asks for the metrics."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+Read = Callable[[], Mapping[str, float]]
+
+
+class Readings(Collector):
+    """Exposes numbers by one label without the domain knowing of metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._families: list[Callable[[], Metric]] = []
+        registry.register(self)
+
+    def gauge(self, name: str, help_text: str, label: str, read: Read) -> None:
+        """Expose what goes up and down; an empty `label` means a single number under the key ''."""
+        self._families.append(lambda: _filled(GaugeMetricFamily(name, help_text, labels=_labels(label)), label, read))
+
+    def counter(self, name: str, help_text: str, label: str, read: Read) -> None:
+        """Expose what only grows."""
+        self._families.append(lambda: _filled(CounterMetricFamily(name, help_text, labels=_labels(label)), label, read))
+
+    def collect(self) -> Iterable[Metric]:
+        """Read all numbers."""
+        return [family() for family in self._families]
+
+
+def _labels(label: str) -> list[str]:
+    return [label] if label else []
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, label: str, read: Read
+) -> GaugeMetricFamily | CounterMetricFamily:
+    for value, number in read().items():
+        family.add_metric([value] if label else [], number)
+    return family

@@ -1,0 +1,115 @@
+"""The `callboard` command. Each subcommand imports what it needs when it runs: `--help` stays fast."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from services.cli.errors import RefusedError
+
+app = typer.Typer(
+    name="callboard",
+    help="Durable sessions, reliable commands and a live work stream for AI agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+
+@app.command()
+def up(
+    runners: Annotated[int, typer.Option(min=0, max=64, help="How many runners to start.")] = 1,
+) -> None:
+    """Run everything on this machine until Ctrl-C: engines, services, runners, gateway."""
+    import asyncio
+    import logging
+
+    from libs.engines import ChildError, EngineError
+    from services.cli.settings import UpSettings
+    from services.cli.show import Show
+    from services.cli.up import run_up
+
+    logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
+    show = Show()
+    with _refusals():
+        settings = UpSettings.from_environment(os.environ, runners)
+        try:
+            asyncio.run(run_up(settings, show))
+        except (ChildError, EngineError) as error:
+            show.failure(error)
+            raise typer.Exit(1) from error
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from services.cli.database import migrate as migrate_database
+    from services.cli.keys import database_of
+
+    with _refusals():
+        migrate_database(database_of(dict(os.environ)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from services.cli.version import installed_version
+
+    typer.echo(installed_version())
+
+
+@keys_app.command("create")
+def create_key(
+    tenant: Annotated[str, typer.Option(help="Whose key; a new tenant is made.")],
+    role: Annotated[str, typer.Option(help="viewer, operator or admin.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make a key and print it, this once."""
+    from services.cli.keys import Role, create
+
+    with _refusals():
+        if role not in tuple(Role):
+            raise RefusedError(f"--role: {role!r} is none of {', '.join(Role)}")
+        create(tenant, Role(role), name)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """List all keys; their secrets are not known."""
+    from services.cli.keys import show_all
+
+    with _refusals():
+        show_all()
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")]) -> None:
+    """Take a key its power, at once and for good."""
+    from services.cli.keys import revoke
+
+    with _refusals():
+        revoke(key_id)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Prints what the caller has to put right, and ends with its exit code."""
+    try:
+        yield
+    except RefusedError as error:
+        typer.echo(f"callboard: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

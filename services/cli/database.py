@@ -1,0 +1,42 @@
+"""What the command line does in the database: migrate it, and make the development key."""
+
+from pathlib import Path
+
+import psycopg
+
+from libs.engines.files import create_private
+from libs.identity.admin import connected, restore_key
+from libs.identity.keys import new_key
+from services.cli.errors import NewerDatabaseError, RefusedError
+
+DEVELOPMENT_TENANT = "default"
+
+
+def migrate(admin_url: str) -> None:
+    """Brings the schema to this version's; raises NewerDatabaseError when it is ahead of us."""
+    from libs.db.migrate import NewerSchemaError, upgrade
+
+    try:
+        upgrade(admin_url)
+    except NewerSchemaError as error:
+        raise NewerDatabaseError(f"{error}: use the newer version, or another CALLBOARD_HOME") from error
+
+
+def ensure_development_key(admin_url: str, path: Path) -> None:
+    """Makes the key in `path` when there is none, and sees to it that the database knows it.
+
+    The file comes first: a crash in between leaves a key that the next run stores. Raises RefusedError when
+    the file holds something else, or a key that was revoked.
+    """
+    create_private(path, new_key().secret_text)
+    path.chmod(0o600)
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        with connected(admin_url) as connection:
+            opens = restore_key(connection, text, DEVELOPMENT_TENANT, "admin", "development")
+    except ValueError:
+        raise RefusedError(f"{path} holds no key of ours: move it away, and a new one is made") from None
+    except psycopg.Error as error:
+        raise RefusedError(f"cannot store the development key: {error}") from error
+    if not opens:
+        raise RefusedError(f"the key in {path} was revoked: delete the file, and a new one is made")

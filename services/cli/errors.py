@@ -1,0 +1,23 @@
+"""What the command line refuses, with the exit code that it ends with."""
+
+
+class RefusedError(Exception):
+    """Something that the caller has to put right; the text says what. Exit code 1."""
+
+    exit_code = 1
+
+
+class SettingError(RefusedError):
+    """A variable of the environment has a value that cannot be used. Exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable
+
+
+class NewerDatabaseError(RefusedError):
+    """A newer version wrote the database. Exit code 3."""
+
+    exit_code = 3

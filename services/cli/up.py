@@ -1,0 +1,128 @@
+"""Runs the whole suite until it is told to stop or a part of it fails for good."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from libs.engines import FileLock, Supervisor, end_leftovers
+from services.cli.database import ensure_development_key, migrate
+from services.cli.engines import Engines, start_engines
+from services.cli.errors import RefusedError
+from services.cli.home import Home
+from services.cli.processes import Services, describe_services
+from services.cli.settings import Addresses, UpSettings
+from services.cli.show import Show
+
+DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
+
+
+async def run_up(settings: UpSettings, show: Show, describe: DescribeServices = describe_services) -> None:
+    """Starts everything, says so, and stays until SIGINT, SIGTERM or SIGHUP, which is a normal return.
+
+    Raises RefusedError and EngineError before anything was started; ChildError when a part fails. Whatever
+    was started has stopped by then, in reverse order. A second signal kills what has not.
+    """
+    home = Home(settings.home)
+    home.make()
+    try:
+        await _run_on(home, settings, show, describe)
+    except PermissionError as error:
+        raise RefusedError(f"{error.filename}: {error.strerror}; did another user make this home?") from error
+
+
+async def _run_on(home: Home, settings: UpSettings, show: Show, describe: DescribeServices) -> None:
+    with FileLock(home.lock, f"the home {home.path}"), ExitStack() as held:
+        addresses = Addresses.claim(settings)
+        for name in end_leftovers(home.run):
+            show.line(f"ended {name}, which an earlier run had left behind")
+        home.write_servers()
+        held.callback(home.clear)
+        await _until_stopped(Suite(settings, show, home, addresses, describe), held)
+
+
+class Suite:
+    """One run of all parts on one home."""
+
+    def __init__(
+        self, settings: UpSettings, show: Show, home: Home, addresses: Addresses, describe: DescribeServices
+    ) -> None:
+        self._settings = settings
+        self._show = show
+        self._home = home
+        self._addresses = addresses
+        self._describe = describe
+        self._metrics: dict[str, str] = {}
+        self.supervisor = Supervisor(home.logs, home.run, on_restart=self._restarted)
+
+    async def run(self, held: ExitStack) -> None:
+        """Starts the parts in order and returns only by an error or by being cancelled."""
+        async with self.supervisor:
+            engines = await self._start_engines(held)
+            self._home.write_admin_url(engines.admin_url)
+            with self._step("database migrated"):
+                await asyncio.to_thread(migrate, engines.admin_url)
+                await asyncio.to_thread(ensure_development_key, engines.admin_url, self._home.dev_key)
+            services = self._describe(self._addresses, engines, self._home, self._settings.runners)
+            self._metrics = dict(services.metrics)
+            with self._step("services ready"):
+                await self.supervisor.start(*services.specs)
+            self._write_endpoints()
+            self._show.up(self._addresses, self._home)
+            await self.supervisor.until_failure()
+
+    def stopping(self) -> None:
+        """Says that a stop was asked for."""
+        self._show.line("stopping; once more kills what is still running")
+
+    async def _start_engines(self, held: ExitStack) -> Engines:
+        with self._step("engines ready"):
+            return await start_engines(self.supervisor, self._settings, self._home, held)
+
+    @contextmanager
+    def _step(self, done: str) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self._show.line(f"{done} ({time.monotonic() - begun:.1f} s)")
+
+    def _restarted(self, name: str, pid: int) -> None:
+        self._show.line(f"{name} runs again (pid {pid})")
+        if self._metrics:
+            self._write_endpoints()
+
+    def _write_endpoints(self) -> None:
+        self._home.write_endpoints(
+            {
+                "http": self._addresses.http,
+                "session": self._addresses.session,
+                "command": self._addresses.command,
+                "metrics": {name: f"http://{address}/metrics" for name, address in self._metrics.items()},
+                "pids": {"up": os.getpid(), **self.supervisor.pids},
+            }
+        )
+
+
+async def _until_stopped(suite: Suite, held: ExitStack) -> None:
+    """Runs the suite; the first signal ends it in order, any later one at once."""
+    work = asyncio.create_task(suite.run(held), name="up")
+    told_to_stop = False
+
+    def stop() -> None:
+        nonlocal told_to_stop
+        if told_to_stop:
+            suite.supervisor.kill()
+        else:
+            told_to_stop = True
+            work.cancel()
+            suite.stopping()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not told_to_stop:
+            raise

@@ -1,0 +1,140 @@
+"""A command: what it is, and what a caller asks for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class CommandState(StrEnum):
+    """Where a command stands."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+PRIORITIES = {0: "high", 1: "normal", 2: "low"}
+
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_TIMEOUT_MS = 300_000
+DEFAULT_BACKOFF_MS = 1_000
+DEFAULT_MAX_BACKOFF_MS = 300_000
+DEFAULT_RETENTION_S = 30 * 24 * 3600
+LARGE_RESULT_BYTES = 256 * 1024
+"""Results above this are stored apart from their command."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommand:
+    """A command as a caller asks for it, with the defaults filled in; one of `agent_id` and `session_id` is given."""
+
+    agent_id: str
+    session_id: str
+    type: str
+    params: str
+    correlation_id: str
+    max_attempts: int
+    timeout_ms: int
+    backoff_ms: int
+    max_backoff_ms: int
+    priority: int
+    not_before: datetime | None
+    retry_tool_errors: bool
+    ordering_key: str
+    retention_s: int
+    key: str
+    hash: bytes
+    requeued_from: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as it is stored; the fields are the columns of `command.commands`."""
+
+    command_id: UUID
+    session_id: str
+    agent_id: str
+    type: str
+    params: str
+    correlation_id: str
+    requested_by: str
+    requeued_from: UUID | None
+    max_attempts: int
+    timeout_ms: int
+    backoff_ms: int
+    max_backoff_ms: int
+    priority: int
+    not_before: datetime | None
+    retry_tool_errors: bool
+    ordering_key: str | None
+    retention_s: int
+    state: str
+    attempt: int
+    charged: int
+    progress: str | None
+    result: str | None
+    error: str | None
+    cancel_requested_at: datetime | None
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFilter:
+    """Which commands a list holds; empty means any."""
+
+    session_id: str = ""
+    agent_id: str = ""
+    states: tuple[str, ...] = ()
+    type: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a command, as it ended."""
+
+    attempt: int
+    runner_id: UUID | None
+    outcome: str
+    charged: bool
+    error: str | None
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Which dead letters a list holds; empty means any."""
+
+    agent_id: str = ""
+    session_id: str = ""
+    type: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A command that failed for good."""
+
+    command: Command
+    reason: str
+    dead_at: datetime
+    requeued_as: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, and from where; both go into the audit events."""
+
+    tenant_id: str
+    name: str
+    address: str

@@ -1,0 +1,113 @@
+"""The dispatcher: hands committed commands to the broker, in the background (concurrency, rule 6)."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import structlog
+
+from libs.errors import Refusal
+from services.command.domain.command import PRIORITIES
+from services.command.ports.delivery import Broker, BrokerAwayError, DeliveryStore, Published
+from services.command.ports.dispatch import Dispatch
+
+_log = structlog.get_logger(__name__)
+
+MAX_STANDING = 1000
+"""Dispatches of one tenant and priority that stand in the stream at once; the others wait in the database."""
+_EACH = 100
+_LIMIT = 500
+_LOOK_EVERY = 1.0
+_BUSY_PAUSE = 0.02
+_MARK_AFTER = 0.1  # by then most are claimed, and there is nothing left to mark
+
+
+class Dispatcher:
+    """Publishes what submitters offer at once, and what else is due in rounds. Every replica runs one; no leader."""
+
+    def __init__(self, store: DeliveryStore, broker: Broker) -> None:
+        self._store = store
+        self._broker = broker
+        self._offered: deque[Dispatch] = deque()
+        self._work = asyncio.Event()
+        self._look = asyncio.Event()
+        self._standing: Counter[tuple[str, int]] = Counter()
+        self._unmarked: list[Published] = []
+
+    def offer(self, dispatches: Sequence[Dispatch]) -> None:
+        """Publish fresh commands soon; what would be too many for a tenant waits for a round."""
+        for dispatch in dispatches:
+            key = (dispatch.tenant_id, dispatch.priority)
+            if self._standing[key] < MAX_STANDING:
+                self._standing[key] += 1
+                self._offered.append(dispatch)
+        if self._offered:
+            self._work.set()
+
+    @property
+    def standing(self) -> dict[str, int]:
+        """How many dispatches stand in the stream, by priority, as of the last round."""
+        totals: Counter[str] = Counter()
+        for (_, priority), count in self._standing.items():
+            totals[PRIORITIES[priority]] += count
+        return dict(totals)
+
+    def look(self) -> None:
+        """Look for due commands now: somebody says that there may be some."""
+        self._look.set()
+
+    async def publish_offers(self) -> None:
+        """Publish what is offered, as long as the process runs."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._offered:
+                batch = [self._offered.popleft() for _ in range(min(len(self._offered), _LIMIT))]
+                self._unmarked += await self._broker.publish(batch)
+
+    async def mark_published(self) -> None:
+        """Remember, a little later, where dispatches lie that nobody has claimed yet."""
+        while True:
+            await asyncio.sleep(_MARK_AFTER)
+            batch, self._unmarked = self._unmarked, []
+            if batch:
+                try:
+                    await self._store.mark(batch)
+                except Refusal as refusal:
+                    _log.warning("mark_failed", reason=refusal.reason, dispatches=len(batch))
+
+    async def rounds(self) -> None:
+        """Publish what is due: retries, schedules, what was not offered, and what the reconciler gave back."""
+        while True:
+            try:
+                pause = await self._round()
+            except Refusal as refusal:
+                _log.warning("dispatch_round_failed", reason=refusal.reason)
+                pause = _LOOK_EVERY
+            try:
+                async with asyncio.timeout(pause):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> float:
+        """Publish one portion; return for how many seconds nothing more is due."""
+        self._look.clear()
+        self._standing = Counter(await self._store.standing())
+        due = await self._store.due(_EACH, _LIMIT)
+        room = []
+        for dispatch in due:
+            key = (dispatch.tenant_id, dispatch.priority)
+            if self._standing[key] < MAX_STANDING:
+                self._standing[key] += 1
+                room.append(dispatch)
+        if room:
+            try:
+                published = await self._broker.publish(room)
+            except BrokerAwayError:
+                return _LOOK_EVERY
+            await self._store.mark(published)
+            _log.debug("dispatched", due=len(due), published=len(published))
+            return _BUSY_PAUSE
+        upcoming = await self._store.next_due()
+        return min(_LOOK_EVERY, upcoming) if upcoming is not None else _LOOK_EVERY

@@ -1,0 +1,106 @@
+"""The reconciler: makes the database and the stream agree after anything, and takes from the dead what they held."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+import structlog
+
+from libs.errors import Refusal
+from services.command.domain.failure import Failure, FailureCode
+from services.command.domain.retry import DeadLetter, RetryPolicy, decide
+from services.command.operations.outcomes import ended_by
+from services.command.ports.delivery import Broker, BrokerAwayError, DeliveryStore, Stray
+from services.command.ports.signals import Signals
+from services.command.ports.stores import Finish
+
+_log = structlog.get_logger(__name__)
+
+_EVERY = 1.0
+_ACTOR = "callboard:reconciler"
+
+
+class Reconciler:
+    """Runs in every replica of the command service; all of its steps may be done twice, by two of them at once."""
+
+    def __init__(self, store: DeliveryStore, broker: Broker, signals: Signals, *, lease: float) -> None:
+        self._store = store
+        self._broker = broker
+        self._signals = signals
+        self._lease = lease
+        self._random = random.Random()  # noqa: S311 - jitter
+        self._sound_since: float | None = None
+        self._last_pass = 0.0
+
+    async def run(self) -> None:
+        """Pass after pass, as long as the process runs."""
+        while True:
+            await self._pass(self._database_pass)
+            await self._pass(self._broker_pass)
+            await asyncio.sleep(_EVERY * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+
+    async def _pass(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Refusal as refusal:
+            self._sound_since = None
+            _log.warning("reconcile_failed", reason=refusal.reason)
+        except BrokerAwayError as error:
+            _log.warning("broker_away", error=str(error))
+
+    async def _database_pass(self) -> None:
+        """Take what dead runners held. Runners are declared dead only after one lease of uninterrupted passes: a
+        database, or a reconciler, that was paused is not dead runners (rule 7)."""
+        now = time.monotonic()
+        if self._sound_since is None or now - self._last_pass > self._lease / 2 + _EVERY:
+            self._sound_since = now
+        self._last_pass = now
+        if now - self._sound_since >= self._lease:
+            for runner_id, name in await self._store.lapse_runners():
+                _log.warning("runner_lapsed", runner_id=str(runner_id), name=name)
+        for stray in await self._store.expired():
+            await self._expire(stray)
+        for stray in await self._store.overdue_cancels():
+            await self._store.finish(stray.tenant_id, stray.part, _cancelled(stray))
+            self._signals.runner_asked(stray.runner_id)
+        if await self._store.free_connections():
+            self._signals.connections_wanted()
+        await self._store.orphaned()
+        await self._store.forget()
+
+    async def _expire(self, stray: Stray) -> None:
+        failure = Failure(FailureCode.LEASE_EXPIRED, f"runner {stray.runner_id} stopped renewing its lease", True)
+        policy = RetryPolicy(stray.max_attempts, stray.backoff_ms, stray.max_backoff_ms)
+        decision = decide(failure, policy, charged=stray.charged, released=stray.released, draw=self._random)
+        finish = ended_by(failure, decision, stray.command_id, stray.lease_token, stray.attempt, _ACTOR)
+        state = await self._store.finish(stray.tenant_id, stray.part, finish)
+        _log.info(
+            "lease_expired",
+            command_id=str(stray.command_id),
+            state=state,
+            dead=isinstance(decision, DeadLetter),
+        )
+
+    async def _broker_pass(self) -> None:
+        """Have dispatched again what the stream cannot deliver any more, and publish the dead letters."""
+        epoch = await self._broker.ensure()
+        for runner_id, priority in await self._store.published_to():
+            place = await self._broker.place(runner_id, priority)
+            upto = 0
+            if place is not None:
+                upto = place.delivered if place.in_delivery == 0 else place.settled
+            again = await self._store.undelivered(runner_id, priority, epoch, upto)
+            if again:
+                _log.info("dispatched_again", runner_id=str(runner_id), priority=priority, commands=again)
+                self._signals.commands_waiting()
+        letters = await self._store.letters()
+        if letters:
+            await self._store.mark_letters(await self._broker.publish_letters(letters))
+        await self._broker.trim()
+
+
+def _cancelled(stray: Stray) -> Finish:
+    event = orjson.dumps({"attempt": stray.attempt, "forced": True}).decode()
+    return Finish(stray.command_id, stray.lease_token, "cancelled", _ACTOR, event, charged=False)

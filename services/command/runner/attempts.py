@@ -1,0 +1,186 @@
+"""One attempt at one command: claim, execute, end."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from uuid import UUID
+
+import orjson
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from libs.errors import Refusal
+from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
+from services.command.domain.retry import RetryPolicy, decide
+from services.command.operations.outcomes import cancelled, ended_by, succeeded
+from services.command.ports.executor import Connection, Execution
+from services.command.ports.stores import Claim, Finish, Work, WorkStore
+from services.command.runner.inbox import Offer
+from services.command.runner.isolation import Isolation
+from services.command.runner.reports import AttemptReporter
+
+_log = structlog.get_logger(__name__)
+_FINISH_TRIES = 10
+
+
+class Attempts:
+    """The attempts of one incarnation of a runner. What is written of an attempt is fenced by its lease token."""
+
+    def __init__(
+        self, runner_id: UUID, store: WorkStore, connection_of: Callable[[UUID], Connection | None]
+    ) -> None:  # fmt: skip
+        self.runner_id = runner_id
+        self._actor = f"runner:{runner_id}"
+        self._store = store
+        self._connection_of = connection_of
+        self._executing: dict[UUID, asyncio.Task[bytes]] = {}
+        self._cancelled: set[UUID] = set()
+        self._known: set[UUID] = set()
+        self._isolation = Isolation()
+        self._random = random.Random()  # noqa: S311 - jitter
+        self.shutting_down = False
+        self.ended: Counter[str] = Counter()
+        """How many attempts ended here, by the state that they left their command in."""
+
+    @property
+    def known(self) -> frozenset[UUID]:
+        """The commands that are claimed, executed or ended here at the moment."""
+        return frozenset(self._known)
+
+    def cancel(self, command_id: UUID) -> None:
+        """Stop an execution because the command's cancel is asked for."""
+        task = self._executing.get(command_id)
+        if task is not None and command_id not in self._cancelled:
+            self._cancelled.add(command_id)
+            task.cancel()
+
+    def give_back(self) -> None:
+        """Stop all executions and give their commands back, uncharged: the runner shuts down."""
+        self.shutting_down = True
+        for task in self._executing.values():
+            task.cancel()
+
+    async def run(self, offer: Offer) -> None:
+        """Run one attempt to its end; never raises but for a cancellation."""
+        if offer.command_id in self._known:  # delivered twice: the first one is at it
+            offer.message.settle()
+            return
+        self._known.add(offer.command_id)
+        try:
+            await self._run(offer)
+        finally:
+            self._known.discard(offer.command_id)
+
+    async def _run(self, offer: Offer) -> None:
+        claim, work = await self._claim(offer)
+        if claim is None or claim.lease_token is None or work is None:
+            return
+        # Each attempt is a task with a context of its own, so nothing has to be unbound.
+        bind_contextvars(command_id=str(claim.command_id), tenant=offer.tenant_id, attempt=claim.attempt)
+        began = time.monotonic()
+        finish = await self._execute(offer, claim, claim.lease_token, work)
+        try:
+            state = await self._finish(offer, finish)
+        except Exception as error:  # noqa: BLE001 - an end that cannot be stored must not leave its command running
+            _log.exception("end_not_stored")
+            text = f"its end could not be stored ({type(error).__name__})"
+            fault = Failure(FailureCode.INTERNAL, text, retryable=False)
+            finish = self._failed(fault, claim, claim.lease_token, work)
+            state = await self._finish(offer, finish)
+        self.ended[state] += 1
+        log = _log.debug if state == "succeeded" else _log.info
+        log("attempt_ended", state=state, seconds=round(time.monotonic() - began, 4), reason=finish.reason)
+
+    async def _claim(self, offer: Offer) -> tuple[Claim | None, Work | None]:
+        """Claim the command while reading what is to be done; ack the delivery once the claim is decided."""
+        reading = asyncio.ensure_future(self._store.work(offer.tenant_id, offer.command_id))
+        try:
+            claim = await self._store.claim(offer.tenant_id, offer.part, self.runner_id, offer.command_id)
+            work = await reading
+        except Refusal as refusal:
+            # Not settled: the dispatch comes again, and a claim that did commit is found by the next heartbeat.
+            _log.warning("claim_failed", command_id=str(offer.command_id), reason=refusal.reason)
+            await asyncio.gather(reading, return_exceptions=True)
+            return None, None
+        offer.message.settle()
+        if claim.code != "ok":
+            _log.debug("claim_refused", command_id=str(offer.command_id), code=claim.code)
+            return None, None
+        return claim, work
+
+    async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish:
+        connection = self._connection_of(work.session_uid)
+        if connection is None:
+            lost = Failure(FailureCode.CONNECTION_LOST, "the session's connection is gone", True, charged=False)
+            return self._failed(lost, claim, token, work)
+        reporter = AttemptReporter(
+            work.command_id, token, self._actor,
+            lambda report: self._store.report(offer.tenant_id, offer.part, report),
+            lambda: self.cancel(work.command_id),
+        )  # fmt: skip
+        execution = Execution(
+            str(work.command_id), work.correlation_id, work.type, orjson.loads(work.params), claim.attempt,
+            work.timeout_ms / 1000, work.retry_tool_errors,
+        )  # fmt: skip
+        began = time.monotonic()
+        task = asyncio.ensure_future(self._result(work, connection, execution, reporter))
+        self._executing[work.command_id] = task
+        try:
+            result = await task
+            finish = succeeded(
+                work.command_id, token, claim.attempt, self._actor, result, time.monotonic() - began
+            )  # fmt: skip
+        except AttemptFailedError as error:
+            finish = self._failed(error.failure, claim, token, work)
+        except asyncio.CancelledError:
+            finish = self._interrupted(claim, token, work)
+        except Exception as error:  # noqa: BLE001 - the boundary: an executor's fault ends its attempt, not the runner
+            _log.exception("executor_fault")
+            fault = Failure(FailureCode.INTERNAL, f"the executor failed ({type(error).__name__})", retryable=True)
+            finish = self._failed(fault, claim, token, work)
+        finally:
+            self._executing.pop(work.command_id, None)
+            self._cancelled.discard(work.command_id)
+        if reporter.used:
+            await asyncio.gather(reporter.close(), return_exceptions=True)
+        return finish
+
+    def _interrupted(self, claim: Claim, token: UUID, work: Work) -> Finish:
+        if work.command_id in self._cancelled:
+            return cancelled(work.command_id, token, claim.attempt, self._actor)
+        if self.shutting_down:
+            back = Failure(FailureCode.RUNNER_SHUTDOWN, "the runner shut down", retryable=True, charged=False)
+            return self._failed(back, claim, token, work)
+        raise asyncio.CancelledError
+
+    def _failed(self, failure: Failure, claim: Claim, token: UUID, work: Work) -> Finish:
+        policy = RetryPolicy(work.max_attempts, work.backoff_ms, work.max_backoff_ms)
+        decision = decide(failure, policy, charged=claim.charged, released=claim.released, draw=self._random)
+        return ended_by(failure, decision, work.command_id, token, claim.attempt, self._actor)
+
+    async def _finish(self, offer: Offer, finish: Finish) -> str:
+        """Write the end; through a database that is away for a while, since the lease may hold longer than that."""
+        for attempt in range(_FINISH_TRIES):
+            try:
+                return await self._store.finish(offer.tenant_id, offer.part, finish)
+            except Refusal as refusal:
+                _log.warning("finish_failed", reason=refusal.reason, attempt=attempt)
+                await asyncio.sleep(min(1.0, 0.05 * 2**attempt))
+        return "unknown"
+
+    async def _result(
+        self, work: Work, connection: Connection, execution: Execution, reporter: AttemptReporter
+    ) -> bytes:  # fmt: skip
+        """Execute, and return the result as JSON text."""
+        async with self._isolation.running(work.session_uid, alone=_is_suspect(work.error)):
+            return orjson.dumps(await connection.execute(execution, reporter))
+
+
+def _is_suspect(error: str | None) -> bool:
+    """Whether the command ran when its session's connection was lost, the last time that it was tried."""
+    if error is None:
+        return False
+    read = orjson.loads(error)
+    return read["code"] == FailureCode.CONNECTION_LOST and bool(read["details"].get("suspects"))

@@ -1,0 +1,198 @@
+"""The connection manager: opens the agents of sessions that want it, keeps them, closes them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+import structlog
+
+from libs.errors import Refusal
+from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
+from services.command.ports.executor import Connection, Connector, Executor, SessionRef
+from services.command.ports.stores import WantedConnection, WorkStore
+
+_log = structlog.get_logger(__name__)
+
+MAX_CONNECT_ATTEMPTS = 3
+CLOSE_GRACE = 5.0
+_MAX_RECONNECT_DELAY = 30.0
+_UNHELD_FOR = 5.0
+
+
+@dataclass(slots=True)
+class _Held:
+    wanted: WantedConnection
+    task: asyncio.Task[None]
+    connection: Connection | None = None
+    closing: bool = False
+
+
+class Connections:
+    """The connections of one incarnation of a runner, by session."""
+
+    def __init__(self, runner_id: UUID, store: WorkStore, executor: Executor, limit: int) -> None:
+        self._runner_id = runner_id
+        self._store = store
+        self._executor = executor
+        self._limit = limit
+        self._held: dict[UUID, _Held] = {}
+        self._losses: dict[UUID, int] = {}
+        self._unheld: dict[UUID, float] = {}
+
+    def of(self, session_uid: UUID) -> Connection | None:
+        """Return the live connection of a session, None when it has none here."""
+        held = self._held.get(session_uid)
+        connection = held.connection if held else None
+        return connection if connection is not None and not connection.lost.is_set() else None
+
+    @property
+    def held(self) -> int:
+        """How many sessions' connections are held, those included that are being made."""
+        return len(self._held)
+
+    @property
+    def room(self) -> int:
+        """How many more sessions this runner takes."""
+        return self._limit - len(self._held)
+
+    async def take_wanted(self) -> None:
+        """Take sessions that want a connection, as long as there are some and there is room."""
+        while self.room > 0:
+            wanted = await self._store.wanted(self._runner_id, min(self.room, 100))
+            for one in wanted:
+                before = self._held.get(one.session_uid)
+                task = asyncio.create_task(self._serve(one, before), name=f"connection {one.session_id}")
+                self._held[one.session_uid] = _Held(one, task)
+                task.add_done_callback(self._forgetter(one.session_uid, task))
+            if len(wanted) < 100:
+                return
+        _log.warning("connections_full", limit=self._limit, hint="start another runner, or raise the limit")
+
+    async def give_back_unheld(self, owned: Sequence[tuple[str, UUID]]) -> int:
+        """Give back what is this runner's by the database and has not been held here for a while.
+
+        The answer that gave it, or one that would have settled it, was lost: nobody else takes it from a live runner.
+        """
+        now = time.monotonic()
+        self._unheld = {uid: self._unheld.get(uid, now) for _, uid in owned if uid not in self._held}
+        given = 0
+        for tenant_id, uid in owned:
+            if now - self._unheld.get(uid, now) >= _UNHELD_FOR:
+                _log.warning("connection_given_back", session_uid=str(uid))
+                await self._store.connect_failed(tenant_id, uid, self._runner_id, 0.0)
+                given += 1
+        return given
+
+    def _forgetter(self, uid: UUID, task: asyncio.Task[None]) -> Callable[[asyncio.Task[None]], None]:
+        def forget(_: asyncio.Task[None]) -> None:
+            held = self._held.get(uid)
+            if held is not None and held.task is task:
+                del self._held[uid]
+
+        return forget
+
+    async def _serve(self, wanted: WantedConnection, before: _Held | None) -> None:
+        """Connect, serve until the connection is lost or closed, and give it back or up.
+
+        `before` is what was held of the same session when it was taken from us, without our knowing, and came back.
+        """
+        with structlog.contextvars.bound_contextvars(session_id=wanted.session_id, tenant=wanted.tenant_id):
+            try:
+                if before is not None:
+                    before.closing = True
+                    await self._shut(before)
+                connection = await self._connect(wanted)
+                if connection is not None:
+                    await connection.lost.wait()
+                    held = self._held.get(wanted.session_uid)
+                    if held is None or not held.closing:
+                        await self._lost(wanted, connection)
+            except Refusal as refusal:
+                # The database is away: whatever is half done here is taken over when this runner's lease lapses, or
+                # closed by it when it is asked to.
+                _log.warning("connection_unsettled", reason=refusal.reason)
+
+    async def _connect(self, wanted: WantedConnection) -> Connection | None:
+        began = time.monotonic()
+        session = SessionRef(wanted.tenant_id, str(wanted.session_uid), wanted.session_id, wanted.agent_id)
+        try:
+            connection = await self._executor.connect(session, Connector(wanted.kind, wanted.server))
+        except AttemptFailedError as error:
+            await self._refused(wanted, error.failure)
+            return None
+        except Exception as error:  # noqa: BLE001 - the boundary: an executor's fault fails its session, not the runner
+            _log.exception("executor_fault")
+            fault = Failure(FailureCode.AGENT_UNAVAILABLE, f"the executor failed ({type(error).__name__})", True)
+            await self._refused(wanted, fault)
+            return None
+        seconds = round(time.monotonic() - began, 3)
+        held = self._held.get(wanted.session_uid)
+        if held is None or held.closing:
+            await connection.close(CLOSE_GRACE)
+            return None
+        held.connection = connection
+        event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
+        settled = await self._store.connected(
+            wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
+        )  # fmt: skip
+        if not settled and not held.closing:
+            held.connection = None
+            await connection.close(CLOSE_GRACE)
+            return None
+        _log.info("agent_connected", agent_id=wanted.agent_id, server=wanted.server, seconds=seconds)
+        return connection
+
+    async def _refused(self, wanted: WantedConnection, failure: Failure) -> None:
+        _log.warning("agent_not_connected", code=failure.code, error=failure.message, attempt=wanted.attempts)
+        held = self._held.get(wanted.session_uid)
+        if held is not None and held.closing:
+            return
+        if failure.retryable and wanted.attempts < MAX_CONNECT_ATTEMPTS:
+            delay = random.uniform(0.1, 0.5 * 2**wanted.attempts)  # noqa: S311 - jitter
+            await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
+            return
+        error = orjson.dumps({"code": failure.code.value, "message": failure.message}).decode()
+        await self._store.fail_session(
+            wanted.tenant_id, wanted.part, wanted.session_uid, f"runner:{self._runner_id}", error
+        )  # fmt: skip
+
+    async def _lost(self, wanted: WantedConnection, connection: Connection) -> None:
+        """The agent's process died: clean up and have the session connected again, more slowly each time."""
+        losses = self._losses.get(wanted.session_uid, 0) + 1
+        self._losses[wanted.session_uid] = losses
+        delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2**losses)
+        _log.warning("agent_connection_lost", agent_id=wanted.agent_id, losses=losses, retry_in=delay)
+        await connection.close(CLOSE_GRACE)
+        await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
+
+    async def close(self, tenant_id: str, session_uid: UUID) -> None:
+        """Close a session's connection because the session has ended; also one that is not held here any more."""
+        held = self._held.get(session_uid)
+        if held is not None:
+            if held.closing:
+                return
+            held.closing = True
+            self._losses.pop(session_uid, None)
+            await self._shut(held)
+        await self._store.closed(tenant_id, session_uid, self._runner_id)
+
+    async def close_all(self, *, give_back: bool) -> None:
+        """Close every connection; given back, the sessions go on with another runner."""
+
+        async def one(uid: UUID, held: _Held) -> None:
+            was_closing, held.closing = held.closing, True
+            await self._shut(held)
+            if give_back and not was_closing:
+                await self._store.connect_failed(held.wanted.tenant_id, uid, self._runner_id, 0.0)
+
+        await asyncio.gather(*(one(uid, held) for uid, held in list(self._held.items())), return_exceptions=True)
+
+    async def _shut(self, held: _Held) -> None:
+        if held.connection is not None:
+            await held.connection.close(CLOSE_GRACE)
+        held.task.cancel()
+        await asyncio.gather(held.task, return_exceptions=True)

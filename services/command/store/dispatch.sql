@@ -1,0 +1,153 @@
+-- name: due
+with recursive waiting as (
+  -- The tenants and priorities that have something due, each found by one step into the index.
+  (select d.tenant_id, d.priority from command.ready d
+   where d.published_seq is null and not d.blocked order by d.tenant_id, d.priority limit 1)
+  union all
+  select n.tenant_id, n.priority from waiting w cross join lateral (
+    select d.tenant_id, d.priority from command.ready d
+    where d.published_seq is null and not d.blocked and (d.tenant_id, d.priority) > (w.tenant_id, w.priority)
+    order by d.tenant_id, d.priority limit 1) n
+), chosen as materialized (
+  select c.* from waiting w cross join lateral (
+    select d.tenant_id, d.command_id, n.runner_id
+    from command.ready d cross join lateral (
+      select n.runner_id from command.connections n
+      where n.tenant_id = d.tenant_id and n.session_uid = d.session_uid and n.state = 'connected' offset 0) n
+    where d.tenant_id = w.tenant_id and d.priority = w.priority and d.published_seq is null and not d.blocked
+      and d.dispatch_after <= clock_timestamp()
+    order by d.dispatch_after limit %(each)s for update of d skip locked) c
+  limit %(limit)s
+)
+update command.ready d set dispatch_after = clock_timestamp() + interval '2 seconds'
+from chosen c where d.tenant_id = c.tenant_id and d.command_id = c.command_id
+returning d.tenant_id, d.part, d.priority, c.runner_id, d.command_id, d.dispatch_no;
+
+-- name: standing
+select tenant_id, priority, count(*) from command.ready where published_seq is not null group by tenant_id, priority;
+
+-- name: next_due
+with recursive waiting as (
+  (select d.tenant_id, d.priority from command.ready d
+   where d.published_seq is null and not d.blocked order by d.tenant_id, d.priority limit 1)
+  union all
+  select n.tenant_id, n.priority from waiting w cross join lateral (
+    select d.tenant_id, d.priority from command.ready d
+    where d.published_seq is null and not d.blocked and (d.tenant_id, d.priority) > (w.tenant_id, w.priority)
+    order by d.tenant_id, d.priority limit 1) n
+)
+select extract(epoch from min(f.dispatch_after) - clock_timestamp())::float8
+from waiting w cross join lateral (
+  select d.dispatch_after from command.ready d
+  where d.tenant_id = w.tenant_id and d.priority = w.priority and d.published_seq is null and not d.blocked
+    and d.dispatch_after > clock_timestamp() and d.dispatch_after < 'infinity'
+  order by d.dispatch_after limit 1) f;
+
+-- name: mark
+with locked as materialized (
+  select d.tenant_id, d.command_id, m.seq, m.epoch, m.runner_id
+  from unnest(%s::text[], %s::uuid[], %s::integer[], %s::bigint[], %s::text[], %s::uuid[])
+    as m(tenant_id, command_id, dispatch_no, seq, epoch, runner_id)
+  join command.ready d on d.tenant_id = m.tenant_id and d.command_id = m.command_id
+  where d.dispatch_no = m.dispatch_no and d.published_seq is null
+  for update of d skip locked
+)
+update command.ready d set published_seq = l.seq, epoch = l.epoch, published_to = l.runner_id
+from locked l where d.tenant_id = l.tenant_id and d.command_id = l.command_id;
+
+-- name: published_to
+select distinct published_to, priority from command.ready where published_seq is not null;
+
+-- name: undelivered
+with lost as materialized (
+  select r.tenant_id, r.command_id from command.ready r
+  where r.published_seq is not null and r.published_to = %(runner)s and r.priority = %(priority)s
+    and (r.epoch is distinct from %(epoch)s or r.published_seq <= %(upto)s)
+  limit 5000 for update skip locked
+)
+update command.ready d
+set published_seq = null, published_to = null, dispatch_no = d.dispatch_no + 1, dispatch_after = clock_timestamp()
+from lost l where d.tenant_id = l.tenant_id and d.command_id = l.command_id;
+
+-- name: orphaned
+with lost as materialized (
+  select r.tenant_id, r.command_id
+  from command.ready r left join lateral (
+    select n.runner_id, n.state from command.connections n
+    where n.tenant_id = r.tenant_id and n.session_uid = r.session_uid offset 0) n on true
+  where r.published_seq is not null and (n.runner_id is distinct from r.published_to or n.state <> 'connected')
+  limit 5000 for update of r skip locked
+)
+update command.ready d
+set published_seq = null, published_to = null, dispatch_no = d.dispatch_no + 1, dispatch_after = clock_timestamp()
+from lost l where d.tenant_id = l.tenant_id and d.command_id = l.command_id;
+
+-- name: lapse_runners
+update command.runners set dead_at = clock_timestamp()
+where dead_at is null and lease_until < clock_timestamp() returning runner_id, name;
+
+-- name: free_connections
+update command.connections n
+set state = 'wanted', runner_id = null, connect_after = clock_timestamp()
+where n.state in ('connecting', 'connected') and n.runner_id in (
+  select r.runner_id from command.runners r where r.dead_at is not null)
+returning n.session_uid;
+
+-- name: drop_connections
+delete from command.connections n
+where n.state = 'closing' and (n.runner_id is null or n.runner_id in (
+  select r.runner_id from command.runners r where r.dead_at is not null));
+
+-- name: expired
+select c.tenant_id, c.part, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
+       c.backoff_ms, c.max_backoff_ms, c.runner_id
+from command.commands c
+where c.state = 'running' and c.runner_id in (select r.runner_id from command.runners r where r.dead_at is not null)
+limit 500;
+
+-- name: overdue_cancels
+select c.tenant_id, c.part, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
+       c.backoff_ms, c.max_backoff_ms, c.runner_id
+from command.commands c
+where c.state = 'running' and c.cancel_deadline < clock_timestamp()
+  and c.runner_id in (select r.runner_id from command.runners r)
+limit 500;
+
+-- name: forget_runners
+delete from command.runners r
+where r.dead_at < clock_timestamp() - interval '1 hour'
+  and not exists (select from command.commands c where c.runner_id = r.runner_id and c.state = 'running')
+  and not exists (select from command.connections n where n.runner_id = r.runner_id);
+
+-- name: forget_keys
+delete from command.idempotency where (tenant_id, method, key) in (
+  select tenant_id, method, key from command.idempotency where expires_at < clock_timestamp() limit 1000);
+
+-- name: forget_commands
+with old as materialized (
+  select c.tenant_id, c.command_id from command.commands c where c.expires_at < clock_timestamp()
+  order by c.expires_at limit 500 for update skip locked
+), letters as (
+  delete from command.dead_letters d using old o where d.tenant_id = o.tenant_id and d.command_id = o.command_id
+), attempts as (
+  delete from command.attempts a using old o where a.tenant_id = o.tenant_id and a.command_id = o.command_id
+), results as (
+  delete from command.results r using old o where r.tenant_id = o.tenant_id and r.command_id = o.command_id
+)
+delete from command.commands c using old o where c.tenant_id = o.tenant_id and c.command_id = o.command_id;
+
+-- name: unpublished_letters
+select tenant_id, command_id, agent_id, session_id, type, reason from command.dead_letters
+where not published order by dead_at limit 200;
+
+-- name: mark_letters
+update command.dead_letters set published = true
+where (tenant_id, command_id) in (select * from unnest(%s::text[], %s::uuid[]));
+
+-- name: parts
+select tenant_id, part, array_agg(command_id) from command.commands
+where tenant_id = %s and command_id = any (%s) group by tenant_id, part;
+
+-- name: dispatch_lost
+select command_id, state, first_position, last_position, hint
+from command.dispatch_lost(%s, %s::smallint, %s, %s, %s);

@@ -1,0 +1,64 @@
+-- name: register
+insert into command.runners (runner_id, name, slots, lease_until)
+values (%s, %s, %s, clock_timestamp() + %s * interval '1 second');
+
+-- name: heartbeat
+update command.runners set lease_until = clock_timestamp() + %s * interval '1 second'
+where runner_id = %s and dead_at is null;
+
+-- name: leave
+update command.runners set dead_at = clock_timestamp() where runner_id = %s and dead_at is null;
+
+-- name: asked_to_cancel
+select command_id from command.commands
+where runner_id = %s and state = 'running' and cancel_requested_at is not null;
+
+-- name: asked_to_close
+select tenant_id, session_uid from command.connections where runner_id = %s and state = 'closing';
+
+-- name: owned
+select tenant_id, session_uid from command.connections where runner_id = %s and state in ('connecting', 'connected');
+
+-- name: held
+select tenant_id, part, command_id, lease_token from command.commands
+where runner_id = %s and state = 'running' and started_at < clock_timestamp() - interval '5 seconds';
+
+-- name: wanted
+update command.connections n set state = 'connecting', runner_id = %s, attempts = n.attempts + 1
+where (n.tenant_id, n.session_uid) in (
+  select w.tenant_id, w.session_uid from command.connections w
+  where w.state = 'wanted' and w.connect_after <= clock_timestamp()
+    and exists (select from command.runners r where r.runner_id = %s and r.dead_at is null)
+  order by w.connect_after limit %s for update skip locked)
+returning n.tenant_id, n.session_uid, n.part, n.session_id, n.agent_id, n.kind, n.server, n.attempts;
+
+-- name: connected
+select session_uid, first_position, last_position, hint
+from command.connected(%s, %s::smallint, %s, %s::json);
+
+-- name: connect_failed
+update command.connections
+set state = 'wanted', runner_id = null, connect_after = clock_timestamp() + %s * interval '1 second'
+where tenant_id = %s and session_uid = %s and runner_id = %s and state in ('connecting', 'connected');
+
+-- name: fail_session
+select (s).code, (s).runners, (s).first_position, (s).last_position, (s).hint
+from (select session.fail(%s, %s::smallint, %s, %s, %s::jsonb) as s offset 0) x;
+
+-- name: closed
+delete from command.connections where tenant_id = %s and session_uid = %s and runner_id = %s and state = 'closing';
+
+-- name: work
+select command_id, session_uid, type, params, correlation_id, timeout_ms, max_attempts, backoff_ms, max_backoff_ms,
+       retry_tool_errors, error
+from command.commands where tenant_id = %s and command_id = any (%s);
+
+-- name: claim
+select command_id, code, lease_token, attempt, charged, released, first_position, last_position, hint
+from command.claim(%s, %s::smallint, %s, %s);
+
+-- name: report
+select command_id, code, first_position, last_position, hint from command.report(%s, %s::smallint, %s::json);
+
+-- name: finish
+select command_id, code, state, unblocked, first_position, last_position, hint from command.finish(%s, %s::smallint, %s::json);

@@ -1,0 +1,1 @@
+"""The HTTP edge: what comes in over a connection and what goes out."""

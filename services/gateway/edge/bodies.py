@@ -1,0 +1,70 @@
+"""Reads the bodies of requests, within limits."""
+
+import asyncio
+
+from starlette.types import Receive
+
+from libs.errors import Reason, Refusal
+
+LIMIT = 1024 * 1024
+"""The largest body that is taken."""
+DRAIN_LIMIT = 8 * 1024 * 1024
+"""How much of a refused body is read before the connection is closed."""
+_SECONDS = 30.0
+
+
+class ClientGoneError(Exception):
+    """The client has closed its connection: nobody waits for an answer."""
+
+
+class BodyReader:
+    """The body of one request; `is_spent` says whether all of it was read, so that the connection can go on."""
+
+    def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
+        self._receive = receive
+        length = headers.get(b"content-length", b"")
+        self._length = int(length) if length.isdigit() else 0
+        self._waits_to_be_asked = headers.get(b"expect", b"").lower() == b"100-continue"
+        self.is_spent = b"transfer-encoding" not in headers and self._length == 0
+
+    async def read(self) -> bytes:
+        """Return the body; raises Refusal PAYLOAD_TOO_LARGE or DEADLINE_EXCEEDED, or ClientGoneError."""
+        if self._length > LIMIT:
+            raise _too_large()
+        self._waits_to_be_asked = False
+        pieces, size = [], 0
+        while not self.is_spent:
+            pieces.append(await self._next())
+            size += len(pieces[-1])
+            if size > LIMIT:
+                raise _too_large()
+        return b"".join(pieces)
+
+    async def linger(self) -> None:
+        """Read on, and forget it, after a refusal: a client that writes all before it reads would otherwise see a
+        broken connection in place of the answer."""
+        size = 0
+        try:
+            async with asyncio.timeout(_SECONDS):
+                while not self.is_spent and not self._waits_to_be_asked and size < DRAIN_LIMIT:
+                    size += len(await self._next())
+        except (ClientGoneError, TimeoutError, Refusal):
+            return  # it has its answer
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refusal(Reason.DEADLINE_EXCEEDED, "the body did not arrive in time") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        self.is_spent = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
+
+
+def _too_large() -> Refusal:
+    return Refusal(
+        Reason.PAYLOAD_TOO_LARGE, f"the body is larger than {LIMIT} bytes", metadata={"limit_bytes": str(LIMIT)}
+    )

@@ -1,0 +1,59 @@
+"""Connections: uvicorn's, with limits on the head of a request, of which it has none of its own."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_HEAD_BYTES = 64 * 1024
+_HEAD_SECONDS = 15.0
+
+
+class Connection(HttpToolsProtocol):
+    """Cuts off clients that send endless heads, or that do not get to the end of one."""
+
+    _head_bytes = 0
+    _is_in_head = True
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and count it while it belongs to a head."""
+        if not self._is_in_head:
+            super().data_received(data)
+            return
+        self._head_bytes += len(data)
+        self._wait_for_head()
+        super().data_received(data)
+        # Once the head has ended, the count begins anew with the next message.
+        if self._head_bytes > _HEAD_BYTES:
+            self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        """Begin with the body."""
+        self._is_in_head, self._head_bytes = False, 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Be ready for the next head, which may be long in coming: idle connections are uvicorn's concern."""
+        self._is_in_head = True
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

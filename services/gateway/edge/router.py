@@ -1,0 +1,61 @@
+"""Finds what a path names: by its segments, in one walk, whatever the number of routes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import unquote_to_bytes
+
+Target = TypeVar("Target")
+
+
+@dataclass(slots=True)
+class _Node(Generic[Target]):
+    words: "dict[bytes, _Node[Target]]" = field(default_factory=dict)
+    any_word: "_Node[Target] | None" = None
+    name: str = ""
+    targets: dict[str, Target] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[Target]):
+    """What a path names: its targets by method, and its parameters."""
+
+    targets: Mapping[str, Target]
+    parameters: Mapping[str, str]
+
+
+class Router(Generic[Target]):
+    """Paths as OpenAPI writes them, `/api/v1/agents/{agentId}`, each with a target for each method."""
+
+    def __init__(self) -> None:
+        self._root: _Node[Target] = _Node()
+
+    def add(self, method: str, path: str, target: Target) -> None:
+        """Add a target; ValueError when the path has one for this method."""
+        node = self._root
+        for word in path.encode().split(b"/")[1:]:
+            if word.startswith(b"{"):
+                node.any_word = node.any_word or _Node()
+                node = node.any_word
+                node.name = word.decode().strip("{}")
+            else:
+                node = node.words.setdefault(word, _Node())
+        if method in node.targets:
+            raise ValueError(f"{method} {path} is there twice")
+        node.targets[method] = target
+
+    def find(self, raw_path: bytes) -> Match[Target] | None:
+        """Return what a path names, still encoded as it came: an encoded slash separates nothing."""
+        node, parameters = self._root, {}
+        for word in raw_path.split(b"/")[1:]:
+            following = node.words.get(word)
+            if following is None:
+                following = node.any_word
+                if following is None or not word:
+                    return None
+                try:
+                    parameters[following.name] = unquote_to_bytes(word).decode()
+                except UnicodeDecodeError:
+                    return None
+            node = following
+        return Match(node.targets, parameters) if node.targets else None

@@ -1,0 +1,1 @@
+"""The shapes of REST bodies, queries and answers."""

@@ -1,0 +1,1 @@
+"""Pure functions between REST JSON and the contract's messages."""

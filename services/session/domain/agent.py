@@ -1,0 +1,26 @@
+"""An agent: what sessions are started for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewAgent:
+    """An agent as a caller describes it."""
+
+    agent_id: str
+    display_name: str
+    kind: str
+    server: str
+    concurrent: bool
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent(NewAgent):
+    """An agent as it is stored."""
+
+    version: int
+    created_at: datetime
+    updated_at: datetime

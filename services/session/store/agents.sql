@@ -1,0 +1,27 @@
+-- name: insert
+insert into session.agents (tenant_id, agent_id, display_name, kind, server, concurrent, labels)
+values (%s, %s, %s, %s, %s, %s, %s)
+on conflict do nothing
+returning agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at;
+
+-- name: get
+select agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at
+from session.agents where tenant_id = %s and agent_id = %s;
+
+-- name: list
+select agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at
+from session.agents where tenant_id = %s and agent_id > %s order by agent_id limit %s;
+
+-- name: update
+update session.agents
+set display_name = %(display_name)s, kind = %(kind)s, server = %(server)s, concurrent = %(concurrent)s,
+    labels = %(labels)s, version = version + 1, updated_at = clock_timestamp()
+where tenant_id = %(tenant)s and agent_id = %(agent_id)s and version = %(version)s
+returning agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at;
+
+-- name: delete
+delete from session.agents a
+where a.tenant_id = %(tenant)s and a.agent_id = %(agent_id)s and a.version = %(version)s
+  and not exists (select from session.sessions s where s.tenant_id = a.tenant_id and s.agent_id = a.agent_id
+                  and s.state in ('created', 'active', 'paused', 'stopping'))
+returning a.agent_id;

@@ -1,0 +1,38 @@
+-- name: start
+select ord, code, session_uid, snapshot, detail, first_position, last_position, hint
+from session.start(%s, %s::smallint, %s::jsonb);
+
+-- name: stop
+select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
+       (s).first_position, (s).last_position, (s).hint, (s).detail
+from (select session.stop(%s, %s::smallint, %s::jsonb) as s offset 0) x;
+
+-- name: stop_further
+select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
+       (s).first_position, (s).last_position, (s).hint, (s).detail
+from (select session.stop_further(%s, %s::smallint, %s, %s) as s offset 0) x;
+
+-- name: by_uid
+select s.session_uid, s.session_id, s.agent_id, s.part, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
+       s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
+       s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
+       s.ended_at, h.last_seq
+from session.sessions s join session.heads h using (tenant_id, session_uid)
+where s.tenant_id = %s and s.session_uid = any (%s);
+
+-- name: by_id
+select s.session_uid, s.session_id, s.agent_id, s.part, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
+       s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
+       s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
+       s.ended_at, h.last_seq
+from session.sessions s join session.heads h using (tenant_id, session_uid)
+where s.tenant_id = %s and s.session_id = %s;
+
+-- name: stopping
+select tenant_id, part, session_uid, (closing ->> 'deadline')::timestamptz < clock_timestamp() as late
+from session.sessions where state = 'stopping' and updated_at < clock_timestamp() - %s * interval '1 second'
+order by updated_at limit 100;
+
+-- name: forget_keys
+delete from session.idempotency where (tenant_id, method, key) in (
+  select tenant_id, method, key from session.idempotency where expires_at < clock_timestamp() limit 1000);

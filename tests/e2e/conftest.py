@@ -1,0 +1,20 @@
+"""One suite of real processes for all end-to-end tests; each test finds it whole, whatever the one before did."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.support.processes import Suite, running_suite
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def shared_suite() -> AsyncIterator[Suite]:
+    async with running_suite(sessions=2, runners=2) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def suite(shared_suite: Suite) -> AsyncIterator[Suite]:
+    await shared_suite.heal()
+    yield shared_suite
+    await shared_suite.close()

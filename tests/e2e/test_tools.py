@@ -1,0 +1,222 @@
+"""Commands to a real agent: the trial server, over stdio, in processes of its own."""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from callboard.aio import Client
+from callboard.commands.v1.commands_pb2 import (
+    COMMAND_STATE_CANCELLED,
+    COMMAND_STATE_FAILED,
+    COMMAND_STATE_SUCCEEDED,
+    CancelCommandRequest,
+    GetDeadLetterRequest,
+    ListDeadLettersRequest,
+    RequeueDeadLetterRequest,
+)
+from callboard.errors.v1 import errors_pb2
+from callboard.events.v1.events_pb2 import Event
+from callboard.sessions.v1.sessions_pb2 import SESSION_STATE_STOPPED
+from tests.e2e.stories import connected_session, run_tool, settled_events, stop, told_of, until_told
+from tests.support.eventually import eventually
+from tests.support.processes import Suite, runs, timed
+from tests.support.suite import ended, events_of, refused, submit
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+SOON = Duration(nanos=20_000_000)
+
+
+async def _tools_of(suite: Suite, command_id: str) -> set[int]:
+    """Waits until the trial server has begun with the command, and returns the processes that did."""
+    await eventually(lambda: command_id in suite.tool_pids())
+    return suite.tool_pids()[command_id]
+
+
+def _payloads(events: list[Event], command_id: str, type_: str) -> list[dict[str, object]]:
+    return [
+        orjson.loads(event.payload_json) for event in events if event.type == type_ and event.command_id == command_id
+    ]
+
+
+async def test_a_stop_ends_what_runs_and_the_process_of_its_tool(suite: Suite) -> None:
+    """A stop answers within 8 seconds though a command runs, which is cancelled, and its tool's process is gone."""
+    client = suite.client()
+    session = await connected_session(client, "stopped", "trial")
+    command = await run_tool(client, "stopped", "sleep", seconds=60)
+    pids = await _tools_of(suite, command.command_id)
+    stopped, took = await timed(stop(client, "stopped"))
+    assert took < 8
+    assert stopped.state == SESSION_STATE_STOPPED
+    assert (await ended(client, command.command_id)).state == COMMAND_STATE_CANCELLED
+    await eventually(lambda: not any(runs(pid) for pid in pids))
+    events = await settled_events(suite, client, session.session_id)
+    assert told_of(events, command.command_id) == ["command.enqueued", "command.started", "command.cancelled"]
+    assert events[-1].type == "session.stopped"
+    with refused("SESSION_NOT_ACTIVE"):
+        await run_tool(client, "stopped", "echo", text="too late")
+
+
+async def test_a_cancel_ends_one_command_and_leaves_the_session(suite: Suite) -> None:
+    """A running command is cancelled within 5 seconds; others of its session, and its connection, go on."""
+    client = suite.client()
+    session = await connected_session(client, "cancelling", "trial")
+    innocent = await run_tool(client, "cancelling", "sleep", seconds=1)
+    command = await run_tool(client, "cancelling", "sleep", seconds=60)
+    await _tools_of(suite, command.command_id)
+    began = time.monotonic()
+    await client.commands.CancelCommand(CancelCommandRequest(command_id=command.command_id, reason="enough"))
+    done = await ended(client, command.command_id)
+    assert time.monotonic() - began < 5
+    assert done.state == COMMAND_STATE_CANCELLED
+    assert (await ended(client, innocent.command_id)).attempt == 1
+    await eventually(lambda: "cancelled" in {line["phase"] for line in suite.effect_lines()})
+    again = await client.commands.CancelCommand(CancelCommandRequest(command_id=command.command_id))
+    assert again.command == done
+    with refused("COMMAND_FINISHED"):
+        await client.commands.CancelCommand(CancelCommandRequest(command_id=innocent.command_id))
+    events = await settled_events(suite, client, session.session_id)
+    (payload,) = _payloads(events, command.command_id, "command.cancelled")
+    assert payload["reason"] == "enough"
+    assert len(await events_of(client, session.session_id, types=["agent.connected"])) == 1
+
+
+async def test_a_tool_that_crashes_its_server_is_to_blame_alone(suite: Suite) -> None:
+    """A command that kills its server dies of it after 3 attempts; one that ran beside it completes all the same.
+
+    The agent is connected again each time. The dead letter is listed, can be requeued once, and no second time.
+    """
+    client = suite.client()
+    session = await connected_session(client, "crashing", "trial")
+    innocent = await run_tool(client, "crashing", "sleep", seconds=1)
+    await _tools_of(suite, innocent.command_id)
+    crash = await submit(
+        client, "run_tool", {"tool": "crash"}, agent_id="crashing", backoff=SOON, max_backoff=SOON
+    )  # fmt: skip
+    dead, spared = await asyncio.gather(
+        ended(client, crash.command_id, timeout=30), ended(client, innocent.command_id, timeout=30)
+    )
+    assert (dead.state, dead.charged_attempts) == (COMMAND_STATE_FAILED, 3), dead
+    assert dead.error.code == errors_pb2.ERROR_REASON_CONNECTION_LOST
+    assert spared.state == COMMAND_STATE_SUCCEEDED, spared
+
+    after = await run_tool(client, "crashing", "echo", text="alive")
+    assert (await ended(client, after.command_id)).state == COMMAND_STATE_SUCCEEDED
+    events = await settled_events(suite, client, session.session_id)
+    assert Counter(event.type for event in events)["agent.connected"] >= 2
+    assert told_of(events, crash.command_id)[-2:] == ["command.failed", "command.dead_lettered"]
+
+    listed = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(agent_id="crashing"))
+    (letter,) = listed.dead_letters
+    assert (letter.command.command_id, letter.reason) == (
+        crash.command_id, errors_pb2.ERROR_REASON_CONNECTION_LOST
+    )  # fmt: skip
+    found = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=crash.command_id))
+    assert [attempt.charged for attempt in found.dead_letter.attempts].count(True) == 3
+
+    request = RequeueDeadLetterRequest(command_id=crash.command_id)
+    again = (await client.dead_letters.RequeueDeadLetter(request)).command
+    assert again.command_id != crash.command_id
+    with refused("DEAD_LETTER_REQUEUED"):
+        await client.dead_letters.RequeueDeadLetter(request)
+    await stop(client, "crashing")
+
+
+async def test_a_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suite) -> None:
+    """An idempotent tool's own errors are retried, each retry told of with its error, until it succeeds."""
+    client = suite.client()
+    session = await connected_session(client, "flaky", "trial")
+    params = {"tool": "flaky", "arguments": {"key": session.session_id, "failures": 2}}
+    command = await submit(client, "run_tool", params, agent_id="flaky", backoff=SOON)
+    done = await ended(client, command.command_id)
+    assert (done.state, done.attempt) == (COMMAND_STATE_SUCCEEDED, 3), done
+    assert "worked at call 3" in done.result_json
+    events = await settled_events(suite, client, session.session_id)
+    retried = ["command.started", "command.retrying"]
+    assert told_of(events, command.command_id) == [
+        "command.enqueued", *retried, *retried, "command.started", "command.completed",
+    ]  # fmt: skip
+    for number, payload in enumerate(_payloads(events, command.command_id, "command.retrying"), start=1):
+        assert payload["attempt"] == number
+        assert isinstance(payload["error"], dict)
+        assert payload["error"]["code"] == "TOOL_ERROR"
+        assert "nextAttemptAt" in payload
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "reason"),
+    [
+        ("fail", {"message": "as I was told"}, errors_pb2.ERROR_REASON_TOOL_ERROR),
+        ("nowhere", {}, errors_pb2.ERROR_REASON_TOOL_NOT_FOUND),
+        ("sleep", {"seconds": "long"}, errors_pb2.ERROR_REASON_INVALID_ARGUMENTS),
+    ],
+)
+async def test_what_cannot_be_put_right_is_dead_at_once(
+    suite: Suite, tool: str, arguments: dict[str, str], reason: errors_pb2.ErrorReason.ValueType
+) -> None:
+    """A failure of a tool that is not idempotent, an unknown tool and wrong arguments die at their first attempt."""
+    client, agent_id = suite.client(), f"dead-{tool}"
+    session = await connected_session(client, agent_id, "trial")
+    command = await run_tool(client, agent_id, tool, **arguments)
+    done = await ended(client, command.command_id)
+    assert (done.state, done.attempt, done.error.code) == (COMMAND_STATE_FAILED, 1, reason), done
+    assert tool != "fail" or "as I was told" in done.error.message
+    events = await settled_events(suite, client, session.session_id)
+    ending = ["command.started", "command.failed", "command.dead_lettered"]
+    assert told_of(events, command.command_id) == ["command.enqueued", *ending]
+
+
+async def test_progress_is_folded_and_a_large_result_is_kept_apart(suite: Suite) -> None:
+    """Progress makes at most ten events a second; a result above 256 KiB is read from its command, not the event."""
+    client = suite.client()
+    session = await connected_session(client, "telling", "trial")
+    counting = await run_tool(client, "telling", "count", to=100, delay=0.01)
+    size = 400 * 1024
+    big = await run_tool(client, "telling", "big", bytes=size)
+    counted, large = await ended(client, counting.command_id), await ended(client, big.command_id)
+    assert counted.progress.progress == counted.progress.total == 100
+    assert len(orjson.loads(large.result_json)["content"][0]["text"]) == size
+
+    events = await settled_events(suite, client, session.session_id)
+    (told,) = _payloads(events, big.command_id, "command.completed")
+    assert "result" not in told
+    assert isinstance(told["resultBytes"], int)
+    assert told["resultBytes"] > size
+    times = [
+        _moment(event)
+        for event in events
+        if event.type == "command.progress" and event.command_id == counting.command_id
+    ]
+    assert len(times) >= 3
+    for index, first in enumerate(times[:-10]):  # eleven of them never lie within a second; the last one is the rest
+        assert index + 11 == len(times) or (times[index + 10] - first).total_seconds() > 0.9
+
+
+def _moment(event: Event) -> datetime:
+    return event.created_at.ToDatetime(UTC)
+
+
+async def test_a_session_keeps_its_tools_state_until_it_ends(suite: Suite) -> None:
+    """All commands of a session meet the same process of its agent, and the next session meets a new one."""
+    client = suite.client()
+    await connected_session(client, "noting", "trial")
+    for text in ("one", "two"):
+        command = await run_tool(client, "noting", "note", text=text)
+        await ended(client, command.command_id)
+    kept = await run_tool(client, "noting", "notes")
+    assert '["one","two"]' in (await ended(client, kept.command_id)).result_json.replace(" ", "")
+    await stop(client, "noting")
+    session = await _start_again(client, "noting")
+    kept = await run_tool(client, "noting", "notes")
+    assert "one" not in (await ended(client, kept.command_id)).result_json
+    await until_told(client, session, "agent.connected")
+
+
+async def _start_again(client: Client, agent_id: str) -> str:
+    from tests.support.suite import start
+
+    return (await start(client, agent_id)).session_id

@@ -1,0 +1,28 @@
+"""`callboard --help` and `version` stay fast: they import nothing that only other commands need."""
+
+import subprocess
+import sys
+
+import pytest
+
+# pydantic is not among them: typer itself converts arguments with it
+_HEAVY = {"alembic", "fastapi", "grpc", "mcp", "nats", "psycopg", "rich", "sqlalchemy"}
+_PROGRAM = """
+import sys
+from services.cli.__main__ import app
+try:
+    app(sys.argv[1:])
+except SystemExit:
+    pass
+print("imported", *(name for name in sys.modules if "." not in name))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["up", "--help"], ["--help"]])
+def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=30
+    )
+    imported = set(done.stdout.splitlines()[-1].split()[1:])
+    allowed = {"rich"} if "--help" in arguments else set()  # typer draws its help with it
+    assert imported & _HEAVY <= allowed

@@ -1,0 +1,38 @@
+"""`tools/setup` makes uv use the package index that pip uses."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_SCRIPT = Path(__file__).parents[2] / "tools" / "setup"
+
+
+@pytest.fixture
+def uv_variables() -> Callable[[str], dict[str, str]]:
+    function: Callable[[str], dict[str, str]] = runpy.run_path(str(_SCRIPT))["uv_variables"]
+    return function
+
+
+def test_pips_settings_become_uvs(uv_variables: Callable[[str], dict[str, str]]) -> None:
+    variables = uv_variables(
+        "global.extra-index-url='file:///a/simple file:///b/simple'\n"
+        "global.find-links='/wheels /more'\n"
+        "global.index-url='file:///mirror/simple'\n"
+        "install.trusted-host='mirror'\n"
+    )
+    assert variables["UV_DEFAULT_INDEX"] == "file:///mirror/simple"
+    assert variables["UV_INDEX"] == "file:///a/simple file:///b/simple"
+    assert variables["UV_FIND_LINKS"] == "/wheels,/more"
+    assert variables["UV_INSECURE_HOST"] == "mirror"
+    assert variables["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+
+
+def test_pips_environment_comes_before_its_files(uv_variables: Callable[[str], dict[str, str]]) -> None:
+    variables = uv_variables(":env:.index-url='file:///environment'\nglobal.index-url='file:///file'\n")
+    assert variables["UV_DEFAULT_INDEX"] == "file:///environment"
+
+
+def test_the_plain_network_needs_nothing(uv_variables: Callable[[str], dict[str, str]]) -> None:
+    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "SSL_CERT_FILE"} & uv_variables("").keys()

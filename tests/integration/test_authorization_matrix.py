@@ -1,0 +1,199 @@
+"""Every method of every service, for every kind of caller: generated, so that a new method cannot be forgotten."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from callboard.agents.v1 import agents_pb2
+from callboard.aio import Client
+from callboard.auth.v1 import auth_pb2
+from callboard.commands.v1 import commands_pb2
+from callboard.events.v1 import events_pb2
+from callboard.health.v1 import health_pb2
+from callboard.identity.v1 import identity_pb2
+from callboard.sessions.v1 import sessions_pb2
+from libs.rpc import refusal_from_error
+from tests.support.suite import TENANT, Suite, make_agent, running_suite, start, submit
+
+COMMAND_SIDE = {"callboard.commands.v1"}
+OPEN = {"/callboard.health.v1.ReadinessService/GetReadiness"}
+COMMAND = "00000000-0000-7000-8000-000000000000"
+ROLES = {"viewer": auth_pb2.ROLE_VIEWER, "operator": auth_pb2.ROLE_OPERATOR, "admin": auth_pb2.ROLE_ADMIN}
+
+# A valid request for each method, about what is really there; a method without one fails the matrix.
+REQUESTS: dict[str, Callable[[str, str], Message]] = {
+    "CreateAgent": lambda _, __: agents_pb2.CreateAgentRequest(
+        agent=agents_pb2.Agent(agent_id="clock", connector=agents_pb2.Connector(kind="echo"))
+    ),
+    "GetAgent": lambda _, __: agents_pb2.GetAgentRequest(agent_id="clock"),
+    "ListAgents": lambda _, __: agents_pb2.ListAgentsRequest(),
+    "UpdateAgent": lambda _, __: agents_pb2.UpdateAgentRequest(
+        agent=agents_pb2.Agent(agent_id="clock", connector=agents_pb2.Connector(kind="echo")),
+        update_mask=FieldMask(paths=["display_name"]),
+    ),
+    "DeleteAgent": lambda _, __: agents_pb2.DeleteAgentRequest(agent_id="clock"),
+    "StartSession": lambda _, __: sessions_pb2.StartSessionRequest(agent_id="clock"),
+    "StopSession": lambda session, _: sessions_pb2.StopSessionRequest(session_id=session),
+    "RestartSession": lambda _, __: sessions_pb2.RestartSessionRequest(agent_id="clock"),
+    "GetSession": lambda session, _: sessions_pb2.GetSessionRequest(session_id=session),
+    "ListSessions": lambda _, __: sessions_pb2.ListSessionsRequest(),
+    "ListEvents": lambda session, _: events_pb2.ListEventsRequest(session_id=session),
+    "StreamEvents": lambda session, _: events_pb2.StreamEventsRequest(session_id=session),
+    "AppendEvents": lambda session, _: events_pb2.AppendEventsRequest(
+        session_id=session, events=[events_pb2.NewEvent(type="custom.note")]
+    ),
+    "GetPrincipal": lambda _, __: identity_pb2.GetPrincipalRequest(),
+    "GetReadiness": lambda _, __: health_pb2.GetReadinessRequest(),
+    "SubmitCommand": lambda session, _: commands_pb2.SubmitCommandRequest(
+        command=commands_pb2.CommandSpec(session_id=session, type="echo")
+    ),
+    "BulkSubmitCommands": lambda session, _: commands_pb2.BulkSubmitCommandsRequest(
+        commands=[commands_pb2.CommandSpec(session_id=session, type="echo")]
+    ),
+    "GetCommand": lambda _, command: commands_pb2.GetCommandRequest(command_id=command),
+    "ListCommands": lambda session, _: commands_pb2.ListCommandsRequest(session_id=session),
+    "CancelCommand": lambda _, command: commands_pb2.CancelCommandRequest(command_id=command),
+    "GetDeadLetter": lambda _, command: commands_pb2.GetDeadLetterRequest(command_id=command),
+    "ListDeadLetters": lambda _, __: commands_pb2.ListDeadLettersRequest(),
+    "RequeueDeadLetter": lambda _, command: commands_pb2.RequeueDeadLetterRequest(command_id=command),
+    "PurgeDeadLetter": lambda _, command: commands_pb2.PurgeDeadLetterRequest(command_id=command),
+}
+LISTS = {"agents", "sessions", "commands", "dead_letters"}
+
+
+def methods() -> list[MethodDescriptor]:
+    """Every method of the contract."""
+    return [
+        method
+        for module in (agents_pb2, sessions_pb2, events_pb2, identity_pb2, commands_pb2, health_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ]
+
+
+def path_of(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+class Caller:
+    """Calls any method with any credentials, below the client that would hide the details."""
+
+    def __init__(self, suite: Suite, session_id: str, command_id: str) -> None:
+        self._channels = {
+            True: grpc.aio.insecure_channel(suite.session_addresses[0]),
+            False: grpc.aio.insecure_channel(suite.command_addresses[0]),
+        }
+        self._about = (session_id, command_id)
+
+    async def reason(self, method: MethodDescriptor, key: str | None) -> tuple[str, Message | None]:
+        """The reason of the refusal, or OK and the (first) answer."""
+        request = REQUESTS[method.name](*self._about)
+        answer_type = message_factory.GetMessageClass(method.output_type)
+        metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        channel = self._channels[method.containing_service.file.package not in COMMAND_SIDE]
+        call: Any = None
+        try:
+            if method.server_streaming:
+                call = channel.unary_stream(
+                    path_of(method), type(request).SerializeToString, answer_type.FromString
+                )(request, metadata=metadata, timeout=10)  # fmt: skip
+                return "OK", await call.read()
+            call = channel.unary_unary(path_of(method), type(request).SerializeToString, answer_type.FromString)
+            return "OK", await call(request, metadata=metadata, timeout=10)
+        except grpc.aio.AioRpcError as error:
+            return refusal_from_error(error).reason.value, None
+        finally:
+            if method.server_streaming and call is not None:
+                call.cancel()
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+
+@pytest.fixture
+async def suite(database_url: str, app_database_url: str, nats_server: Any) -> AsyncIterator[Suite]:
+    async with running_suite(database_url, app_database_url, nats_server.url, commands=1) as running:
+        yield running
+
+
+@pytest.fixture
+async def caller(suite: Suite) -> AsyncIterator[Caller]:
+    client = suite.client()
+    await make_agent(client)
+    session = await start(client)
+    command = await submit(client)
+    made = Caller(suite, session.session_id, command.command_id)
+    yield made
+    await made.close()
+
+
+async def test_without_credentials_nothing_but_readiness_answers(caller: Caller) -> None:
+    for method in methods():
+        expected = "OK" if path_of(method) in OPEN else "CREDENTIALS_MISSING"
+        assert (await caller.reason(method, None))[0] == expected, path_of(method)
+
+
+async def test_a_wrong_key_opens_nothing(suite: Suite, caller: Caller) -> None:
+    wrong = suite.key[:-4] + ("AAAA" if not suite.key.endswith("AAAA") else "BBBB")
+    for method in methods():
+        if path_of(method) not in OPEN:
+            assert (await caller.reason(method, wrong))[0] == "CREDENTIALS_INVALID", path_of(method)
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+async def test_a_role_below_the_required_one_is_refused_before_anything_is_looked_up(
+    suite: Suite, caller: Caller, role: str
+) -> None:
+    key = suite.new_key(role)
+    for method in methods():
+        required = method.GetOptions().Extensions[auth_pb2.required_role]
+        if ROLES[role] < required:
+            assert (await caller.reason(method, key))[0] == "ROLE_REQUIRED", path_of(method)
+
+
+async def test_another_tenant_sees_nothing_and_hears_the_same_as_of_what_does_not_exist(
+    suite: Suite, caller: Caller
+) -> None:
+    foreign = suite.new_key("admin", tenant="other")
+    nowhere = Caller(suite, "ses-nowhere", COMMAND)
+    for method in methods():
+        if method.name in ("CreateAgent", "GetReadiness", "GetPrincipal"):
+            continue
+        reason, answer = await caller.reason(method, foreign)
+        assert reason == (await nowhere.reason(method, foreign))[0], path_of(method)
+        if answer is None:
+            assert reason.endswith("_NOT_FOUND"), (path_of(method), reason)
+        elif isinstance(answer, commands_pb2.BulkSubmitCommandsResponse):
+            assert answer.results[0].refusal.message
+        else:
+            assert all(not getattr(answer, name) for name in LISTS if name in answer.DESCRIPTOR.fields_by_name), answer
+    await nowhere.close()
+
+
+async def test_the_same_ids_in_two_tenants_are_two_things(suite: Suite) -> None:
+    ours, theirs = suite.client(), suite.client(suite.new_key("admin", tenant="other"))
+    for client in (ours, theirs):
+        await make_agent(client, "twin")
+        await start(client, "twin", spec=sessions_pb2.SessionSpec(session_id="same"))
+    await theirs.sessions.StopSession(sessions_pb2.StopSessionRequest(agent_id="twin"))
+    assert await _state(ours) == sessions_pb2.SESSION_STATE_ACTIVE
+    assert await _state(theirs) == sessions_pb2.SESSION_STATE_STOPPED
+    async with aclosing(ours.follow_events(session_id="same")) as events:
+        async for streamed in events:
+            assert streamed.event.type == "session.started"
+            break
+    assert await suite.value("select count(*) from session.sessions where session_id = 'same'") == 2
+    assert TENANT != "other"
+
+
+async def _state(client: Client) -> int:
+    answer = await client.sessions.GetSession(sessions_pb2.GetSessionRequest(session_id="same"))
+    return answer.session.state

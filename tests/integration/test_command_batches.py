@@ -1,0 +1,219 @@
+"""Items that meet in one batch: equal keys are one item, and a bad one fails alone (concurrency, rule 8)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from libs.db import Database
+from libs.errors import Refusal
+from libs.ids import partition_of
+from services.command.domain.command import Actor as CommandActor
+from services.command.domain.command import NewCommand
+from services.command.ports.dispatch import Dispatch
+from services.command.store.commands import PostgresCommands
+from services.session.domain.agent import NewAgent
+from services.session.domain.event import NewEvent
+from services.session.domain.session import Actor, IdempotencyKey, SessionSpec
+from services.session.store.agents import PostgresAgents
+from services.session.store.events import PostgresEvents
+from services.session.store.sessions import PostgresSessions
+
+ACTOR = Actor("acme", "key:k", "127.0.0.1")
+BY = CommandActor("acme", "key:k", "127.0.0.1")
+
+
+class Silent:
+    """Signals that nobody hears."""
+
+    def __init__(self) -> None:
+        self.offered: list[Dispatch] = []
+
+    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
+    def connections_wanted(self) -> None: ...
+    def commands_waiting(self) -> None: ...
+    def sessions_closing(self) -> None: ...
+    def runner_asked(self, runner_id: UUID) -> None: ...
+    def offer(self, dispatches: Sequence[Dispatch]) -> None:
+        self.offered += dispatches
+
+
+@dataclass
+class Stores:
+    url: str
+    sessions: PostgresSessions
+    events: PostgresEvents
+    commands: PostgresCommands
+    command_database: Database
+
+    async def value(self, query: str) -> Any:
+        async with await psycopg.AsyncConnection.connect(self.url) as connection:
+            row = await (await connection.execute(query.encode())).fetchone()
+            return row[0] if row else None
+
+    async def start(self, agent_id: str, key: str = "", body: str = "") -> Any:
+        known = IdempotencyKey("start", key, body.encode() or b"h") if key else None
+        return await self.sessions.start(ACTOR, agent_id, SessionSpec(), fail_on_conflict=False, key=known)
+
+
+@pytest.fixture
+async def stores(database_url: str, app_database_url: str) -> AsyncIterator[Stores]:
+    session = Database.of(app_database_url, role="callboard_session", name="s", size=4)
+    command = Database.of(app_database_url, role="callboard_command", name="c", size=4)
+    await session.open()
+    await command.open()
+    silent = Silent()
+    made = Stores(
+        database_url, PostgresSessions(session, silent), PostgresEvents(session, silent),
+        PostgresCommands(command, silent, silent), command,
+    )  # fmt: skip
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("select session.ensure_tenant('acme')")
+    for agent_id, concurrent in (("clock", False), ("many", True), ("idle", False)):
+        agent = NewAgent(agent_id, "", "echo", "", concurrent, {})
+        await PostgresAgents(session).create("acme", agent, None)
+    yield made
+    await session.close()
+    await command.close()
+
+
+def new_command(agent_id: str = "clock", *, key: str = "", body: str = "", **fields: Any) -> NewCommand:
+    command = NewCommand(
+        agent_id=agent_id, session_id="", type="echo", params="{}", correlation_id="", max_attempts=3,
+        timeout_ms=1000, backoff_ms=10, max_backoff_ms=10, priority=1, not_before=None, retry_tool_errors=False,
+        ordering_key="", retention_s=3600, key=key, hash=body.encode() or b"h",
+    )  # fmt: skip
+    return replace(command, **fields)
+
+
+async def submit_all(stores: Stores, *commands: NewCommand) -> list[Any]:
+    """One batch: all of them arrive in one turn of the loop."""
+    return await asyncio.gather(
+        *(stores.commands.submit(BY, "submit", command) for command in commands), return_exceptions=True
+    )
+
+
+async def test_starts_with_one_key_in_one_batch_get_one_answer(stores: Stores) -> None:
+    answers = await asyncio.gather(*(stores.start("many", "key") for _ in range(5)), stores.start("many"))
+    assert [answer.code for answer in answers] == ["created"] * 6
+    assert len({answer.session.session_uid for answer in answers}) == 2
+
+
+async def test_starts_with_one_key_and_other_bodies_in_one_batch_are_refused(stores: Stores) -> None:
+    answers = await asyncio.gather(
+        stores.start("many", "key", "a"), stores.start("many", "key", "b"), stores.start("many", "key", "a"),
+    )  # fmt: skip
+    assert [answer.code for answer in answers] == ["created", "reused", "created"]
+    assert answers[0].session == answers[2].session
+
+
+async def test_refused_starts_with_one_key_in_one_batch_are_all_refused_and_keep_no_key(stores: Stores) -> None:
+    answers = await asyncio.gather(*(stores.start("nobody", "key") for _ in range(3)))
+    assert [answer.code for answer in answers] == ["agent_not_found"] * 3
+    assert await stores.value("select count(*) from session.idempotency") == 0
+
+
+async def test_appends_with_one_key_in_one_batch_are_stored_once(stores: Stores) -> None:
+    session = (await stores.start("clock")).session
+    event = NewEvent("iteration", 1, None, "", "{}")
+
+    async def append(key: str | None, body: bytes = b"h") -> Any:
+        known = IdempotencyKey("append", key, body) if key else None
+        return await stores.events.append(ACTOR, session.part, session.session_id, [event, event], known)
+
+    answers = await asyncio.gather(append("k"), append(None), append("k"), append("k", b"other"), append("l"))
+    assert [(a.code, a.first_seq, a.last_seq) for a in answers] == [
+        ("ok", 2, 3), ("ok", 4, 5), ("ok", 2, 3), ("reused", 0, 0), ("ok", 6, 7),
+    ]  # fmt: skip
+    assert await stores.value("select last_seq from session.heads") == 7
+
+
+async def test_an_append_to_a_session_that_is_not_there_fails_alone(stores: Stores) -> None:
+    session = (await stores.start("clock")).session
+    event = NewEvent("iteration", 1, None, "", "{}")
+    answers = await asyncio.gather(
+        *(stores.events.append(ACTOR, session.part, id_, [event], None) for id_ in (session.session_id, "none"))
+    )
+    assert [answer.code for answer in answers] == ["ok", "session_not_found"]
+
+
+async def test_submits_with_one_key_in_one_batch_are_one_command(stores: Stores) -> None:
+    await stores.start("clock")
+    answers = await submit_all(stores, *(new_command(key="k") for _ in range(4)), new_command())
+    assert [answer.code for answer in answers] == ["ok"] * 5
+    assert len({answer.command_id for answer in answers}) == 2
+    again = await submit_all(stores, new_command(key="k"), new_command(key="k"))
+    assert [answer.code for answer in again] == ["replay"] * 2
+    assert {answer.command_id for answer in again} == {answers[0].command_id}
+    assert {answer.enqueued_at for answer in again} == {answers[0].enqueued_at}
+
+
+async def test_submits_with_one_key_and_other_bodies_in_one_batch_are_refused_and_cost_nobody_else(
+    stores: Stores,
+) -> None:
+    await stores.start("clock")
+    answers = await submit_all(
+        stores, new_command(), new_command(key="k", body="a"), new_command(key="k", body="b"),
+        new_command(key="k", body="a"), new_command(key="l"),
+    )  # fmt: skip
+    assert [getattr(answer, "code", answer) for answer in answers] == ["ok", "ok", "reused", "ok", "ok"]
+    assert answers[1].command_id == answers[3].command_id
+    assert await stores.value("select count(*) from command.commands") == 3
+
+
+async def test_one_bad_submit_fails_alone_by_its_code(stores: Stores) -> None:
+    await stores.start("clock")
+    part = partition_of("clock")
+    strangers = [f"x{n}" for n in range(400) if partition_of(f"x{n}") == part][:2]
+    answers = await submit_all(
+        stores, new_command(), new_command(strangers[0], key="k"), new_command(), new_command(strangers[1]),
+    )  # fmt: skip
+    assert [answer.code for answer in answers] == ["ok", "agent_not_found", "ok", "agent_not_found"]
+    assert await stores.value("select count(*) from command.idempotency") == 0
+
+
+async def test_data_that_the_database_refuses_fails_alone(stores: Stores) -> None:
+    await stores.start("clock")
+    answers = await submit_all(
+        stores, *(new_command() for _ in range(5)), new_command(max_attempts=99_999),
+        new_command(correlation_id="a\x00"), *(new_command() for _ in range(5)),
+    )  # fmt: skip
+    assert Counter(type(answer).__name__ for answer in answers)["Submitted"] == 10
+    assert isinstance(answers[5], psycopg.DataError)
+    assert isinstance(answers[6], psycopg.DataError)
+
+
+async def test_commands_of_one_ordering_key_go_in_the_order_of_their_batch(stores: Stores) -> None:
+    await stores.start("clock")
+    answers = await submit_all(stores, *(new_command(ordering_key="o") for _ in range(30)))
+    wanted = [answer.command_id for answer in answers]
+    order = []
+    for _ in range(30):
+        open_one = await stores.value("select command_id from command.ready where not blocked")
+        order.append(open_one)
+        (row,) = await stores.command_database.rows(
+            "select code from command.cancel('acme', %s::smallint, %s, 0, '', 'key:k', '')",
+            (partition_of("clock"), open_one),
+        )  # fmt: skip
+        assert row == ("cancelled",)
+    assert order == wanted
+
+
+async def test_a_lock_that_is_held_for_long_refuses_the_batch_as_busy_and_not_as_a_fault(stores: Stores) -> None:
+    await stores.start("clock")
+    async with await psycopg.AsyncConnection.connect(stores.url) as holder:
+        await holder.execute("select session.lock_log('acme', %s::smallint)", (partition_of("clock"),))
+        waiting = asyncio.create_task(stores.commands.cancel(BY, uuid4(), 0, ""))
+        assert (await waiting).code == "gone"
+        with pytest.raises(Refusal) as caught:
+            await stores.sessions.stop_further("acme", partition_of("clock"), uuid4(), force=False)
+        assert caught.value.reason == "DATABASE_UNAVAILABLE"
+        slow = asyncio.create_task(submit_all(stores, new_command()))
+        done, _ = await asyncio.wait({slow}, timeout=1.5)  # longer than the lock's own time limit
+        assert not done
+    assert [answer.code for answer in await slow] == ["ok"]

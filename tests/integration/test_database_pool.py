@@ -1,0 +1,26 @@
+"""What a restart of the database leaves behind in a pool costs no call."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from libs.db import Database, pool
+
+
+async def test_connections_that_died_while_they_rested_are_replaced_before_anyone_gets_one(
+    database_url: str, app_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_RESTED_SECONDS", 0.0)
+    database = Database.of(app_database_url, role="callboard_session", name="pooled", size=4)
+    await database.open()
+    try:
+        await asyncio.gather(*(database.rows("select pg_sleep(0.05)") for _ in range(4)))
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+            await admin.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'pooled'"
+            )
+        for _ in range(8):
+            assert await database.rows("select 1") == [(1,)]
+    finally:
+        await database.close()

@@ -1,0 +1,233 @@
+"""Our launcher of Postgres, on the real thing: start, restart, crashes, and where root has to put things."""
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from libs.engines import AlreadyRunningError, EngineError, PostgresServer, Supervisor
+from libs.engines.placement import programs_for
+from libs.engines.system_user import SystemUser
+from tests.support.engines import FAST, TestPostgres, reachable_home, running_postgres
+from tests.support.eventually import eventually
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's Postgres runs as somebody else")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with reachable_home() as home:
+        yield home
+
+
+@pytest.fixture
+def state_folder() -> Iterator[Path]:
+    """A place of root's that `nobody` reaches, in the stead of /var/lib/callboard."""
+    folder = Path(tempfile.mkdtemp(prefix="callboard-state-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _query(url: str, statement: str) -> object:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(statement.encode()).fetchone()
+    return row[0] if row else None
+
+
+def _write(url: str, *statements: str) -> None:
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+async def test_what_was_committed_is_there_after_a_restart(home: Path) -> None:
+    async with running_postgres(home) as first:
+        _write(first.admin_url, "create table kept (n int)", "insert into kept values (7)")
+    async with running_postgres(home) as second:
+        assert _query(second.admin_url, "select n from kept") == 7
+        assert _query(second.app_url, "select current_user::text") == "callboard_app"
+
+
+async def test_it_is_durable_and_listens_on_loopback_alone(home: Path) -> None:
+    async with running_postgres(home) as server:
+        for name, value in {
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "full_page_writes": "on",
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "server_encoding": "UTF8",
+            "TimeZone": "UTC",
+        }.items():
+            assert _query(server.admin_url, f"show {name}") == value
+        assert int(str(_query(server.admin_url, "show server_version_num"))) >= 180_000
+        _write(server.admin_url, "create extension vector")
+
+
+async def test_nobody_gets_in_without_the_password(home: Path) -> None:
+    async with running_postgres(home, FAST) as server:
+        user, _, place = server.admin_url.rpartition("@")
+        for intruder in (f"postgresql://postgres@{place}", f"{user[:-1]}x@{place}"):
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(intruder)
+        verifier = "select left(rolpassword, 13) from pg_authid where rolname = 'callboard_app'"
+        assert _query(server.admin_url, verifier) == "SCRAM-SHA-256"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            _write(server.app_url, "create table public.mine ()")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            _write(server.app_url, "create schema mine")
+
+
+async def test_secrets_are_readable_by_their_owner_alone(home: Path) -> None:
+    async with running_postgres(home, FAST):
+        for name in ("superuser-password", "app-password", "lock"):
+            assert stat.S_IMODE((home / "postgres" / name).stat().st_mode) == 0o600
+        assert not (home / "postgres" / "initdb-password").exists()
+        assert stat.S_IMODE((home / "postgres" / "data").stat().st_mode) == 0o700
+
+
+async def test_a_killed_server_comes_back_with_what_was_committed(home: Path) -> None:
+    with PostgresServer(home) as server:
+        server.prepare()
+        async with Supervisor(home, home) as supervisor:
+            await supervisor.start(server.spec)
+            await asyncio.to_thread(server.furnish)
+            _write(server.admin_url, "create table kept (n int)", "insert into kept values (7)")
+            killed = supervisor.pids["postgres"]
+            os.kill(killed, signal.SIGKILL)
+            await eventually(lambda: supervisor.pids["postgres"] != killed, timeout=20)
+
+            async def answers() -> bool:
+                return await server.spec.ready()
+
+            await eventually(answers, timeout=30)
+            assert _query(server.admin_url, "select n from kept") == 7
+
+
+async def test_a_pid_file_that_names_somebody_else_does_not_stop_the_start(home: Path) -> None:
+    async with running_postgres(home, FAST):
+        """Makes the data."""
+    stale = home / "postgres" / "data" / "postmaster.pid"
+    # the parent's pid is alive, as the pid of a dead server may be again after the machine was started anew
+    stale.write_text(f"{os.getppid()}\n{home}/postgres/data\n1700000000\n5432\n\n127.0.0.1\n  1 2\nready   \n")
+    async with running_postgres(home, FAST) as server:
+        assert _query(server.admin_url, "select 1") == 1
+
+
+async def test_an_initdb_that_was_cut_short_is_done_again(home: Path) -> None:
+    (home / "postgres" / "data.part").mkdir(parents=True)
+    (home / "postgres" / "data.part" / "PG_VERSION").write_text("18\n")
+    (home / "postgres").chmod(0o711)
+    async with running_postgres(home, FAST) as server:
+        assert _query(server.admin_url, "select 1") == 1
+
+
+async def test_two_servers_on_one_home_are_refused(home: Path) -> None:
+    with PostgresServer(home), pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
+        PostgresServer(home).__enter__()
+
+
+async def test_data_without_its_password_is_refused(home: Path) -> None:
+    async with running_postgres(home, FAST):
+        """Makes the data."""
+    (home / "postgres" / "superuser-password").unlink()
+    with PostgresServer(home) as server, pytest.raises(EngineError, match="superuser-password is gone"):
+        server.prepare()
+
+
+async def test_a_path_longer_than_a_socket_name_is_fine(home: Path) -> None:
+    deep = home / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    async with running_postgres(deep, FAST) as server:
+        assert _query(server.admin_url, "select 1") == 1
+
+
+@only_root
+async def test_root_runs_it_as_nobody(home: Path) -> None:
+    async with running_postgres(home, FAST):
+        owner = (home / "postgres" / "data" / "postmaster.pid").stat().st_uid
+        run_as = SystemUser.unprivileged()
+        assert run_as is not None
+        assert owner == run_as.user_id != 0
+
+
+@only_root
+async def test_below_a_closed_folder_the_data_lies_elsewhere_and_is_found_again(home: Path, state_folder: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+
+    async def run(statements: list[str], question: str) -> object:
+        with PostgresServer(closed, FAST, state_folders=[state_folder]) as server:
+            server.prepare()
+            async with Supervisor(closed, closed) as supervisor:
+                await supervisor.start(server.spec)
+                await asyncio.to_thread(server.furnish)
+                _write(server.admin_url, *statements)
+                return _query(server.admin_url, question)
+
+    assert await run(["create table kept as select 7 as n"], "select n from kept") == 7
+    note = (closed / "postgres" / "data-location.txt").read_text()
+    place = Path(note.splitlines()[0])
+    assert place.parent == state_folder
+    assert (place / "data" / "PG_VERSION").exists()
+    assert str(closed) in (place / "home.txt").read_text()
+    assert await run([], "select n from kept") == 7
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "nobody opens up folders for it"
+
+    shutil.rmtree(place)
+    with pytest.raises(EngineError, match="no such folder"):
+        PostgresServer(closed, FAST, state_folders=[state_folder]).__enter__()
+
+
+@only_root
+async def test_data_that_came_out_of_reach_or_is_anothers_is_refused(home: Path) -> None:
+    (home / "made").mkdir(mode=0o711)
+    async with running_postgres(home / "made", FAST):
+        """Makes the data."""
+    home.chmod(0o700)
+    with PostgresServer(home / "made") as server, pytest.raises(EngineError, match="cannot reach"):
+        server.prepare()
+    home.chmod(0o711)
+    os.chown(home / "made" / "postgres" / "data", 12345, 12345)
+    with PostgresServer(home / "made") as server, pytest.raises(EngineError, match="user 12345 owns"):
+        server.prepare()
+
+
+@only_root
+async def test_a_place_that_others_may_write_to_is_not_used(home: Path, state_folder: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    state_folder.chmod(0o777)
+    with pytest.raises(EngineError, match="found no place"):
+        PostgresServer(closed, FAST, state_folders=[state_folder]).__enter__()
+
+
+@only_root
+def test_programs_out_of_reach_are_copied_once(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = SystemUser.unprivileged()
+    assert nobody is not None
+    installed = programs_for(None)
+    reaches = SystemUser.reaches
+    # as if the virtual environment lay below a closed folder
+    monkeypatch.setattr(
+        SystemUser, "reaches", lambda self, path: state_folder in (path, *path.parents) and reaches(self, path)
+    )
+    copy = programs_for(nobody, [state_folder])
+    assert state_folder in copy.parents
+    assert (copy / "postgres").read_bytes() == (installed / "postgres").read_bytes()
+    made = (copy / "postgres").stat().st_mtime_ns, (copy / "postgres").stat().st_ino
+    assert programs_for(nobody, [state_folder]) == copy
+    assert ((copy / "postgres").stat().st_mtime_ns, (copy / "postgres").stat().st_ino) == made
+
+
+def test_the_shared_server_lets_both_logins_in(postgres: TestPostgres) -> None:
+    assert _query(postgres.admin_url, "select current_user::text") == "postgres"
+    assert _query(postgres.app_url, "select current_user::text") == "callboard_app"

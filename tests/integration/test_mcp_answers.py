@@ -1,0 +1,131 @@
+"""Servers over stdio that answer late, wrongly, too much or not at all; and what is sent to them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from services.command.domain.failure import FailureCode
+from services.command.executors.mcp.connection import McpConnection
+from tests.support.eventually import eventually
+from tests.support.mcp_servers import (
+    ODD,
+    Recorder,
+    connected,
+    count_of,
+    failure_of,
+    messages,
+    nothing_runs,
+    stdio,
+    text_of,
+    tool,
+)
+
+LOST, UNAVAILABLE = FailureCode.CONNECTION_LOST, FailureCode.AGENT_UNAVAILABLE
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "record"
+
+
+@pytest.fixture
+async def odd(tmp_path: Path, record: Path) -> AsyncIterator[McpConnection]:
+    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+        yield connection
+
+
+async def test_a_banner_and_noise_on_stdout_are_skipped(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with connected(tmp_path, stdio(ODD, "banner")) as connection:
+            assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
+    assert [line["event"] for line in logs].count("stdout_is_no_message") == 1
+
+
+async def test_a_flood_on_stderr_does_not_block_the_server(tmp_path: Path) -> None:
+    async with connected(tmp_path, stdio(ODD, "flood")) as connection:
+        assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
+    assert connection.diagnosis().rstrip("'").endswith("the end of the flood")
+
+
+async def test_the_last_answer_of_a_server_that_ends_is_not_lost(odd: McpConnection) -> None:
+    assert text_of(await odd.execute(tool("last"), Recorder())) == "last words"
+    await asyncio.wait_for(odd.lost.wait(), 5)
+
+
+async def test_a_server_that_closes_its_output_is_lost_and_ended(odd: McpConnection, record: Path) -> None:
+    failure = await failure_of(odd, tool("silence"))
+    assert (failure.code, failure.charged) == (LOST, True)
+    await odd.close(2)
+    assert nothing_runs(record)
+
+
+@pytest.mark.parametrize(("name", "text"), [("text", "a\ufffdb\ufffdc"), ("bytes", "a\ufffd\ufffdb")])
+async def test_broken_text_in_a_result_is_mended(odd: McpConnection, name: str, text: str) -> None:
+    assert text_of(await odd.execute(tool(name), Recorder())) == text
+
+
+async def test_a_number_too_large_for_storage_keeps_its_digits(odd: McpConnection) -> None:
+    result = await odd.execute(tool("numbers"), Recorder())
+    assert result["structuredContent"] == {"big": "123456789012345678901234567890"}
+
+
+async def test_an_answer_too_long_to_read_fails_its_command_alone(odd: McpConnection) -> None:
+    failure = await failure_of(odd, tool("long", {"bytes": 33 * 1024 * 1024}))
+    assert (failure.code, failure.retryable) == (FailureCode.RESULT_TOO_LARGE, False)
+    assert text_of(await odd.execute(tool("answer"), Recorder())) == "an answer"
+
+
+async def test_an_answer_that_is_none_is_a_protocol_error(odd: McpConnection) -> None:
+    failure = await failure_of(odd, tool("wrong"))
+    assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (-32601, FailureCode.COMMAND_TYPE_UNKNOWN),
+        (-32602, FailureCode.INVALID_ARGUMENTS),
+        (-32603, FailureCode.AGENT_PROTOCOL_ERROR),
+        (-32000, FailureCode.AGENT_PROTOCOL_ERROR),  # also the SDK's own code for a closed connection
+    ],
+)
+async def test_protocol_errors_are_mapped(odd: McpConnection, code: int, expected: FailureCode) -> None:
+    failure = await failure_of(odd, tool("refuse", {"code": code}))
+    assert (failure.code, failure.retryable) == (expected, False)
+    assert "refused" in failure.message
+    again = await failure_of(odd, tool("refuse", {"code": code}, retry_tool_errors=True))
+    assert again.retryable is (expected is FailureCode.AGENT_PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize("way", ["grow", "sneak"])
+async def test_a_tool_that_is_added_later_is_found(odd: McpConnection, way: str) -> None:
+    """Announced or not: a name that is unknown has the tools listed again, once."""
+    assert (await failure_of(odd, tool("new"))).code is FailureCode.TOOL_NOT_FOUND
+    await odd.execute(tool(way, {"name": "new"}), Recorder())
+    assert text_of(await odd.execute(tool("new"), Recorder())) == "an answer"
+
+
+async def test_a_known_tool_costs_no_further_listing(odd: McpConnection, record: Path) -> None:
+    for _ in range(3):
+        await odd.execute(tool("answer"), Recorder())
+    assert count_of('"tools/list"', record) == 1
+
+
+async def test_a_log_line_becomes_output_of_the_one_command_that_runs(odd: McpConnection) -> None:
+    recorder = Recorder()
+    await odd.execute(tool("log"), recorder)
+    assert recorder.outputs == [{"kind": "log", "level": "info", "logger": "odd", "data": "a line\ufffd"}]
+
+
+async def test_a_cancellation_is_really_sent(odd: McpConnection, record: Path) -> None:
+    running = asyncio.create_task(odd.execute(tool("hold"), Recorder()))
+    await eventually(lambda: '"tools/call"' in record.read_text())
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    [cancelled] = await eventually(lambda: messages(record, "notifications/cancelled"))
+    [request] = messages(record, "tools/call")
+    assert cancelled["params"]["requestId"] == request["id"]

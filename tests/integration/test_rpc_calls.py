@@ -1,0 +1,251 @@
+"""What every call meets before and after its handler, over a real server."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
+
+from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
+from callboard.auth.v1 import auth_pb2
+from libs.errors import FieldViolation, Reason, Refusal
+from libs.identity.keys import new_key
+from libs.rpc import ServerLimits, open_channel, refusal_from_error
+from tests.support.rpc import METHODS, TRIAL, TrialServer, ask, trial_server
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[TrialServer]:
+    async with trial_server() as server:
+        yield server
+
+
+async def call(served: TrialServer, name: str, token: str | None, agent_id: str = "a", **options: Any) -> list[str]:
+    """Call a method of any arity; the ids that came back."""
+    asks_many, answers_many, _ = METHODS[name]
+    request = ask(agent_id)
+    made = served.method(name, token)(iter([request]) if asks_many else request, **options)
+    if answers_many:
+        return [response.agent.agent_id async for response in made]
+    return [(await made).agent.agent_id]
+
+
+async def refused(served: TrialServer, name: str, token: str | None, agent_id: str = "a", **options: Any) -> Refusal:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(served, name, token, agent_id, **options)
+    return refusal_from_error(caught.value)
+
+
+ARITIES = ["Change", "Follow", "Collect", "Talk"]
+
+
+@pytest.mark.parametrize("name", ARITIES)
+async def test_a_key_with_the_role_is_served_and_known_to_the_handler(served: TrialServer, name: str) -> None:
+    key = served.keys.add("operator")
+    assert await call(served, name, key.secret_text)
+    (caller,) = served.trial.callers
+    assert (caller.tenant_id, caller.principal, caller.role) == ("acme", f"key:{key.key_id}", auth_pb2.ROLE_OPERATOR)
+    assert caller.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ARITIES)
+async def test_a_call_without_a_key_is_refused(served: TrialServer, name: str) -> None:
+    assert (await refused(served, name, None)).reason is Reason.CREDENTIALS_MISSING
+    assert not served.trial.callers
+
+
+@pytest.mark.parametrize("name", ARITIES)
+@pytest.mark.parametrize("token", ["", "nonsense", "cb_short_x", new_key().secret_text, "cb_" + "a" * 5000])
+async def test_a_wrong_key_is_refused(served: TrialServer, name: str, token: str) -> None:
+    assert (await refused(served, name, token)).reason is Reason.CREDENTIALS_INVALID
+    assert not served.trial.callers
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "bearer", "Bearer", "key"])
+async def test_another_scheme_than_bearer_is_refused(served: TrialServer, header: str) -> None:
+    refusal = await refused(served, "Get", None, metadata=(("authorization", header),))
+    assert refusal.reason is Reason.CREDENTIALS_INVALID
+
+
+@pytest.mark.parametrize("name", ["Change", "Collect", "Talk"])
+async def test_a_viewer_may_not_call_an_operators_method(served: TrialServer, name: str) -> None:
+    refusal = await refused(served, name, served.key("viewer"))
+    assert (refusal.reason, refusal.metadata) == (Reason.ROLE_REQUIRED, {"required_role": "operator"})
+    assert not served.trial.callers
+
+
+async def test_a_method_without_a_role_is_refused_to_everyone(served: TrialServer) -> None:
+    assert (await refused(served, "Forbidden", served.key("admin"))).reason is Reason.ROLE_REQUIRED
+    assert (await refused(served, "Forbidden", None)).reason is Reason.CREDENTIALS_MISSING
+
+
+async def test_expired_and_revoked_keys_are_refused(served: TrialServer) -> None:
+    past = served.keys.add("admin", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    revoked = served.keys.add("admin", revoked=True)
+    for key in (past, revoked):
+        assert (await refused(served, "Get", key.secret_text)).reason is Reason.CREDENTIALS_INVALID
+
+
+async def test_a_key_that_cannot_be_looked_up_is_not_accepted(served: TrialServer) -> None:
+    key = served.key("admin")
+    served.keys.is_down = True
+    assert (await refused(served, "Get", key)).reason is Reason.DATABASE_UNAVAILABLE
+    assert not served.trial.callers
+
+
+@pytest.mark.parametrize("name", ARITIES)
+async def test_a_field_that_breaks_its_rule_is_named(served: TrialServer, name: str) -> None:
+    refusal = await refused(served, name, served.key("operator"), "no spaces")
+    assert refusal.reason is Reason.FIELD_INVALID
+    (violation,) = refusal.violations
+    assert violation.field == "agent_id"
+    assert "does not match" in violation.rule
+
+
+async def raw_refused(served: TrialServer, name: str, raw: bytes) -> Refusal:
+    asks_many, answers_many, _ = METHODS[name]
+    async with open_channel(served.server.address, token=served.key("operator")) as channel:
+        kind = f"{'stream' if asks_many else 'unary'}_{'stream' if answers_many else 'unary'}"
+        made = getattr(channel, kind)(f"/{TRIAL}/{name}")(iter([raw]) if asks_many else raw)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [one async for one in made] if answers_many else await made
+    return refusal_from_error(caught.value)
+
+
+@pytest.mark.parametrize("name", ARITIES)
+async def test_an_unknown_field_is_refused(served: TrialServer, name: str) -> None:
+    raw = ask("a").SerializeToString() + b"\x9a\x06\x03abc"
+    refusal = await raw_refused(served, name, raw)
+    assert refusal.reason is Reason.FIELD_INVALID
+    assert refusal.violations == (FieldViolation("99", "is no field of the contract"),)
+
+
+@pytest.mark.parametrize("name", ARITIES)
+@pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x0a\x02\xc3\x28"], ids=["garbage", "broken text"])
+async def test_bytes_that_are_no_such_message_are_refused(served: TrialServer, name: str, raw: bytes) -> None:
+    assert (await raw_refused(served, name, raw)).reason is Reason.FIELD_INVALID
+
+
+async def test_a_request_that_is_too_large_is_refused_with_the_limit() -> None:
+    async with trial_server(ServerLimits(max_request_bytes=1000)) as served:
+        refusal = await refused(served, "Get", served.key("viewer"), "x" * 1500)
+        assert (refusal.reason, refusal.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "1000"})
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # grpc does not even read what is twice the limit
+            await call(served, "Get", served.key("viewer"), "x" * 3000)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_what_grows_too_large_when_it_is_unpacked_is_refused(served: TrialServer) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(served, "Get", served.key("viewer"), "x" * 20_000_000, compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("name", ["Get", "Follow"])
+async def test_a_refusal_becomes_a_status_with_one_error_info(served: TrialServer, name: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(served, name, served.key("viewer"), "absent")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    status = rpc_status.from_call(caught.value)
+    assert status is not None
+    (detail,) = status.details
+    info = error_details_pb2.ErrorInfo()
+    assert detail.Unpack(info)
+    assert (info.reason, info.domain) == ("AGENT_NOT_FOUND", "callboard.dev")
+
+
+@pytest.mark.parametrize("name", ["Get", "Follow", "Talk"])
+async def test_an_internal_error_leaves_as_a_constant_text(served: TrialServer, name: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(served, name, served.key("operator"), "crash", metadata=(("x-request-id", "r-1"),))
+    refusal = refusal_from_error(caught.value)
+    assert (refusal.reason, refusal.metadata) == (Reason.INTERNAL, {"request_id": "r-1"})
+    assert "secret" not in f"{caught.value.details()}{caught.value.trailing_metadata()}"
+
+
+async def test_a_handler_may_abort_by_itself(served: TrialServer) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(served, "Get", served.key("viewer"), "abort")
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "said by the handler")
+
+
+async def test_a_deadline_is_the_callers_to_set(served: TrialServer) -> None:
+    assert (await refused(served, "Get", served.key("viewer"), "hang", timeout=0.2)).reason is Reason.DEADLINE_EXCEEDED
+
+
+async def test_nobody_listening_is_service_unavailable() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await agents_pb2_grpc.AgentServiceStub(channel).DeleteAgent(agents_pb2.DeleteAgentRequest())
+    assert refusal_from_error(caught.value).reason is Reason.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3", True), ("no spaces", False), ("x" * 129, False)])
+async def test_a_sound_request_id_is_kept(served: TrialServer, given: str, kept: bool) -> None:  # noqa: FBT001
+    await call(served, "Get", served.key("viewer"), metadata=(("x-request-id", given),))
+    request_id = served.trial.callers[0].request_id
+    assert (request_id == given) is kept
+    assert request_id
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said", "seen"),
+    [
+        (("127.0.0.0/8",), "203.0.113.9", "203.0.113.9"),
+        (("127.0.0.0/8",), "2001:DB8::1", "2001:db8::1"),
+        (("127.0.0.0/8",), "not an address", "127.0.0.1"),
+        (("10.0.0.0/8",), "203.0.113.9", "127.0.0.1"),
+    ],
+)
+async def test_only_a_trusted_peer_speaks_for_another_address(trusted: tuple[str], said: str, seen: str) -> None:
+    async with trial_server(trusted_proxies=trusted) as served:
+        await call(served, "Get", served.key("viewer"), metadata=(("x-callboard-client-address", said),))
+        assert served.trial.callers[0].address == seen
+
+
+async def test_health_needs_no_key(served: TrialServer) -> None:
+    async with open_channel(served.server.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", TRIAL):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        await served.server.report(serving=False)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=TRIAL))
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_reflection_needs_a_key(served: TrialServer) -> None:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+
+    async def names(token: str | None) -> set[str]:
+        async with open_channel(served.server.address, token=token) as channel:
+            answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+            return {found.name async for one in answers for found in one.list_services_response.service}
+
+    assert TRIAL in await names(served.key("viewer"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await names(None)
+    assert refusal_from_error(caught.value).reason is Reason.CREDENTIALS_MISSING
+
+
+async def test_calls_are_counted_by_method_and_code() -> None:
+    registry = CollectorRegistry()
+    async with trial_server(registry=registry) as served:
+        await call(served, "Get", served.key("viewer"))
+        await refused(served, "Get", None)
+    for code in ("OK", "UNAUTHENTICATED"):
+        labels = {"method": f"/{TRIAL}/Get", "code": code}
+        assert registry.get_sample_value("callboard_rpc_calls_total", labels) == 1
+
+
+async def test_a_method_that_nobody_serves_is_unimplemented(served: TrialServer) -> None:
+    async with open_channel(served.server.address, token=served.key("admin")) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await agents_pb2_grpc.AgentServiceStub(channel).DeleteAgent(agents_pb2.DeleteAgentRequest())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

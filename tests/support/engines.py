@@ -1,0 +1,141 @@
+"""Real engines for tests: one Postgres a test session, a database a test, a nats-server a test."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from libs.engines import NatsServer, PostgresServer, Supervisor
+
+_TEMPLATE = "template_callboard"
+# The semantics are those of production; only the disk is not waited for.
+FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "max_wal_size": "4GB"}
+
+
+@dataclass(frozen=True)
+class TestPostgres:
+    """A running server and its two logins, both to the database `callboard`."""
+
+    __test__ = False
+    admin_url: str
+    app_url: str
+
+    def admin_url_of(self, database: str) -> str:
+        """Connects to another of its databases as superuser."""
+        return with_database(self.admin_url, database)
+
+    def app_url_of(self, database: str) -> str:
+        """Connects to another of its databases as the services' login role."""
+        return with_database(self.app_url, database)
+
+
+@dataclass(frozen=True)
+class TestNats:
+    """A running nats-server, its pid, and the folder it keeps its streams in."""
+
+    __test__ = False
+    url: str
+    pid: int
+    store: Path
+
+
+def with_database(url: str, database: str) -> str:
+    """Returns the URL with another database's name."""
+    return f"{url.rpartition('/')[0]}/{database}"
+
+
+@contextlib.contextmanager
+def reachable_home() -> Iterator[Path]:
+    """A folder that Postgres can reach also when we are root (pytest's own are 0700)."""
+    home = Path(tempfile.mkdtemp(prefix="callboard-test-"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def running_postgres(home: Path, settings: dict[str, str] | None = None) -> AsyncIterator[TestPostgres]:
+    """Starts Postgres on the home, and stops it at the end."""
+    with PostgresServer(home, settings) as server:
+        await asyncio.to_thread(server.prepare)
+        async with Supervisor(home, home) as supervisor:
+            await supervisor.start(server.spec)
+            await asyncio.to_thread(server.furnish)
+            yield TestPostgres(server.admin_url, server.app_url)
+
+
+@contextlib.asynccontextmanager
+async def running_nats(home: Path) -> AsyncIterator[TestNats]:
+    """Starts nats-server on the home, and stops it at the end."""
+    with NatsServer(home) as server:
+        server.prepare()
+        async with Supervisor(home, home) as supervisor:
+            await supervisor.start(server.spec)
+            yield TestNats(server.url, supervisor.pids["nats"], server.store)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestPostgres]:
+    """One Postgres for the whole test session."""
+    # a runner of its own: the server outlives the event loop of any one test
+    with reachable_home() as home, asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        server = runner.run(stack.enter_async_context(running_postgres(home, FAST)))
+        try:
+            yield server
+        finally:
+            runner.run(stack.aclose())
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[TestNats]:
+    """A nats-server of the test's own."""
+    async with running_nats(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: TestPostgres) -> str:
+    """The name of a database that has all migrations, to be cloned and never connected to."""
+    from libs.db.migrate import upgrade
+
+    _execute(postgres, sql.SQL("create database {}").format(sql.Identifier(_TEMPLATE)))
+    upgrade(postgres.admin_url_of(_TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_name(postgres: TestPostgres, migrated_template: str) -> Iterator[str]:
+    """The name of a fresh database with all migrations, dropped after the test."""
+    name = f"test_{uuid4().hex}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(migrated_template)}
+    _execute(postgres, sql.SQL("create database {name} template {template}").format(**names))
+    yield name
+    _execute(postgres, sql.SQL("drop database {name} with (force)").format(**names))
+
+
+@pytest.fixture
+def database_url(postgres: TestPostgres, database_name: str) -> str:
+    """The test's own migrated database, as superuser."""
+    return postgres.admin_url_of(database_name)
+
+
+@pytest.fixture
+def app_database_url(postgres: TestPostgres, database_name: str) -> str:
+    """The same database as the services' login role: it can do nothing before it sets a role."""
+    return postgres.app_url_of(database_name)
+
+
+def _execute(postgres: TestPostgres, statement: sql.Composed) -> None:
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        connection.execute(statement)

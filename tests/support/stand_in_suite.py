@@ -1,0 +1,68 @@
+"""`callboard up` with a small HTTP server in place of each service: real engines, real supervision.
+
+Run as `python -m tests.support.stand_in_suite`; it takes its settings from the environment as `up` does.
+CALLBOARD_TEST_CRASH names a part that ends at once, with a last word.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from functools import partial
+
+from libs.engines import ChildError, ChildSpec, EngineError, free_port
+from services.cli.checks import http_ok
+from services.cli.engines import Engines
+from services.cli.errors import RefusedError
+from services.cli.home import SOURCE_ROOT, Home
+from services.cli.processes import Services, describe_services
+from services.cli.settings import Addresses, UpSettings
+from services.cli.show import Show
+from services.cli.up import run_up
+
+_SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
+_CRASH = "import sys; print('the last word', flush=True); sys.exit(9)"
+
+
+def describe_stand_ins(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
+    """The real services' names and environment, with a stand-in's command line."""
+    real = describe_services(addresses, engines, home, runners)
+    crashing = os.environ.get("CALLBOARD_TEST_CRASH")
+    specs = [
+        _stand_in(
+            spec,
+            port := addresses.http_port if spec.name == "gateway" else free_port(),
+            [sys.executable, "-c", _CRASH] if spec.name == crashing else [*_SERVE, str(port)],
+        )
+        for spec in real.specs
+    ]
+    return Services(specs, real.metrics)
+
+
+def _stand_in(spec: ChildSpec, port: int, argv: list[str]) -> ChildSpec:
+    return ChildSpec(
+        name=spec.name,
+        argv=argv,
+        environment=spec.environment,
+        cwd=SOURCE_ROOT / "docs",
+        ready=partial(http_ok, f"127.0.0.1:{port}", "/"),
+    )
+
+
+def main() -> int:
+    """Runs it; the exit code is `up`'s."""
+    logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
+    show = Show()
+    try:
+        asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stand_ins))
+    except RefusedError as error:
+        sys.stderr.write(f"callboard: {error}\n")
+        return error.exit_code
+    except (ChildError, EngineError) as error:
+        show.failure(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Keys: looked up once for many, forgotten soon, and never accepted on doubt."""
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from libs.errors import Reason, Refusal
+from libs.identity.authenticator import Authenticator
+from libs.identity.cache import ExpiringCache
+from libs.identity.keys import new_key
+from libs.identity.principal import KeyRecord
+from tests.support.eventually import eventually
+from tests.support.rpc import KeyRing
+
+
+@pytest.fixture
+def keys() -> KeyRing:
+    return KeyRing()
+
+
+async def reason_of(authenticator: Authenticator, token: str) -> Reason:
+    with pytest.raises(Refusal) as caught:
+        await authenticator.authenticate(token)
+    return caught.value.reason
+
+
+async def opens(authenticator: Authenticator, token: str) -> bool:
+    try:
+        await authenticator.authenticate(token)
+    except Refusal:
+        return False
+    return True
+
+
+async def test_many_calls_with_one_key_cost_one_lookup(keys: KeyRing) -> None:
+    authenticator, key = Authenticator(keys.find), keys.add("admin")
+    found = await asyncio.gather(*(authenticator.authenticate(key.secret_text) for _ in range(50)))
+    assert {principal.name for principal in found} == {f"key:{key.key_id}"}
+    assert keys.lookups == 1
+
+
+async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others(keys: KeyRing) -> None:
+    answer = asyncio.Event()
+    record = keys.records[(key := keys.add("admin")).key_hash]
+
+    async def slow(_: bytes) -> KeyRecord:
+        await answer.wait()
+        return record
+
+    authenticator = Authenticator(slow)
+    first, second = (asyncio.create_task(authenticator.authenticate(key.secret_text)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    answer.set()
+    assert (await second).key_id == key.key_id
+
+
+async def test_an_unknown_key_is_looked_up_once_and_what_is_no_key_never(keys: KeyRing) -> None:
+    authenticator, unknown = Authenticator(keys.find), new_key().secret_text
+    for token in (unknown, unknown, "cb_x", "", "x" * 100_000, "cb_\ud800"):
+        assert await reason_of(authenticator, token) is Reason.CREDENTIALS_INVALID
+    assert keys.lookups == 1
+
+
+async def test_a_revoked_key_opens_nothing_after_two_seconds(keys: KeyRing) -> None:
+    authenticator, key = Authenticator(keys.find), keys.add("admin")
+    await authenticator.authenticate(key.secret_text)
+    keys.revoke(key)
+    began = time.monotonic()
+
+    async def is_refused() -> bool:
+        return not await opens(authenticator, key.secret_text)
+
+    await eventually(is_refused)
+    assert time.monotonic() - began < 2.5
+
+
+async def test_a_key_made_after_it_was_refused_opens_soon(keys: KeyRing) -> None:
+    authenticator, key = Authenticator(keys.find), keys.add("admin")
+    record = keys.records.pop(key.key_hash)
+    assert await reason_of(authenticator, key.secret_text) is Reason.CREDENTIALS_INVALID
+    keys.records[key.key_hash] = record
+    await eventually(lambda: opens(authenticator, key.secret_text), timeout=2)
+
+
+async def test_expiry_is_checked_on_every_call_also_when_the_key_is_remembered(keys: KeyRing) -> None:
+    expiry = datetime.now(UTC) + timedelta(seconds=0.2)
+    authenticator, key = Authenticator(keys.find), keys.add("admin", expires_at=expiry)
+    await authenticator.authenticate(key.secret_text)
+
+    async def is_refused() -> bool:
+        return not await opens(authenticator, key.secret_text)
+
+    await eventually(is_refused, timeout=1)
+
+
+async def test_a_record_of_another_key_is_not_accepted(keys: KeyRing) -> None:
+    key = keys.add("admin")
+    other = replace(keys.records[key.key_hash], key_hash=b"x" * 32)
+
+    async def wrong(_: bytes) -> KeyRecord:
+        return other
+
+    assert await reason_of(Authenticator(wrong), key.secret_text) is Reason.CREDENTIALS_INVALID
+
+
+async def test_a_database_that_is_away_accepts_nobody_and_is_asked_again(keys: KeyRing) -> None:
+    authenticator, key = Authenticator(keys.find), keys.add("admin")
+    keys.is_down = True
+    assert await reason_of(authenticator, key.secret_text) is Reason.DATABASE_UNAVAILABLE
+    keys.is_down = False
+    assert await opens(authenticator, key.secret_text)
+
+
+async def test_watched_keys_are_checked_together_and_forgotten_when_nothing_is_open(keys: KeyRing) -> None:
+    authenticator, cuts = Authenticator(keys.find), list[Refusal]()
+    good, bad = keys.add("admin"), keys.add("viewer")
+    principals = [await authenticator.authenticate(key.secret_text) for key in (good, bad)]
+    keys.revoke(bad)
+    never = list[Refusal]()
+    with authenticator.watch(principals[0], never.append), authenticator.watch(principals[1], cuts.append):
+        await authenticator.check_watched()
+    assert [refusal.reason for refusal in cuts] == [Reason.CREDENTIALS_INVALID]
+    assert not never
+    asked = keys.lookups
+    await authenticator.check_watched()
+    assert keys.lookups == asked
+
+
+async def test_secrets_are_in_no_repr(keys: KeyRing) -> None:
+    key = keys.add("admin")
+    principal = await Authenticator(keys.find).authenticate(key.secret_text)
+    assert str(key.key_hash) not in repr(principal) + repr(keys.records[key.key_hash])
+
+
+def test_a_cache_keeps_what_was_used_last() -> None:
+    cache = ExpiringCache[int](2, 60)
+    cache.put(b"a", 1)
+    cache.put(b"b", 2)
+    assert cache.get(b"a") == 1
+    cache.put(b"c", 3)
+    assert (cache.get(b"a"), cache.get(b"b"), cache.get(b"c")) == (1, None, 3)

@@ -1,0 +1,42 @@
+"""What the bus uses of nats-py's inner parts is still there, as it was in the version that was read."""
+
+import inspect
+
+from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
+from nats.protocol.parser import Parser
+
+from libs.bus.backoff import LONGEST_SECONDS, backoff_seconds
+from libs.bus.client import Connection
+
+
+async def test_the_attributes_that_a_connection_reads_and_writes_exist() -> None:
+    client = Client()
+    used = (
+        "_handlers _unsent _unsent_size _loop",  # ours: must not be nats-py's as well
+        "_status _reading_task _ping_interval_task _flusher_task _transport _pongs _sid _max_payload _ps",
+    )
+    assert not [name for name in used[0].split() if hasattr(client, name)]
+    assert [name for name in used[1].split() if not hasattr(client, name)] == []
+    assert "self._io_writer = " in inspect.getsource(TcpTransport)
+
+
+def test_the_reader_feeds_our_parser_and_answers_pings_and_pongs() -> None:
+    assert "await self._ps.parse(" in inspect.getsource(Client._read_loop)
+    assert "self._pongs.pop(0)" in inspect.getsource(Client._process_pong)
+    source = inspect.getsource(Parser.parse)
+    assert all(call in source for call in ("_process_ping()", "_process_pong()", "_process_info(", "_process_err("))
+
+
+async def test_a_connection_that_was_never_made_sends_nothing_and_can_be_abandoned() -> None:
+    connection = Connection()
+    assert not connection.alive
+    assert not connection.publish_frame(b"a", b"b")
+    assert not await connection.synchronise(1)
+    await connection.abandon()
+
+
+def test_the_backoff_grows_and_is_bounded() -> None:
+    assert all(0 <= backoff_seconds(0) <= 0.1 for _ in range(100))
+    assert max(backoff_seconds(8) for _ in range(200)) > 1
+    assert all(backoff_seconds(10_000) <= LONGEST_SECONDS for _ in range(100))

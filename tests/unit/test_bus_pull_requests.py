@@ -1,0 +1,69 @@
+"""The account of pull requests neither over-asks nor forgets to ask."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.bus.pull_requests import PullRequests
+
+
+def test_all_free_slots_are_asked_for_at_first_and_then_when_half_are_missing() -> None:
+    requests = PullRequests(15)
+    assert requests.shortfall(32) == 32
+    requests.asked(32, 0)
+    assert requests.shortfall(32) == 0
+    for _ in range(15):
+        requests.received()
+    assert requests.shortfall(32) == 0
+    requests.received()
+    assert requests.shortfall(32) == 16
+
+
+def test_a_single_free_slot_is_asked_for() -> None:
+    requests = PullRequests(15)
+    assert requests.shortfall(0) == 0
+    assert requests.shortfall(1) == 1
+    requests.asked(1, 0)
+    assert requests.shortfall(1) == 0
+
+
+def test_what_a_request_returns_is_asked_for_again() -> None:
+    requests = PullRequests(15)
+    requests.asked(8, 0)
+    requests.received()
+    requests.returned(7)
+    assert requests.outstanding == 0
+    requests.returned(7)
+    requests.received()
+    assert requests.outstanding == 0
+
+
+def test_a_request_that_nobody_answers_is_void_after_its_life() -> None:
+    requests = PullRequests(15)
+    requests.asked(8, now=100)
+    requests.asked(4, now=110)
+    requests.forget_expired(now=114)
+    assert requests.outstanding == 12
+    requests.forget_expired(now=115)
+    assert requests.outstanding == 4
+    requests.forget_expired(now=125)
+    assert requests.outstanding == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ask", "receive", "return", "tick"]), st.integers(1, 50))))
+def test_never_more_is_outstanding_than_was_asked_for(steps: list[tuple[str, int]]) -> None:
+    requests, now = PullRequests(15), 0.0
+    for step, number in steps:
+        if step == "ask":
+            wanted = requests.shortfall(number)
+            assert requests.outstanding + wanted <= max(number, requests.outstanding)
+            requests.asked(wanted, now)
+        elif step == "receive":
+            requests.received()
+        elif step == "return":
+            requests.returned(number)
+        else:
+            now += number
+            requests.forget_expired(now)
+        assert requests.outstanding >= 0
+    requests.forget_expired(now + 15)
+    assert requests.outstanding == 0

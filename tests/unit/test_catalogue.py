@@ -1,0 +1,172 @@
+"""The operator's catalogue: what is accepted, what is refused in which words, how edits are seen."""
+
+import os
+from pathlib import Path
+
+import pytest
+import structlog
+
+from libs.catalogue import Catalogue, CatalogueError, CatalogueFile, HttpEntry, Limits, StdioEntry
+
+GOOD = """
+[servers.time]
+transport = "stdio"
+command = "/usr/bin/time-server"
+args = ["--local-timezone", "UTC"]
+env = { TZ = "UTC" }
+cwd = "/srv"
+startup_timeout = 5
+limits = { memory_mib = 512, open_files = 64 }
+
+[servers.web-search]
+transport = "http"
+url = "https://mcp.example.org/mcp"
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    """Write `text` with a new mtime, whatever the granularity of the file system's clock."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_text(text)
+    os.utime(path, ns=(before + 10**9, before + 10**9))
+    return path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "servers.toml"
+
+
+def test_a_good_file_gives_its_entries(file: Path) -> None:
+    catalogue = Catalogue.load(write(file, GOOD))
+    assert catalogue.names() == ("time", "web-search")
+    assert catalogue.get("time") == StdioEntry(
+        name="time",
+        transport="stdio",
+        command="/usr/bin/time-server",
+        args=("--local-timezone", "UTC"),
+        env={"TZ": "UTC"},
+        cwd="/srv",
+        startup_timeout=5.0,
+        limits=Limits(memory_mib=512, open_files=64),
+    )
+    assert catalogue.get("web-search") == HttpEntry(
+        name="web-search", transport="http", url="https://mcp.example.org/mcp", startup_timeout=30.0
+    )
+    assert catalogue.get("absent") is None
+
+
+def test_an_empty_file_is_an_empty_catalogue(file: Path) -> None:
+    assert Catalogue.load(write(file, "")).names() == ()
+
+
+STDIO = 'transport = "stdio"\ncommand = "/bin/server"\n'
+HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "rule"),
+    [
+        (STDIO + "shell = true", "shell", "no known key"),
+        (STDIO + 'name = "other"', "name", "no known key"),
+        (STDIO + 'url = "http://127.0.0.1/"', "url", "no known key of a server with transport 'stdio'"),
+        (HTTP + 'command = "/bin/server"', "command", "no known key of a server with transport 'http'"),
+        (HTTP + "env = {}", "env", "no known key"),
+        ('transport = "stdio"', "command", "required"),
+        ('transport = "http"', "url", "required"),
+        ('command = "/bin/server"', "transport", '"stdio" or "http"'),
+        ('transport = "sse"', "transport", '"stdio" or "http"'),
+        ("transport = 1", "transport", '"stdio" or "http"'),
+        ('transport = "stdio"\ncommand = "npx"', "command", "absolute"),
+        ('transport = "stdio"\ncommand = "./server"', "command", "absolute"),
+        ('transport = "stdio"\ncommand = "/bin/a\\u0000b"', "command", "NUL"),
+        (STDIO + 'cwd = "data"', "cwd", "absolute"),
+        (STDIO + 'args = "one string"', "args", "tuple"),
+        (STDIO + "args = [1]", "args.0", "string"),
+        (STDIO + 'args = ["a\\u0000"]', "args.0", "NUL"),
+        (STDIO + 'env = { LD_PRELOAD = "x" }', "env", "LD_PRELOAD is denied"),
+        (STDIO + 'env = { LD_LIBRARY_PATH = "x" }', "env", "denied"),
+        (STDIO + 'env = { PYTHONPATH = "x" }', "env", "PYTHONPATH is denied"),
+        (STDIO + 'env = { pythonstartup = "x" }', "env", "denied"),
+        (STDIO + 'env = { NODE_OPTIONS = "x" }', "env", "denied"),
+        (STDIO + 'env = { PATH = "x" }', "env", "PATH is denied"),
+        (STDIO + 'env = { "A B" = "x" }', "env", "must match"),
+        (STDIO + 'env = { A = "\\u0000" }', "env", "NUL"),
+        (STDIO + "env = { A = 1 }", "env.A", "string"),
+        (STDIO + "startup_timeout = 0", "startup_timeout", "greater than 0"),
+        (STDIO + "limits = { memory = 1 }", "limits.memory", "no known key"),
+        (STDIO + "limits = { open_files = 1 }", "limits.open_files", "16"),
+        ('transport = "http"\nurl = "file:///etc/passwd"', "url", "http or https"),
+        ('transport = "http"\nurl = "mcp.example.org"', "url", "http or https"),
+        ('transport = "http"\nurl = "http://"', "url", "host"),
+        ('transport = "http"\nurl = "http://[::1"', "url", "IPv6"),
+        ('transport = "http"\nurl = "https://user:secret@host/"', "url", "password"),
+    ],
+)
+def test_a_broken_rule_is_named_with_file_entry_and_key(file: Path, table: str, key: str, rule: str) -> None:
+    write(file, f"[servers.one]\n{table}\n")
+    with pytest.raises(CatalogueError) as caught:
+        Catalogue.load(file)
+    assert (caught.value.file, caught.value.entry, caught.value.key) == (str(file), "one", key)
+    assert rule in caught.value.rule
+    assert str(caught.value).startswith(f"{file}: servers.one.{key}: ")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Time", "-time", "a_b", "a" * 64, "a/b", "", "time\\n"])
+def test_a_name_that_breaks_the_pattern_is_refused(file: Path, name: str) -> None:
+    write(file, f'[servers."{name}"]\n{STDIO}')
+    with pytest.raises(CatalogueError, match="the name must match"):
+        Catalogue.load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[servers", "is not TOML"),
+        ("[server.one]\n" + STDIO, "server: is no known key"),
+        ("servers = 1", "must be a table"),
+        ("[servers]\none = 1", "servers.one: must be a table"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(file: Path, text: str, words: str) -> None:
+    with pytest.raises(CatalogueError, match=words):
+        Catalogue.load(write(file, text))
+
+
+def test_a_missing_file_is_an_error_of_the_catalogue(file: Path) -> None:
+    with pytest.raises(CatalogueError, match="cannot be read: No such file"):
+        Catalogue.load(file)
+    with pytest.raises(CatalogueError):
+        CatalogueFile(file)
+
+
+def test_an_entry_added_to_the_file_is_seen_at_the_next_look(file: Path) -> None:
+    catalogue = CatalogueFile(write(file, ""))
+    assert catalogue.current().names() == ()
+    write(file, GOOD)
+    assert catalogue.current().names() == ("time", "web-search")
+
+
+def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
+    catalogue = CatalogueFile(write(file, GOOD))
+    assert catalogue.current() is catalogue.current()
+
+
+def test_a_file_broken_by_an_edit_keeps_the_last_good_one_and_is_logged_once(file: Path) -> None:
+    catalogue = CatalogueFile(write(file, GOOD))
+    write(file, "[servers")
+    with structlog.testing.capture_logs() as logs:
+        assert catalogue.current().names() == catalogue.current().names() == ("time", "web-search")
+    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "catalogue_refused")]
+    assert str(file) in logs[0]["error"]
+    write(file, "[servers.new]\n" + HTTP)
+    assert catalogue.current().names() == ("new",)
+
+
+def test_a_file_that_vanishes_keeps_the_last_good_one(file: Path) -> None:
+    catalogue = CatalogueFile(write(file, GOOD))
+    file.unlink()
+    assert catalogue.current().names() == ("time", "web-search")
+    write(file, "[servers.new]\n" + HTTP)
+    assert catalogue.current().names() == ("new",)

@@ -1,0 +1,84 @@
+"""The executor without an agent, and the choice of an executor by a connector's kind."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
+from services.command.executors import ExecutorRegistry
+from services.command.executors.echo import EchoExecutor
+from services.command.ports.executor import Connection, Connector, Execution, SessionRef
+
+SESSION = SessionRef(tenant_id="t", session_uid="u", session_id="s", agent_id="a")
+
+
+class Silent:
+    def progress(self, progress: float, total: float | None, message: str | None) -> None:
+        raise AssertionError
+
+    def output(self, output: Mapping[str, Any]) -> None:
+        raise AssertionError
+
+
+def execution(type_: str, params: Mapping[str, Any], timeout: float = 10) -> Execution:
+    return Execution("c", "c", type_, params, attempt=1, timeout=timeout, retry_tool_errors=False)
+
+
+@pytest.fixture
+async def connection() -> Connection:
+    registry = ExecutorRegistry({"echo": EchoExecutor()})
+    return await registry.connect(SESSION, Connector("echo", "any"))
+
+
+async def failure_of(connection: Connection, wanted: Execution) -> Failure:
+    with pytest.raises(AttemptFailedError) as caught:
+        await connection.execute(wanted, Silent())
+    return caught.value.failure
+
+
+async def test_an_unknown_kind_is_refused_for_good_and_names_the_kinds() -> None:
+    registry = ExecutorRegistry({"mcp": EchoExecutor(), "echo": EchoExecutor()})
+    with pytest.raises(AttemptFailedError) as caught:
+        await registry.connect(SESSION, Connector("shell", "any"))
+    failure = caught.value.failure
+    assert (failure.code, failure.retryable) == (FailureCode.AGENT_UNAVAILABLE, False)
+    assert "'shell'; it has echo, mcp" in failure.message
+
+
+async def test_echo_returns_its_parameters(connection: Connection) -> None:
+    result = await connection.execute(execution("echo", {"a": [1]}), Silent())
+    assert result == {"echo": {"a": [1]}}
+    assert not connection.lost.is_set()
+
+
+async def test_sleep_waits_and_returns(connection: Connection) -> None:
+    assert await connection.execute(execution("sleep", {"seconds": 0.01}), Silent()) == {"slept": 0.01}
+
+
+async def test_sleep_beyond_the_timeout_is_a_timeout(connection: Connection) -> None:
+    failure = await failure_of(connection, execution("sleep", {"seconds": 60}, timeout=0.01))
+    assert (failure.code, failure.retryable) == (FailureCode.COMMAND_TIMEOUT, True)
+
+
+@pytest.mark.parametrize("seconds", [None, "1", True, -1, 1e9, float("nan")])
+async def test_seconds_that_are_none_are_refused(connection: Connection, seconds: object) -> None:
+    failure = await failure_of(connection, execution("sleep", {"seconds": seconds}))
+    assert failure.code is FailureCode.INVALID_ARGUMENTS
+    assert failure.message.startswith("params.seconds: ")
+
+
+async def test_an_unknown_type_is_refused(connection: Connection) -> None:
+    failure = await failure_of(connection, execution("run_tool", {}))
+    assert (failure.code, failure.retryable) == (FailureCode.COMMAND_TYPE_UNKNOWN, False)
+
+
+async def test_closing_ends_what_runs_uncharged(connection: Connection) -> None:
+    running = asyncio.create_task(failure_of(connection, execution("sleep", {"seconds": 60})))
+    await asyncio.sleep(0)
+    await connection.close(5)
+    failure = await running
+    assert (failure.code, failure.retryable, failure.charged) == (FailureCode.CONNECTION_LOST, True, False)
+    assert connection.lost.is_set()
+    assert (await failure_of(connection, execution("echo", {}))).code is FailureCode.CONNECTION_LOST

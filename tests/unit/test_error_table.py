@@ -1,0 +1,112 @@
+"""The contract's reasons, the table of codes and the codes of failed attempts hold together."""
+
+import re
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from callboard.errors.v1.errors_pb2 import ErrorReason
+from libs.errors import HTTP_STATUS, STATUS, FieldViolation, Reason, Refusal
+from libs.rpc import refusal_from_error, refusal_to_status
+from libs.rpc.errors import status_code, status_metadata
+from services.command.domain.failure import FailureCode
+
+_PROTO = Path(__file__).parents[2] / "protos/callboard/errors/v1/errors.proto"
+_VALUE = re.compile(r"((?:^ *//[^\n]*\n)+) *ERROR_REASON_(\w+) = (\d+);", re.MULTILINE)
+_CODES = re.compile(r"(?:attempt, and )?([A-Z_]+) / (\d{3}):")
+
+
+def comments() -> dict[str, str]:
+    """What the contract says of each reason."""
+    found = _VALUE.findall(_PROTO.read_text())
+    return {name: " ".join(re.sub(r"^ *// ?", "", text, flags=re.MULTILINE).split()) for text, name, _ in found}
+
+
+def attempts() -> set[str]:
+    return {name for name, text in comments().items() if text.startswith("attempt")}
+
+
+def test_every_value_of_the_contract_was_read() -> None:
+    assert {f"ERROR_REASON_{name}" for name in comments()} == set(ErrorReason.keys())
+
+
+def test_reasons_are_those_of_the_contract_that_calls_are_refused_for() -> None:
+    refusals = {name for name, text in comments().items() if _CODES.match(text)}
+    assert set(Reason.__members__) == refusals
+    assert set(STATUS) == set(HTTP_STATUS) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_code_and_http_status_are_those_that_the_contract_tells(reason: Reason) -> None:
+    found = _CODES.match(comments()[reason])
+    assert found
+    assert (STATUS[reason], str(HTTP_STATUS[reason])) == found.groups()
+
+
+def test_codes_of_failed_attempts_are_those_of_the_contract() -> None:
+    assert {str(code) for code in FailureCode} == attempts() | {"INTERNAL"}
+
+
+def test_what_the_contract_says_is_either_a_refusal_or_an_attempts_end_or_never_sent() -> None:
+    others = set(comments()) - set(Reason.__members__) - attempts()
+    assert others == {"UNSPECIFIED"}
+
+
+def error_of(refusal: Refusal, **more: object) -> grpc.aio.AioRpcError:
+    """What a client gets."""
+    status = refusal_to_status(refusal)
+    trailing = grpc.aio.Metadata(*status_metadata(status))
+    return grpc.aio.AioRpcError(
+        status_code(refusal.reason), trailing_metadata=trailing, details=str(more.get("details", status.message))
+    )
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_refusal_comes_out_as_it_went_in(reason: Reason) -> None:
+    violations = (FieldViolation('agent.labels["k"]', "is wrong"), FieldViolation("b[3]", "is wrong too"))
+    refusal = Refusal(reason, "a message", metadata={"agent_id": "a"}, violations=violations)
+    again = refusal_from_error(error_of(refusal))
+    assert (again.reason, again.message) == (reason, "a message")
+    assert (again.metadata, again.violations) == ({"agent_id": "a"}, violations)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, Reason.SERVICE_UNAVAILABLE),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.RATE_LIMITED),
+        (grpc.StatusCode.UNKNOWN, Reason.INTERNAL),
+        (grpc.StatusCode.UNIMPLEMENTED, Reason.INTERNAL),
+    ],
+)
+def test_an_error_that_is_not_ours_gets_a_reason_and_no_text_of_its_own(code: grpc.StatusCode, reason: Reason) -> None:
+    refusal = refusal_from_error(grpc.aio.AioRpcError(code, details="ipv4:10.0.0.1: Traceback"))
+    assert refusal.reason is reason
+    assert "10.0.0.1" not in refusal.message
+
+
+def test_details_that_contradict_the_status_are_not_believed() -> None:
+    error = error_of(Refusal(Reason.AGENT_NOT_FOUND, "a"), details="b")
+    assert refusal_from_error(error).reason is Reason.INTERNAL
+
+
+def retry_seconds(refusal: Refusal) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    found = [detail for detail in refusal_to_status(refusal).details if detail.Unpack(retry)]
+    return retry.retry_delay.ToTimedelta().total_seconds() if found else None
+
+
+def test_those_who_may_try_again_are_told_when() -> None:
+    assert retry_seconds(Refusal(Reason.RATE_LIMITED, "m", metadata={"retry_after_seconds": "7"})) == 7
+    assert retry_seconds(Refusal(Reason.RATE_LIMITED, "m")) == 1
+    assert retry_seconds(Refusal(Reason.SESSION_STOPPING, "m"))
+    assert retry_seconds(Refusal(Reason.ETAG_MISMATCH, "m")) is None
+
+
+def test_a_status_fits_into_the_metadata_that_clients_take() -> None:
+    violations = [FieldViolation("f" * 2000, "é" * 2000)] * 50
+    status = refusal_to_status(Refusal(Reason.FIELD_INVALID, "ü" * 9000, violations=violations))
+    assert len(status.SerializeToString()) + len(status.message.encode()) * 3 < 8192

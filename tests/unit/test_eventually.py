@@ -1,0 +1,34 @@
+"""The waiting that other tests rely on."""
+
+import pytest
+
+from tests.support.eventually import eventually
+
+
+async def test_it_returns_the_first_true_result() -> None:
+    results = iter([0, None, "", 7])
+    assert await eventually(lambda: next(results)) == 7
+
+
+async def test_it_waits_for_an_async_check_that_asserts() -> None:
+    seen: list[int] = []
+
+    async def check() -> bool:
+        seen.append(len(seen))
+        assert len(seen) == 3, "not yet"
+        return True
+
+    assert await eventually(check)
+
+
+async def test_it_ends_with_the_last_assertion() -> None:
+    def check() -> None:
+        raise AssertionError("still wrong")
+
+    with pytest.raises(AssertionError, match="still wrong"):
+        await eventually(check, timeout=0.02)
+
+
+async def test_it_ends_with_what_it_saw_last() -> None:
+    with pytest.raises(AssertionError, match="last seen: 0"):
+        await eventually(lambda: 0, timeout=0.02)

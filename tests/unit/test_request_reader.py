@@ -1,0 +1,88 @@
+"""Requests that break the contract are refused by field, whatever the depth, and cheaply."""
+
+import time
+
+import pytest
+from google.protobuf.message import Message
+from protovalidate import Validator
+
+from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
+from callboard.events.v1.events_pb2 import AppendEventsRequest, NewEvent, StreamEventsRequest
+from libs.errors import Reason, Refusal
+from libs.rpc.requests import RequestReader
+
+UNKNOWN = b"\x9a\x06\x03abc"  # field 99: "abc"
+VALIDATOR = Validator()
+
+
+def refusal_of(kind: type[Message], raw: bytes, max_bytes: int = 1 << 24) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        RequestReader(kind.FromString, VALIDATOR, max_bytes)(raw)
+    return caught.value
+
+
+def fields(message: Message) -> list[str]:
+    refusal = refusal_of(type(message), message.SerializeToString())
+    assert refusal.reason is Reason.FIELD_INVALID
+    return [violation.field for violation in refusal.violations]
+
+
+def agent(**more: object) -> Agent:
+    values = {"agent_id": "a", "connector": Connector(kind="echo")} | more
+    return Agent(**values)  # type: ignore[arg-type]
+
+
+def test_a_sound_request_is_read() -> None:
+    request = CreateAgentRequest(agent=agent(labels={"k": "v"}))
+    assert RequestReader(CreateAgentRequest.FromString, VALIDATOR, 1000)(request.SerializeToString()) == request
+
+
+def test_paths_are_written_in_proto_names_with_indices_and_keys() -> None:
+    assert fields(CreateAgentRequest()) == ["agent"]
+    assert fields(CreateAgentRequest(agent=agent(labels={"team": "x" * 300}))) == ['agent.labels["team"]']
+    assert fields(CreateAgentRequest(agent=agent(connector=Connector(kind="mcp")))) == ["agent.connector"]
+    good, bad = NewEvent(type="iteration"), NewEvent(type="Not.This")
+    assert fields(AppendEventsRequest(session_id="s", events=[good, bad])) == ["events[1].type"]
+    assert fields(StreamEventsRequest()) == ["scope"]
+
+
+def test_nul_bytes_are_refused_where_text_is_stored() -> None:
+    assert fields(CreateAgentRequest(agent=agent(display_name="a\x00b"))) == ["agent.display_name"]
+
+
+def test_a_rule_for_a_key_says_so() -> None:
+    refusal = refusal_of(CreateAgentRequest, CreateAgentRequest(agent=agent(labels={"a b": "c"})).SerializeToString())
+    assert refusal.violations[0].rule.startswith("key does not match")
+
+
+def test_unknown_fields_are_found_at_any_depth() -> None:
+    event = NewEvent.FromString(NewEvent(type="iteration").SerializeToString() + UNKNOWN)
+    assert fields(AppendEventsRequest(session_id="s", events=[NewEvent(type="iteration"), event])) == ["events[1].99"]
+    connector = Connector.FromString(Connector(kind="echo").SerializeToString() + UNKNOWN)
+    assert fields(CreateAgentRequest(agent=agent(connector=connector))) == ["agent.connector.99"]
+
+
+def test_what_is_hidden_in_the_entry_of_a_map_is_refused_too() -> None:
+    entry = b"\x0a\x01k\x12\x01v" + UNKNOWN
+    inner = agent().SerializeToString() + b"\x2a" + bytes([len(entry)]) + entry
+    refusal = refusal_of(CreateAgentRequest, b"\x0a" + bytes([len(inner)]) + inner)
+    assert [violation.field for violation in refusal.violations] == ["agent.5"]
+
+
+def test_only_the_first_violations_are_named_and_the_rest_counted() -> None:
+    request = AppendEventsRequest(session_id="s", events=[NewEvent(type="No")] * 500)
+    refusal = refusal_of(AppendEventsRequest, request.SerializeToString())
+    assert len(refusal.violations) == 10
+    assert refusal.message.endswith("(and 499 more)")
+
+
+def test_a_million_unknown_fields_cost_little() -> None:
+    raw = AppendEventsRequest(session_id="s").SerializeToString() + UNKNOWN * 1_000_000
+    began = time.process_time()
+    assert len(refusal_of(AppendEventsRequest, raw).violations) == 10
+    assert time.process_time() - began < 2
+
+
+def test_a_request_over_the_limit_is_not_parsed() -> None:
+    refusal = refusal_of(AppendEventsRequest, b"\xff" * 101, max_bytes=100)
+    assert (refusal.reason, refusal.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "100"})
