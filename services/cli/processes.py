@@ -29,8 +29,7 @@ def describe_services(addresses: Addresses, engines: Engines, home: Home, runner
     metrics: dict[str, str] = {}
 
     def measured(name: str) -> dict[str, str]:
-        taken = frozenset(int(address.rpartition(":")[2]) for address in metrics.values())
-        port = free_port(LOOPBACK, but_not=taken | addresses.ports)
+        port = free_port(LOOPBACK, but_not=addresses.ports)
         metrics[name] = f"{LOOPBACK}:{port}"
         return {**shared, "CALLBOARD_METRICS_PORT": str(port)}
 

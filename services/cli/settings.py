@@ -56,8 +56,7 @@ class Addresses:
                 raise SettingError(variable, f"port {port} is {given[port]}'s already")
             if port and not is_free(port, settings.host):
                 raise SettingError(variable, f"port {port} is taken; choose another, or 0 for any free one")
-            taken = frozenset(settings.ports.values()) | given.keys()
-            given[port or free_port(settings.host, but_not=taken)] = variable
+            given[port or free_port(settings.host, but_not=frozenset(settings.ports.values()))] = variable
         return cls(settings.host, *given)
 
     @property
