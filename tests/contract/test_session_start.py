@@ -1,8 +1,7 @@
-"""Starting sessions: one live session an agent, whoever asks how often (S1, S4 to S7)."""
+"""Starting sessions: one live session an agent, whoever asks how often (S1, S4, S6, S7)."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,32 +17,15 @@ from callboard.sessions.v1.sessions_pb2 import (
     StopSessionRequest,
 )
 from libs.ids import partition_of
-from tests.support.engines import TestNats
-from tests.support.suite import (
-    Suite,
-    all_of,
-    assert_gapless,
-    audits_of,
-    events_of,
-    make_agent,
-    refused,
-    running_suite,
-    start,
-    types_of,
-)
+from tests.support.client_calls import make_agent, start
+from tests.support.outcomes import all_of, refused
+from tests.support.stored_events import events_of, types_of
+from tests.support.suite import Suite
 
 
 @pytest.fixture
-async def suite(database_url: str, app_database_url: str, nats_server: TestNats) -> AsyncIterator[Suite]:
-    async with running_suite(database_url, app_database_url, nats_server.url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(suite: Suite) -> Client:
-    made = suite.client()
-    await make_agent(made)
-    return made
+def command_replicas() -> int:
+    return 0
 
 
 async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite, client: Client) -> None:
@@ -101,30 +83,6 @@ async def test_a_start_for_an_agent_that_does_not_exist_is_refused_and_leaves_no
     assert await suite.value("select count(*) from session.sessions") == 0
     await make_agent(client, "nobody")
     await start(client, "nobody", request_id="k")  # refusals are not stored
-
-
-async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, client: Client) -> None:
-    session = await start(client)
-    stranger = suite.client(suite.new_key(tenant="globex"))
-    with refused("AGENT_NOT_FOUND"):
-        await start(stranger)
-    for call in (
-        stranger.sessions.GetSession(GetSessionRequest(session_id=session.session_id)),
-        stranger.sessions.StopSession(StopSessionRequest(session_id=session.session_id)),
-        events_of(stranger, session.session_id),
-    ):
-        with refused("SESSION_NOT_FOUND"):
-            await call
-    assert (await stranger.sessions.ListSessions(ListSessionsRequest())).sessions == []
-
-
-async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Client) -> None:
-    stranger = suite.client(suite.new_key(tenant="globex"))
-    await make_agent(stranger)
-    for one in (client, stranger):
-        session = await start(one, spec=SessionSpec(session_id="same"))
-        assert session.created_by
-    assert await suite.value("select count(*) from session.sessions where session_id = 'same'") == 2
 
 
 async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended(client: Client) -> None:
@@ -217,113 +175,3 @@ async def test_an_agent_with_a_live_session_cannot_be_deleted_however_they_race(
         "select count(*) from session.sessions s where not exists"
         " (select from session.agents a where a.tenant_id = s.tenant_id and a.agent_id = s.agent_id)"
     ) == 0  # fmt: skip
-
-
-async def test_the_same_key_and_request_give_the_same_answer_also_after_the_session_has_stopped(
-    client: Client,
-) -> None:
-    request = StartSessionRequest(agent_id="clock", spec=SessionSpec(title="one"), request_id="key-1")
-    first = await client.sessions.StartSession(request)
-    assert first.created
-    assert await client.sessions.StartSession(request) == first
-    await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
-    assert await client.sessions.StartSession(request) == first
-    assert (await client.sessions.ListSessions(ListSessionsRequest())).sessions[0].ended_at.seconds > 0
-
-
-async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Client) -> None:
-    session = await start(client)
-    request = StartSessionRequest(agent_id="clock", request_id="key-1")
-    first = await client.sessions.StartSession(request)
-    assert (first.session.session_id, first.created) == (session.session_id, False)
-    await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
-    assert await client.sessions.StartSession(request) == first
-
-
-async def test_the_same_key_with_another_request_is_refused(client: Client) -> None:
-    await start(client, request_id="key-1")
-    with refused("IDEMPOTENCY_KEY_REUSED"):
-        await start(client, request_id="key-1", spec=SessionSpec(title="other"))
-
-
-async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Suite, client: Client) -> None:
-    await suite.session_app()
-    await make_agent(client, "many", concurrent=True)
-    other = suite.client(session=1)
-    request = StartSessionRequest(agent_id="many", request_id="twins")
-    outcomes = await all_of(*(one.sessions.StartSession(request) for _ in range(10) for one in (client, other)))
-    assert [o for o in outcomes if isinstance(o, Exception)] == []
-    assert len({o.SerializeToString(deterministic=True) for o in outcomes}) == 1
-    assert await suite.value("select count(*) from session.sessions") == 1
-
-
-async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: Suite, client: Client) -> None:
-    await make_agent(client, "many", concurrent=True)
-    outcomes = await all_of(
-        *(start(client, "many", request_id="key", spec=SessionSpec(title=f"{n % 2}")) for n in range(6)),
-        *(start(client, "many") for _ in range(6)),
-    )
-    refusals = Counter(o.reason for o in outcomes if isinstance(o, CallboardError))
-    assert refusals == {"IDEMPOTENCY_KEY_REUSED": 3}
-    assert await suite.value("select count(*) from session.sessions") == 7
-
-
-async def test_a_key_is_forgotten_after_its_time(suite: Suite, client: Client) -> None:
-    await make_agent(client, "many", concurrent=True)
-    first = await start(client, "many", request_id="key")
-    await suite.rows("update session.idempotency set expires_at = now() - interval '1 second'")
-    assert (await start(client, "many", request_id="key")).session_id != first.session_id
-
-
-async def test_keys_of_different_operations_and_tenants_do_not_meet(suite: Suite, client: Client) -> None:
-    stranger = suite.client(suite.new_key(tenant="globex"))
-    await make_agent(stranger)
-    first = await start(client, request_id="key")
-    assert (await start(stranger, request_id="key")).session_id != first.session_id
-    stopped = await client.sessions.StopSession(StopSessionRequest(agent_id="clock", request_id="key"))
-    assert stopped.session.session_id == first.session_id
-
-
-async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(client: Client) -> None:
-    await make_agent(client, "many", concurrent=True)
-    made = [
-        await start(client, "many", spec=SessionSpec(
-            user_id=f"u{number % 2}", mode="query" if number < 3 else "", labels={"n": str(number % 3), "x": "1"}))
-        for number in range(7)
-    ]  # fmt: skip
-    newest = [session.session_id for session in reversed(made)]
-
-    async def listed(**fields: object) -> list[str]:
-        found: list[str] = []
-        token = ""
-        while True:
-            request = ListSessionsRequest(page_size=2, page_token=token, **fields)  # type: ignore[arg-type]
-            page = await client.sessions.ListSessions(request)
-            assert len(page.sessions) <= 2
-            found += [session.session_id for session in page.sessions]
-            if not (token := page.next_page_token):
-                return found
-
-    assert await listed() == newest
-    assert await listed(user_id="u0") == newest[::2]
-    assert await listed(mode="query") == newest[4:]
-    assert await listed(labels={"n": "1", "x": "1"}) == [newest[2], newest[5]]
-    assert await listed(agent_id="clock") == []
-    assert await listed(created_after=made[3].created_at) == newest[:4]
-    assert await listed(created_before=made[3].created_at) == newest[4:]
-    await client.sessions.StopSession(StopSessionRequest(session_id=newest[0]))
-    assert await listed(states=[sessions_pb2.SESSION_STATE_STOPPED]) == newest[:1]
-    assert await listed(states=[sessions_pb2.SESSION_STATE_ACTIVE]) == newest[1:]
-    page = await client.sessions.ListSessions(ListSessionsRequest(page_size=2))
-    with refused("PAGE_TOKEN_INVALID"):
-        await client.sessions.ListSessions(ListSessionsRequest(page_token=page.next_page_token, mode="query"))
-
-
-async def test_every_transition_is_told_once_at_level_audit_with_its_actor_and_address(client: Client) -> None:
-    session = await start(client)
-    await start(client)
-    await client.sessions.StopSession(StopSessionRequest(agent_id="clock", reason="done"))
-    events = await events_of(client, session.session_id)
-    assert_gapless(events)
-    assert audits_of(events) == {"session.started": 1, "session.stopped": 1}
-    assert all(event.actor.startswith("key:") and event.address for event in events if event.level == 4)

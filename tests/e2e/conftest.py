@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.processes import Suite, running_suite
+from tests.support.processes import Suite
+from tests.support.running_processes import running_suite
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -8,9 +8,10 @@ from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import AcceptedCommand, BulkSubmitCommandsRequest, CommandSpec
 from callboard.events.v1.events_pb2 import AppendEventsRequest, Event, NewEvent
 from callboard.sessions.v1.sessions_pb2 import Session, StopSessionRequest
+from tests.support.client_calls import start, submit
 from tests.support.eventually import eventually
 from tests.support.processes import Suite
-from tests.support.suite import assert_gapless, events_of, start, submit, types_of
+from tests.support.stored_events import assert_gapless, events_of, types_of
 
 TERMINAL = ("command.completed", "command.failed", "command.cancelled")
 

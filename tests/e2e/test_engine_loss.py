@@ -13,9 +13,12 @@ from callboard.aio import CallboardError, Client
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_SUCCEEDED
 from callboard.health.v1.health_pb2 import READINESS_DEGRADED, READINESS_NOT_READY, READINESS_READY
 from tests.e2e.stories import connected_session, settled_events, stop, until_idle
+from tests.support.client_calls import get_command, start, submit
 from tests.support.eventually import eventually
-from tests.support.processes import Collector, Suite, becomes
-from tests.support.suite import get_command, start, submit, types_of
+from tests.support.processes import Suite
+from tests.support.readiness import becomes
+from tests.support.stored_events import types_of
+from tests.support.streamed_events import Collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

@@ -5,8 +5,9 @@ import pytest
 from callboard.aio import CallboardError
 from callboard.commands.v1.commands_pb2 import GetCommandRequest
 from tests.e2e.stories import connected_session, run_tool, stop
-from tests.support.processes import Suite, logs_of
-from tests.support.suite import ended
+from tests.support.client_calls import ended
+from tests.support.part import logs_of
+from tests.support.processes import Suite
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

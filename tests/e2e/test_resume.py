@@ -12,8 +12,10 @@ from callboard.aio import Client
 from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
 from tests.e2e.stories import append, connected_session, stop, until_told
-from tests.support.processes import Collector, Frame, Suite, frames_of
-from tests.support.suite import events_of
+from tests.support.processes import Suite
+from tests.support.server_sent_events import Frame, frames_of
+from tests.support.stored_events import events_of
+from tests.support.streamed_events import Collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 CONNECTIONS = 100

@@ -8,9 +8,12 @@ from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.events.v1.events_pb2 import Event
 from tests.e2e.stories import connected_session, run_tool, settled_events, submit_many, told_of, until_told
+from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
-from tests.support.processes import LEASE, Suite, logged, runs, timed
-from tests.support.suite import ended, submit
+from tests.support.outcomes import timed
+from tests.support.part import logged, runs
+from tests.support.processes import Suite
+from tests.support.running_processes import LEASE
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

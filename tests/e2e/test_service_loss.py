@@ -10,9 +10,12 @@ from callboard.commands.v1 import commands_pb2
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import StartSessionRequest, StopSessionRequest
 from tests.e2e.stories import agent, connected_session, settled_events, submit_many, told_of, until_told
+from tests.support.client_calls import ended, start, submit
 from tests.support.eventually import eventually
-from tests.support.processes import Collector, Suite, all_at_once
-from tests.support.suite import ended, events_of, start, submit, types_of
+from tests.support.outcomes import all_at_once
+from tests.support.processes import Suite
+from tests.support.stored_events import events_of, types_of
+from tests.support.streamed_events import Collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

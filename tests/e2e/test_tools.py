@@ -23,9 +23,12 @@ from callboard.errors.v1 import errors_pb2
 from callboard.events.v1.events_pb2 import Event
 from callboard.sessions.v1.sessions_pb2 import SESSION_STATE_STOPPED
 from tests.e2e.stories import connected_session, run_tool, settled_events, stop, told_of, until_told
+from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
-from tests.support.processes import Suite, runs, timed
-from tests.support.suite import ended, events_of, refused, submit
+from tests.support.outcomes import refused, timed
+from tests.support.part import runs
+from tests.support.processes import Suite
+from tests.support.stored_events import events_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 SOON = Duration(nanos=20_000_000)
@@ -217,6 +220,6 @@ async def test_a_session_keeps_its_tools_state_until_it_ends(suite: Suite) -> No
 
 
 async def _start_again(client: Client, agent_id: str) -> str:
-    from tests.support.suite import start
+    from tests.support.client_calls import start
 
     return (await start(client, agent_id)).session_id

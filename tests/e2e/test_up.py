@@ -14,10 +14,11 @@ import pytest_asyncio
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_RUNNING, COMMAND_STATE_SUCCEEDED
 from tests.e2e.stories import connected_session, run_tool, stop
 from tests.e2e.up_rig import House, Up, left_of, started
+from tests.support.client_calls import ended, in_state
 from tests.support.engines import reachable_home
 from tests.support.eventually import eventually
-from tests.support.processes import Collector, Frame, frames_of
-from tests.support.suite import ended, in_state
+from tests.support.server_sent_events import Frame, frames_of
+from tests.support.streamed_events import Collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORY = [

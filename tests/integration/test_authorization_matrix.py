@@ -20,7 +20,8 @@ from callboard.health.v1 import health_pb2
 from callboard.identity.v1 import identity_pb2
 from callboard.sessions.v1 import sessions_pb2
 from libs.rpc import refusal_from_error
-from tests.support.suite import TENANT, Suite, make_agent, running_suite, start, submit
+from tests.support.client_calls import make_agent, start, submit
+from tests.support.suite import TENANT, Suite, running_suite
 
 COMMAND_SIDE = {"callboard.commands.v1"}
 OPEN = {"/callboard.health.v1.ReadinessService/GetReadiness"}

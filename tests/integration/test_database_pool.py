@@ -24,3 +24,14 @@ async def test_connections_that_died_while_they_rested_are_replaced_before_anyon
             assert await database.rows("select 1") == [(1,)]
     finally:
         await database.close()
+
+
+async def test_who_asks_is_lent_the_connection_that_was_used_last(app_database_url: str) -> None:
+    database = Database.of(app_database_url, role="callboard_session", name="pooled", size=4)
+    await database.open()
+    try:
+        await asyncio.gather(*(database.rows("select pg_sleep(0.05)") for _ in range(4)))
+        backends = {(await database.rows("select pg_backend_pid()"))[0][0] for _ in range(8)}
+        assert len(backends) == 1
+    finally:
+        await database.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stub_services import Rig, gateway_rig
+from tests.support.gateway_rig import Rig, gateway_rig
 
 MIB = 1024 * 1024
 PATH = "/api/v1/agents/clock/command"

@@ -9,7 +9,7 @@ import pytest
 
 from callboard.commands.v1 import commands_pb2
 from libs.errors import HTTP_STATUS, FieldViolation, Reason, Refusal
-from tests.support.stub_services import Rig, gateway_rig
+from tests.support.gateway_rig import Rig, gateway_rig
 
 AGENTS, COMMAND = "/api/v1/agents", "/api/v1/agents/clock/command"
 MIB = 1024 * 1024

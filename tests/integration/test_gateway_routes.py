@@ -8,7 +8,8 @@ import pytest
 
 from callboard.agents.v1 import agents_pb2
 from callboard.sessions.v1 import sessions_pb2
-from tests.support.stub_services import COMMAND_ID, Rig, a_session, gateway_rig
+from tests.support.gateway_rig import Rig, gateway_rig
+from tests.support.stub_messages import COMMAND_ID, a_session
 
 NEW_AGENT = {"agentId": "clock", "connector": {"kind": "echo"}}
 COMMAND = {"type": "run_tool", "params": {"tool": "t"}}

@@ -11,16 +11,8 @@ import pytest
 from callboard.events.v1 import events_pb2
 from libs.errors import Reason, Refusal
 from tests.support.eventually import eventually
-from tests.support.stub_services import (
-    ENDED,
-    LIVE,
-    Rig,
-    a_batch,
-    a_keepalive,
-    an_event,
-    gateway_rig,
-    the_end,
-)
+from tests.support.gateway_rig import Rig, gateway_rig
+from tests.support.stub_messages import ENDED, LIVE, a_batch, a_keepalive, an_event, the_end
 
 SESSION, AGENT = "/api/v1/agent-sessions/ses-1/events", "/api/v1/agents/clock/events"
 

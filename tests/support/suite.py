@@ -2,39 +2,22 @@
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import psycopg
-import pytest
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
-from callboard.aio import CallboardError, Client
-from callboard.commands.v1 import commands_pb2
-from callboard.commands.v1.commands_pb2 import (
-    AcceptedCommand,
-    Command,
-    CommandOptions,
-    CommandSpec,
-    GetCommandRequest,
-    SubmitCommandRequest,
-)
-from callboard.events.v1.events_pb2 import Event, ListEventsRequest
-from callboard.sessions.v1.sessions_pb2 import Session, StartSessionRequest
+from callboard.aio import Client
 from libs.bus import Bus, Hints
 from libs.db import Database
 from libs.engines.ports import free_port
 from libs.identity.admin import create_key
 from libs.signals import BusSignals
 from services.command.app import serve as serve_commands
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.ports.executor import Connector as ConnectorRef
-from services.command.ports.executor import Execution, Executor, Reporter, SessionRef
+from services.command.ports.executor import Executor
 from services.command.runner.runner import LeaseLostError, Runner, RunnerLimits
 from services.command.settings import CommandSettings
 from services.command.store.work import PostgresWork
@@ -43,19 +26,6 @@ from services.session.settings import SessionSettings
 from tests.support.eventually import eventually
 
 TENANT = "acme"
-ENDED = {
-    commands_pb2.COMMAND_STATE_SUCCEEDED,
-    commands_pb2.COMMAND_STATE_FAILED,
-    commands_pb2.COMMAND_STATE_CANCELLED,
-}
-
-
-@contextlib.contextmanager
-def refused(reason: str) -> Any:
-    """Expects a refusal for this reason; the caught error is what it yields."""
-    with pytest.raises(CallboardError) as caught:
-        yield caught
-    assert caught.value.reason == reason, caught.value
 
 
 class Process:
@@ -74,87 +44,6 @@ class Process:
         """Ends it where it stands."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-
-
-class ScriptedConnection:
-    """Does what the type of a command says; every attempt is noted."""
-
-    def __init__(self, executor: "ScriptedExecutor") -> None:
-        self._executor = executor
-        self.lost = asyncio.Event()
-        self.description: Mapping[str, Any] = {"name": "scripted", "version": "1"}
-
-    async def execute(self, execution: Execution, report: Reporter) -> Mapping[str, Any]:
-        executor = self._executor
-        executor.began.append((execution.command_id, execution.attempt))
-        executor.running.add(execution.command_id)
-        executor.most_running = max(executor.most_running, len(executor.running))
-        try:
-            return await self._execute(execution, report)
-        finally:
-            executor.running.discard(execution.command_id)
-            executor.ended.append(execution.command_id)
-
-    async def _execute(self, execution: Execution, report: Reporter) -> Mapping[str, Any]:
-        params = execution.params
-        match execution.type:
-            case "echo":
-                return {"echo": dict(params)}
-            case "big":
-                return {"text": "x" * params["bytes"]}
-            case "fail":
-                times: int = params.get("times", 1_000)
-                if execution.attempt <= times:
-                    code = FailureCode(params.get("code", "TOOL_ERROR"))
-                    message = params.get("message", "scripted")
-                    if "escaped" in params:  # what a request cannot carry
-                        message = params["escaped"].encode().decode("unicode_escape")
-                    raise AttemptFailedError(
-                        Failure(code, message, params.get("retryable", True), charged=params.get("charged", True))
-                    )
-                return {"attempt": execution.attempt}
-            case "fault":
-                raise ValueError("scripted fault")
-            case "hang":
-                await self._executor.gate.wait()
-                return {"released": True}
-            case "deaf":  # heeds no cancel
-                while not self._executor.gate.is_set():
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await self._executor.gate.wait()
-                return {"deaf": True}
-            case "progress":
-                for step in range(params["steps"]):
-                    report.progress(step + 1, params["steps"], f"step {step + 1}")
-                    report.output({"line": step})
-                    await asyncio.sleep(params.get("pause", 0))
-                return {"steps": params["steps"]}
-            case other:
-                raise AssertionError(other)
-
-    async def close(self, grace: float) -> None:
-        self._executor.closed += not self.lost.is_set()
-        self.lost.set()
-
-
-class ScriptedExecutor:
-    """An executor for tests: `gate` lets what hangs go on."""
-
-    def __init__(self) -> None:
-        self.began: list[tuple[str, int]] = []
-        self.ended: list[str] = []
-        self.running: set[str] = set()
-        self.most_running = 0
-        self.gate = asyncio.Event()
-        self.opened = 0
-        self.closed = 0
-        self.refuse: Failure | None = None
-
-    async def connect(self, session: SessionRef, connector: ConnectorRef) -> ScriptedConnection:
-        if self.refuse is not None:
-            raise AttemptFailedError(self.refuse)
-        self.opened += 1
-        return ScriptedConnection(self)
 
 
 @dataclass
@@ -297,93 +186,3 @@ async def running_suite(
             await client.close()
         for process in reversed(suite.processes):
             await process.kill()
-
-
-# what most tests do
-
-
-async def make_agent(client: Client, agent_id: str = "clock", *, concurrent: bool = False) -> None:
-    """Creates an agent without any agent behind it."""
-    agent = Agent(agent_id=agent_id, connector=Connector(kind="echo"), concurrent_sessions=concurrent)
-    await client.agents.CreateAgent(CreateAgentRequest(agent=agent))
-
-
-async def start(client: Client, agent_id: str = "clock", **fields: Any) -> Session:
-    """Starts the agent's session."""
-    response = await client.sessions.StartSession(StartSessionRequest(agent_id=agent_id, **fields))
-    return response.session
-
-
-async def submit(
-    client: Client,
-    type_: str = "echo",
-    params: Mapping[str, Any] | None = None,
-    *,
-    agent_id: str = "clock",
-    request_id: str = "",
-    **options: Any,
-) -> AcceptedCommand:
-    """Submits a command to the agent's session."""
-    spec = CommandSpec(
-        agent_id=agent_id, type=type_, params_json=orjson.dumps(dict(params or {})).decode(), request_id=request_id,
-        options=CommandOptions(**options),
-    )  # fmt: skip
-    response = await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
-    return response.command
-
-
-async def get_command(client: Client, command_id: str) -> Command:
-    """Reads a command."""
-    return (await client.commands.GetCommand(GetCommandRequest(command_id=command_id))).command
-
-
-async def ended(client: Client, command_id: str, timeout: float = 20) -> Command:  # noqa: ASYNC109
-    """Waits until a command has ended."""
-    return await in_state(client, command_id, *ENDED, timeout=timeout)
-
-
-async def in_state(client: Client, command_id: str, *states: int, timeout: float = 20) -> Command:  # noqa: ASYNC109
-    """Waits until a command is in one of the states."""
-    found: list[Command] = []
-
-    async def is_there() -> bool:
-        command = await get_command(client, command_id)
-        assert command.state in states, command
-        found.append(command)
-        return True
-
-    await eventually(is_there, timeout)
-    return found[-1]
-
-
-async def events_of(client: Client, session_id: str, **fields: Any) -> list[Event]:
-    """All events of a session, page by page."""
-    found: list[Event] = []
-    token = ""
-    while True:
-        request = ListEventsRequest(session_id=session_id, page_token=token, page_size=500, **fields)
-        page = await client.events.ListEvents(request)
-        found += page.events
-        token = page.next_page_token
-        if not token:
-            return found
-
-
-def types_of(events: list[Event]) -> list[str]:
-    """The types of events, in order."""
-    return [event.type for event in events]
-
-
-def assert_gapless(events: list[Event]) -> None:
-    """Each seq from 1 on, once and in order."""
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-
-
-def audits_of(events: list[Event]) -> Counter[str]:
-    """How often each type is told at level audit."""
-    return Counter(event.type for event in events if event.level == 4)
-
-
-async def all_of(*work: Awaitable[Any]) -> list[Any]:
-    """The outcomes of what runs at once, refusals among them."""
-    return await asyncio.gather(*work, return_exceptions=True)

@@ -64,7 +64,13 @@ class Advisories:
                 delivery.ack()
 
     async def _settle(self, advisory: bytes) -> None:
-        sequence = orjson.loads(advisory).get("stream_seq", 0)
+        try:
+            sequence = int(orjson.loads(advisory)["stream_seq"])
+        except (ValueError, TypeError, KeyError):
+            sequence = 0
+        if sequence < 1:
+            _log.warning("advisory_unreadable", bytes=len(advisory))
+            return
         message = await self._streams.read_message(COMMANDS.name, sequence)
         if message is None:
             return

@@ -1,7 +1,8 @@
 """The dispatcher: hands committed commands to the broker, in the background (concurrency, rule 6)."""
 
 import asyncio
-from collections import Counter, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 
 import structlog
@@ -20,6 +21,13 @@ _LIMIT = 500
 _LOOK_EVERY = 1.0
 _BUSY_PAUSE = 0.02
 _MARK_AFTER = 0.1  # by then most are claimed, and there is nothing left to mark
+_OFFERED_SECONDS = 0.9  # a second after its submit a command is due, and some replica's round takes it
+
+_Key = tuple[str, int]
+
+
+def _key(dispatch: Dispatch) -> _Key:
+    return dispatch.tenant_id, dispatch.priority
 
 
 class Dispatcher:
@@ -28,20 +36,18 @@ class Dispatcher:
     def __init__(self, store: DeliveryStore, broker: Broker) -> None:
         self._store = store
         self._broker = broker
-        self._offered: deque[Dispatch] = deque()
+        self._offered: defaultdict[_Key, deque[tuple[float, Dispatch]]] = defaultdict(deque)
         self._work = asyncio.Event()
         self._look = asyncio.Event()
-        self._standing: Counter[tuple[str, int]] = Counter()
+        self._standing: Counter[_Key] = Counter()
         self._unmarked: list[Published] = []
 
     def offer(self, dispatches: Sequence[Dispatch]) -> None:
-        """Publish fresh commands soon; what would be too many for a tenant waits for a round."""
+        """Publish fresh commands soon: at once, or when fewer of their tenant and priority stand in the stream."""
+        now = time.monotonic()
         for dispatch in dispatches:
-            key = (dispatch.tenant_id, dispatch.priority)
-            if self._standing[key] < MAX_STANDING:
-                self._standing[key] += 1
-                self._offered.append(dispatch)
-        if self._offered:
+            self._offered[_key(dispatch)].append((now, dispatch))
+        if dispatches:
             self._work.set()
 
     @property
@@ -62,8 +68,34 @@ class Dispatcher:
             await self._work.wait()
             self._work.clear()
             while self._offered:
-                batch = [self._offered.popleft() for _ in range(min(len(self._offered), _LIMIT))]
-                self._unmarked += await self._broker.publish(batch)
+                if batch := self._taken():
+                    self._unmarked += await self._broker.publish(batch)
+                else:  # as many stand as may: see how many of them were claimed
+                    await asyncio.sleep(_BUSY_PAUSE)
+                    try:
+                        await self._count()
+                    except Refusal as refusal:
+                        _log.warning("standing_unknown", reason=refusal.reason)
+
+    def _taken(self) -> list[Dispatch]:
+        """Take what may be published now out of the offers."""
+        taken: list[Dispatch] = []
+        too_late = time.monotonic() - _OFFERED_SECONDS
+        for key, queue in list(self._offered.items()):
+            while queue and queue[0][0] < too_late:
+                queue.popleft()
+            room = max(0, min(MAX_STANDING - self._standing[key], _LIMIT - len(taken), len(queue)))
+            taken += [queue.popleft()[1] for _ in range(room)]
+            self._standing[key] += room
+            if not queue:
+                del self._offered[key]
+        return taken
+
+    async def _count(self) -> None:
+        """Count what stands in the stream: what is marked so, and what this replica has not marked yet."""
+        standing = Counter(await self._store.standing())
+        standing.update(_key(published.dispatch) for published in self._unmarked)
+        self._standing = standing
 
     async def mark_published(self) -> None:
         """Remember, a little later, where dispatches lie that nobody has claimed yet."""
@@ -93,13 +125,12 @@ class Dispatcher:
     async def _round(self) -> float:
         """Publish one portion; return for how many seconds nothing more is due."""
         self._look.clear()
-        self._standing = Counter(await self._store.standing())
+        await self._count()
         due = await self._store.due(_EACH, _LIMIT)
         room = []
         for dispatch in due:
-            key = (dispatch.tenant_id, dispatch.priority)
-            if self._standing[key] < MAX_STANDING:
-                self._standing[key] += 1
+            if self._standing[_key(dispatch)] < MAX_STANDING:
+                self._standing[_key(dispatch)] += 1
                 room.append(dispatch)
         if room:
             try:

@@ -93,10 +93,10 @@ class PostgresCommands:
         return part
 
     async def _flush(self, key: tuple[str, int, str], items: Sequence[dict[str, Any]]) -> list[Submitted]:
-        tenant_id, part, method = key
+        tenant_id, part, _ = key
         batch = _folded(items)
         try:
-            rows = await self._database.rows(_SQL["submit"], (tenant_id, part, orjson.dumps(batch).decode(), method))
+            rows = await self._database.rows(_SQL["submit"], _parameters(key, batch))
         except BusyError:  # rolled back for certain: the lane runs it again
             raise
         except Refusal:
@@ -116,12 +116,11 @@ class PostgresCommands:
         return [done[item["same_as"] if "same_as" in item else item["id"]] for item in items]
 
     async def _again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-        tenant_id, part, method = key
         ids = [item["id"] for item in batch]
-        stored = await self._database.rows(_SQL["stored"], (tenant_id, ids))
+        stored = await self._database.rows(_SQL["stored"], (ids, key[0]))
         if stored:
             raise Refusal(Reason.DATABASE_UNAVAILABLE, "the outcome is not known; try again with the same key")
-        return await self._database.rows(_SQL["submit"], (tenant_id, part, orjson.dumps(batch).decode(), method))
+        return await self._database.rows(_SQL["submit"], _parameters(key, batch))
 
     async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
         """Return a command, None when there is none."""
@@ -206,6 +205,15 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
         "requeued_from": str(command.requeued_from) if command.requeued_from else None,
         "event": orjson.dumps({name: value for name, value in event.items() if value is not None}).decode(),
     }
+
+
+def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+    """Return a batch as the parameters of `command.submit`."""
+    tenant_id, part, method = key
+    agents = list({item["agent_id"] for item in batch if item["agent_id"]})
+    sessions = list({item["session_id"] for item in batch if item["session_id"]})
+    keyed = any(item["key"] for item in batch)
+    return tenant_id, part, orjson.dumps(batch).decode(), method, agents, sessions, keyed
 
 
 def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,13 +1,14 @@
 -- name: submit
 select ord, code, command_id, correlation_id, agent_id, session_id, enqueued_at, runner_id, state,
        first_position, last_position, hint
-from command.submit(%s, %s::smallint, %s::json, %s);
+from command.submit(%s, %s::smallint, %s::json, %s, %s, %s, %s);
 
 -- name: stored
-select command_id from command.commands where tenant_id = %s and command_id = any (%s);
+select c.command_id from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.command_id from command.commands c where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: part_of_session
-select part from session.targets(%s, '{}', array[%s]);
+select part from session.part_of(%s, %s) as part where part is not null;
 
 -- name: get
 select c.command_id, c.session_id, c.agent_id, c.type, c.params, c.correlation_id, c.requested_by, c.requeued_from,
@@ -24,29 +25,16 @@ select part from command.commands where tenant_id = %s and command_id = %s;
 select code, state, runner_id, first_position, last_position, hint
 from command.cancel(%s, %s::smallint, %s, %s, %s, %s, %s);
 
--- name: dead_letter
-select command_id, reason, dead_at, requeued_as from command.dead_letters where tenant_id = %s and command_id = %s;
-
--- name: attempts
-select attempt, runner_id, outcome, charged, error, started_at, ended_at
-from command.attempts where tenant_id = %s and command_id = %s order by attempt;
-
--- name: purge
-delete from command.dead_letters where tenant_id = %s and command_id = %s;
-
 -- name: take_key
-with taken as (
-  insert into command.idempotency as k (tenant_id, method, key, hash, command_id, expires_at)
-  values (%(tenant)s, %(method)s, %(key)s, %(hash)s, %(command)s, clock_timestamp() + interval '24 hours')
-  on conflict (tenant_id, method, key) do update
-    set hash = excluded.hash, command_id = excluded.command_id, expires_at = excluded.expires_at
-    where k.expires_at < clock_timestamp()
-  returning 1
-)
-select case when exists (select from taken) then 'taken'
-            when exists (select from command.idempotency k where k.tenant_id = %(tenant)s and k.method = %(method)s
-                         and k.key = %(key)s and k.hash <> %(hash)s) then 'reused'
-            else 'replay' end;
+-- What the update returns, it has locked: a select beside it would not see the row of another that it waited for.
+insert into command.idempotency as k (tenant_id, method, key, hash, command_id, expires_at)
+values (%(tenant)s, %(method)s, %(key)s, %(hash)s, %(command)s, clock_timestamp() + interval '24 hours')
+on conflict (tenant_id, method, key) do update
+  set hash = case when k.expires_at < now() then excluded.hash else k.hash end,
+      command_id = case when k.expires_at < now() then excluded.command_id else k.command_id end,
+      expires_at = case when k.expires_at < now() then excluded.expires_at else k.expires_at end
+returning case when old.hash is null or old.expires_at < new.expires_at then 'taken'
+               when new.hash = %(hash)s then 'replay' else 'reused' end;
 
 -- name: drop_key
 delete from command.idempotency where tenant_id = %(tenant)s and method = %(method)s and key = %(key)s;

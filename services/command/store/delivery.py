@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
+
+import orjson
 
 from libs.db import Database, load_statements
 from services.command.ports.delivery import Letter, Published, Stray
@@ -38,15 +41,8 @@ class PostgresDelivery:
 
     async def mark(self, published: Sequence[Published]) -> None:
         """Remember where dispatches lie; those that were claimed meanwhile are gone."""
-        if not published:
-            return
-        tenants = [p.dispatch.tenant_id for p in published]
-        ids = [p.dispatch.command_id for p in published]
-        numbers = [p.dispatch.dispatch_no for p in published]
-        sequences = [p.sequence for p in published]
-        epochs = [p.epoch for p in published]
-        runners = [p.dispatch.runner_id for p in published]
-        await self._database.changed(_SQL["mark"], (tenants, ids, numbers, sequences, epochs, runners))
+        if published:
+            await self._database.changed(_SQL["mark"], (orjson.dumps([_mark(one) for one in published]).decode(),))
 
     async def published_to(self) -> list[tuple[UUID, int]]:
         """Return the runners and priorities that dispatches stand for."""
@@ -85,7 +81,7 @@ class PostgresDelivery:
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
         """Charge one attempt to queued commands whose dispatch nobody claimed."""
         charged = 0
-        for tenant, part, ids in await self._database.rows(_SQL["parts"], (tenant_id, list(command_ids))):
+        for tenant, part, ids in await self._database.rows(_SQL["parts"], (list(command_ids), tenant_id)):
             rows = await self._database.rows(_SQL["dispatch_lost"], (tenant, part, ids, error, actor))
             charged += len(rows)
             if rows and rows[0][2] is not None:
@@ -106,3 +102,15 @@ class PostgresDelivery:
         await self._database.changed(_SQL["forget_commands"])
         await self._database.changed(_SQL["forget_keys"])
         await self._database.changed(_SQL["forget_runners"])
+
+
+def _mark(published: Published) -> dict[str, Any]:
+    dispatch = published.dispatch
+    return {
+        "tenant_id": dispatch.tenant_id,
+        "command_id": dispatch.command_id,
+        "dispatch_no": dispatch.dispatch_no,
+        "seq": published.sequence,
+        "epoch": published.epoch,
+        "runner_id": dispatch.runner_id,
+    }

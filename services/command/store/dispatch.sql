@@ -46,11 +46,13 @@ from waiting w cross join lateral (
 -- name: mark
 with locked as materialized (
   select d.tenant_id, d.command_id, m.seq, m.epoch, m.runner_id
-  from unnest(%s::text[], %s::uuid[], %s::integer[], %s::bigint[], %s::text[], %s::uuid[])
-    as m(tenant_id, command_id, dispatch_no, seq, epoch, runner_id)
-  join command.ready d on d.tenant_id = m.tenant_id and d.command_id = m.command_id
-  where d.dispatch_no = m.dispatch_no and d.published_seq is null
-  for update of d skip locked
+  from json_to_recordset(%s::json) as m(tenant_id text, command_id uuid, dispatch_no integer, seq bigint, epoch text,
+                                        runner_id uuid)
+  cross join lateral (
+    select d.tenant_id, d.command_id from command.ready d
+    where d.tenant_id = m.tenant_id and d.command_id = m.command_id and d.dispatch_no = m.dispatch_no
+      and d.published_seq is null
+    offset 0 for update skip locked) d
 )
 update command.ready d set published_seq = l.seq, epoch = l.epoch, published_to = l.runner_id
 from locked l where d.tenant_id = l.tenant_id and d.command_id = l.command_id;
@@ -145,8 +147,10 @@ update command.dead_letters set published = true
 where (tenant_id, command_id) in (select * from unnest(%s::text[], %s::uuid[]));
 
 -- name: parts
-select tenant_id, part, array_agg(command_id) from command.commands
-where tenant_id = %s and command_id = any (%s) group by tenant_id, part;
+select c.tenant_id, c.part, array_agg(c.command_id) from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.tenant_id, c.part, c.command_id from command.commands c
+  where c.tenant_id = %s and c.command_id = i.command_id offset 0) c
+group by c.tenant_id, c.part;
 
 -- name: dispatch_lost
 select command_id, state, first_position, last_position, hint

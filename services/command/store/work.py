@@ -95,7 +95,7 @@ class PostgresWork:
         return await self._reads.run(tenant_id, command_id)
 
     async def _flush_reads(self, tenant_id: str, ids: Sequence[UUID]) -> Sequence[Work | None]:
-        rows = await self._database.rows(_SQL["work"], (tenant_id, list(ids)))
+        rows = await self._database.rows(_SQL["work"], (list(ids), tenant_id))
         found = {row[0]: Work(*row) for row in rows}
         return [found.get(command_id) for command_id in ids]
 

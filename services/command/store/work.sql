@@ -49,9 +49,10 @@ from (select session.fail(%s, %s::smallint, %s, %s, %s::jsonb) as s offset 0) x;
 delete from command.connections where tenant_id = %s and session_uid = %s and runner_id = %s and state = 'closing';
 
 -- name: work
-select command_id, session_uid, type, params, correlation_id, timeout_ms, max_attempts, backoff_ms, max_backoff_ms,
-       retry_tool_errors, error
-from command.commands where tenant_id = %s and command_id = any (%s);
+select c.* from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.command_id, c.session_uid, c.type, c.params, c.correlation_id, c.timeout_ms, c.max_attempts, c.backoff_ms,
+         c.max_backoff_ms, c.retry_tool_errors, c.error
+  from command.commands c where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: claim
 select command_id, code, lease_token, attempt, charged, released, first_position, last_position, hint

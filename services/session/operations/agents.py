@@ -53,9 +53,9 @@ class Agents:
         """Change the named fields; on a version given, only that version."""
         while True:
             stored = await self.get(tenant_id, wanted.agent_id)
-            if version is not None and version != stored.version:
-                raise _changed(stored)
-            changed = _merged(stored, wanted, fields)
+            fits = version in (None, stored.version)
+            # No stored version is 0. The key comes first: a replay does not fit the version that it made itself.
+            changed = replace(_merged(stored, wanted, fields), version=stored.version if fits else 0)
             if "connector" in fields:
                 self._check_server(changed)
             code, result = await self._store.update(tenant_id, changed, key)
@@ -63,6 +63,8 @@ class Agents:
                 return result
             if code != "conflict":
                 raise Refusal(*_KEY_REFUSALS[code])
+            if not fits:
+                raise _changed(stored)
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> None:
         """Delete an agent that has no live session."""

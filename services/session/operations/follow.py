@@ -164,6 +164,11 @@ class Follower:
         scope = SessionScope(tenant_id, session_id, head)
         if cursor:
             scope.resume(cursor)
+            following = await self._events.of_session(tenant_id, head, scope.after, 1, PAGE_BYTES)
+            oldest = following[0].seq - 1 if following else head.last_seq
+            if oldest > scope.after:  # what came in between is retained no more
+                scope.after = oldest
+                raise _expired(scope.cursor())
         elif from_now:
             scope.after = head.last_seq
         return scope

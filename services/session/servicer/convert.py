@@ -1,5 +1,6 @@
 """Between the contract's messages and the domain's values."""
 
+import re
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -7,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from callboard.agents.v1 import agents_pb2
 from callboard.events.v1 import events_pb2
 from callboard.sessions.v1 import sessions_pb2
-from libs.errors import Reason, Refusal, field_invalid
+from libs.errors import field_invalid
 from libs.jsontext import check_object
 from libs.rpc import current_caller
 from services.session.domain.agent import Agent, NewAgent
@@ -22,6 +23,7 @@ STATES = {
     number: name.removeprefix("SESSION_STATE_").lower() for name, number in sessions_pb2.SessionState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
+_ETAG = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def actor() -> Actor:
@@ -135,12 +137,10 @@ def agent_message(agent: Agent) -> agents_pb2.Agent:
 
 
 def version_of(etag: str) -> int | None:
-    """Read an etag, None when it is empty; one that was never given out matches nothing."""
+    """Read an etag, None when it is empty; one that was never given out is 0, which no resource has."""
     if not etag:
         return None
-    if not (etag.isascii() and etag.isdigit()):
-        raise Refusal(Reason.ETAG_MISMATCH, "the etag is none of this resource's", metadata={"etag": etag})
-    return int(etag)
+    return int(etag) if _ETAG.fullmatch(etag) else 0
 
 
 def event_message(event: Event) -> events_pb2.Event:

@@ -4,9 +4,10 @@ from session.append_items(%s, %s::smallint, %s::jsonb);
 
 -- name: head
 select h.session_uid, h.part, h.agent_id, h.state, h.last_seq, h.first_bucket, l.incarnation
-from session.sessions s
-join session.heads h using (tenant_id, session_uid)
-join session.log l on l.tenant_id = s.tenant_id and l.part = h.part
+from session.sessions s cross join lateral (
+  select h.* from session.heads h
+  where h.tenant_id = s.tenant_id and h.session_uid = s.session_uid offset 0) h cross join lateral (
+  select l.incarnation from session.log l where l.tenant_id = s.tenant_id and l.part = h.part offset 0) l
 where s.tenant_id = %s and s.session_id = %s;
 
 -- name: of_session
@@ -45,5 +46,6 @@ join unnest(%s::text[], %s::smallint[]) as w(tenant_id, part) using (tenant_id, 
 
 -- name: log
 select l.position, l.incarnation,
-       (select min(g.first_position) from session.segments g where g.tenant_id = l.tenant_id and g.part = l.part)
+       coalesce((select min(g.first_position) from session.segments g
+                 where g.tenant_id = l.tenant_id and g.part = l.part), l.position + 1)  -- every week of it was dropped
 from session.log l where l.tenant_id = %s and l.part = %s::smallint;

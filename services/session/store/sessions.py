@@ -157,7 +157,7 @@ class PostgresSessions:
         return found[0] if found else None
 
     async def _by_uid(self, tenant_id: str, uids: Sequence[UUID]) -> dict[UUID, Session]:
-        found = await self._database.records(Session, _SQL["by_uid"], (tenant_id, list(uids)))
+        found = await self._database.records(Session, _SQL["by_uid"], {"tenant": tenant_id, "uids": list(uids)})
         return {session.session_uid: session for session in found}
 
     async def find(

@@ -81,8 +81,8 @@ create unique index sessions_live on session.sessions (tenant_id, agent_id)
 create index sessions_live_all on session.sessions (tenant_id, agent_id)
   where state in ('created', 'active', 'paused', 'stopping');
 create index sessions_stopping on session.sessions (updated_at) where state = 'stopping';
-create index sessions_newest on session.sessions (tenant_id, created_at, session_uid);
-create index sessions_of_agent on session.sessions (tenant_id, agent_id, created_at, session_uid);
+create index sessions_newest on session.sessions (tenant_id, created_at);
+create index sessions_of_agent on session.sessions (tenant_id, agent_id, created_at);
 create index sessions_of_task on session.sessions (tenant_id, task_id);
 
 -- The hot part of a session: appends touch this row alone (rule 13).

@@ -1,4 +1,9 @@
 -- The log: buckets, locks, appends, and what keeps events as they were written.
+--
+-- How rows are found, here and in the files that follow. Plans are made once a connection, often while a table is nearly
+-- empty, and the planner then likes to begin a join with all rows of a tenant. So what is looked up by key for each item
+-- stands in a lateral subquery fenced by `offset 0`, which leaves it no choice; and what was found so under the
+-- partition's lock, without which no row of a partition changes, is updated by its ctid.
 
 create function session.bucket_of(p_time timestamptz) returns integer
 language sql immutable parallel safe
@@ -51,14 +56,17 @@ begin
 end
 $$;
 
--- Takes the partition's lock: after the idempotency keys, before anything else (rule 3).
-create function session.lock_log(p_tenant text, p_part smallint) returns void
+-- Takes the partition's lock: after the idempotency keys, before anything else (rule 3). Returns the partition.
+create function session.lock_log(p_tenant text, p_part smallint) returns session.log
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_log session.log;
 begin
-  perform from session.log l where l.tenant_id = p_tenant and l.part = p_part for update;
+  select * into v_log from session.log l where l.tenant_id = p_tenant and l.part = p_part for update;
   if not found then
     raise exception 'tenant % has no log partition %', p_tenant, p_part using errcode = 'CB001';
   end if;
+  return v_log;
 end
 $$;
 
@@ -93,90 +101,89 @@ return '[' || p_position || ',' || p_seq || ',"' || p_session_uid || '","' || p_
   || to_json(p_correlation_id) || ',' || to_json(p_actor) || ',' || to_json(p_address) || ',' || p_micros || ','
   || to_json(p_payload) || ']';
 
--- Appends events to one partition, in the caller's transaction: numbers them, chains them, and moves the sessions'
--- heads. All of them or none: a session that is not there aborts the transaction, because a number that was given out
--- and not written would be a hole at which every reader waits for ever (rule 1).
-create function session.append_events(p_tenant text, p_part smallint, p_events session.new_event[])
-returns session.appended
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- Appends events to the partition that `lock_log` has returned in this transaction: numbers them, chains them, and moves
+-- the sessions' heads. All of them or none: a session that is not there aborts the transaction, because a number that
+-- was given out and not written would be a hole at which every reader waits for ever (rule 1).
+create function session.append_locked(p_log session.log, p_events session.new_event[]) returns session.appended
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  v_log     session.log;
   v_asked   integer := coalesce(cardinality(p_events), 0);
-  v_now     timestamptz;
-  v_micros  bigint;
-  v_bucket  integer;
+  v_now     timestamptz := clock_timestamp();
+  v_micros  bigint := (extract(epoch from v_now) * 1000000)::bigint;
+  v_bucket  integer := greatest(p_log.bucket, session.bucket_of(v_now));
   v_written integer;
   v_head    bytea;
   v_result  session.appended;
 begin
-  select * into v_log from session.log l where l.tenant_id = p_tenant and l.part = p_part for update;
-  if not found then
-    raise exception 'tenant % has no log partition %', p_tenant, p_part using errcode = 'CB001';
-  end if;
   if v_asked = 0 then
     return v_result;
   end if;
-  v_now := clock_timestamp();
-  v_micros := (extract(epoch from v_now) * 1000000)::bigint;
-  v_bucket := greatest(v_log.bucket, session.bucket_of(v_now));
   with asked as materialized (
-    select e.*, uuidv7() as event_id
+    select e.*, row_number() over (partition by e.session_uid order by e.ord) as n,
+           count(*) over (partition by e.session_uid) as of_session
     from unnest(p_events) with ordinality
       as e(session_uid, type, level, command_id, correlation_id, actor, address, payload, ord)
-  ), counted as (
-    select a.session_uid, count(*) as n from asked a group by a.session_uid
+  ), head as materialized (
+    select a.of_session, h.at from asked a cross join lateral (
+      select h.ctid as at from session.heads h
+      where h.tenant_id = p_log.tenant_id and h.session_uid = a.session_uid and h.part = p_log.part offset 0) h
+    where a.n = 1
   ), bumped as (
-    update session.heads h set last_seq = h.last_seq + c.n
-    from counted c
-    where h.tenant_id = p_tenant and h.session_uid = c.session_uid and h.part = p_part
-    returning h.session_uid, h.last_seq - c.n as base, h.session_id, h.agent_id
-  ), numbered as materialized (
-    select a.*, b.session_id, b.agent_id, v_log.position + a.ord as position,
-           b.base + row_number() over (partition by a.session_uid order by a.ord) as seq
-    from asked a join bumped b using (session_uid)
+    update session.heads h set last_seq = h.last_seq + d.of_session
+    from head d where h.ctid = d.at
+    returning h.session_uid, h.last_seq - d.of_session as base, h.session_id, h.agent_id
   ), lined as materialized (
-    select n.*, session.event_line(n.position, n.seq, n.session_uid, n.event_id, n.type, n.level, n.session_id,
-                                   n.agent_id, n.command_id, n.correlation_id, n.actor, n.address, v_micros,
-                                   n.payload) as line
-    from numbered n
-  ), chained as materialized (
-    select string_agg(l.line, E'\n' order by l.position) as lines, array_agg(l.seq order by l.position) as seqs
-    from lined l
+    select a.*, b.session_id, b.agent_id, b.base + a.n as seq, p_log.position + a.ord as position, i.event_id,
+           session.event_line(p_log.position + a.ord, b.base + a.n, a.session_uid, i.event_id, a.type, a.level,
+                              b.session_id, b.agent_id, a.command_id, a.correlation_id, a.actor, a.address, v_micros,
+                              a.payload) as line
+    from asked a join bumped b using (session_uid) cross join lateral (select uuidv7() as event_id offset 0) i
   ), linked as materialized (
-    select sha256(v_log.head || convert_to(c.lines, 'UTF8')) as head, octet_length(c.lines) as bytes from chained c
+    select c.*, sha256(p_log.head || convert_to(c.lines, 'UTF8')) as head, octet_length(c.lines) as bytes
+    from (select string_agg(l.line, E'\n' order by l.position) as lines, array_agg(l.seq order by l.position) as seqs
+          from lined l) c
   ), written as (
     insert into session.events
       (tenant_id, part, position, bucket, class, session_uid, seq, event_id, type, level, session_id, agent_id,
        command_id, correlation_id, actor, address, payload, created_at, link)
-    select p_tenant, p_part, l.position, v_bucket, v_log.class, l.session_uid, l.seq, l.event_id, l.type, l.level,
-           l.session_id, l.agent_id, l.command_id, l.correlation_id, l.actor, l.address, l.payload, v_now,
+    select p_log.tenant_id, p_log.part, l.position, v_bucket, p_log.class, l.session_uid, l.seq, l.event_id, l.type,
+           l.level, l.session_id, l.agent_id, l.command_id, l.correlation_id, l.actor, l.address, l.payload, v_now,
            case when l.ord = v_asked then k.head end
     from lined l cross join linked k
     returning 1
   )
   -- A function that holds the lock returns little: a slow client must not hold it (rule 5).
-  select (select count(*) from written), k.head, c.seqs, case when k.bytes <= 65536 then c.lines end
+  select (select count(*) from written), k.head, k.seqs, case when k.bytes <= 65536 then k.lines end
     into v_written, v_head, v_result.seqs, v_result.hint
-    from chained c cross join linked k;
+    from linked k;
   if v_written <> v_asked then
-    raise exception 'an event names a session that is not in partition %', p_part using errcode = 'CB002';
+    raise exception 'an event names a session that is not in partition %', p_log.part using errcode = 'CB002';
   end if;
-  if v_bucket > v_log.bucket then
+  if v_bucket > p_log.bucket then
     insert into session.segments (tenant_id, part, bucket, first_position)
-      values (p_tenant, p_part, v_bucket, v_log.position + 1);
+      values (p_log.tenant_id, p_log.part, v_bucket, p_log.position + 1);
   end if;
   update session.log l set position = l.position + v_asked, bucket = v_bucket, head = v_head
-    where l.tenant_id = p_tenant and l.part = p_part;
-  v_result.first_position := v_log.position + 1;
-  v_result.last_position := v_log.position + v_asked;
+    where l.tenant_id = p_log.tenant_id and l.part = p_log.part;
+  v_result.first_position := p_log.position + 1;
+  v_result.last_position := p_log.position + v_asked;
   return v_result;
 end
 $$;
 
--- The sessions that commands may go to: the live ones of agents, and those of the ids given.
+-- Locks a partition and appends to it, in the caller's transaction.
+create function session.append_events(p_tenant text, p_part smallint, p_events session.new_event[])
+returns session.appended language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return session.append_locked(session.lock_log(p_tenant, p_part), p_events);
+end
+$$;
+
+-- The sessions that commands may go to: the live ones of agents, and those of the ids given. This function and the two
+-- after it are plain SQL without settings, so that the planner writes them into the statement that calls them.
 create function session.targets(p_tenant text, p_agent_ids text[], p_session_ids text[])
 returns table (agent_id text, session_id text, session_uid uuid, part smallint, state text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
   select s.agent_id, s.session_id, s.session_uid, s.part, s.state
   from unnest(p_agent_ids) as a(agent_id) cross join lateral (
     select s.agent_id, s.session_id, s.session_uid, s.part, s.state from session.sessions s
@@ -185,19 +192,28 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     limit 2) s  -- the second is enough to know that an agent has several
   union
   select s.agent_id, s.session_id, s.session_uid, s.part, s.state
-  from session.sessions s where s.tenant_id = p_tenant and s.session_id = any (p_session_ids)
+  from unnest(p_session_ids) as i(session_id) cross join lateral (
+    select s.agent_id, s.session_id, s.session_uid, s.part, s.state from session.sessions s
+    where s.tenant_id = p_tenant and s.session_id = i.session_id offset 0) s
 $$;
 
 -- Which of the agents exist; tells "no such agent" from "no session".
 create function session.known_agents(p_tenant text, p_agent_ids text[]) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable as $$
   select a.agent_id from session.agents a where a.tenant_id = p_tenant and a.agent_id = any (p_agent_ids)
 $$;
 
 -- The states of sessions, by uid.
 create function session.states(p_tenant text, p_session_uids uuid[])
 returns table (session_uid uuid, state text)
+language sql stable as $$
+  select u.session_uid, h.state
+  from unnest(p_session_uids) as u(session_uid) cross join lateral (
+    select h.state from session.heads h where h.tenant_id = p_tenant and h.session_uid = u.session_uid offset 0) h
+$$;
+
+-- The partition of a session's events, null when there is no such session.
+create function session.part_of(p_tenant text, p_session_id text) returns smallint
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select h.session_uid, h.state from session.heads h
-  where h.tenant_id = p_tenant and h.session_uid = any (p_session_uids)
+  select s.part from session.sessions s where s.tenant_id = p_tenant and s.session_id = p_session_id
 $$;

@@ -46,8 +46,8 @@ create index commands_expiry on command.commands (expires_at) where expires_at i
 -- where it should look one up by its key (measured: 34 million index rows for 9,700 claims).
 create index commands_open on command.commands (tenant_id, session_uid) where finished_at is null;
 create index commands_running on command.commands (runner_id) where runner_id is not null;
-create index commands_of_session on command.commands (tenant_id, session_id, enqueued_at, command_id);
-create index commands_newest on command.commands (tenant_id, enqueued_at, command_id);
+create index commands_of_session on command.commands (tenant_id, session_id, enqueued_at);
+create index commands_newest on command.commands (tenant_id, enqueued_at);
 create index commands_ordered on command.commands (tenant_id, session_uid, ordering_key, enqueued_at, command_id)
   where ordering_key is not null and finished_at is null;
 
@@ -80,7 +80,9 @@ create table command.ready (
 );
 create index ready_due on command.ready (tenant_id, priority, dispatch_after) where published_seq is null and not blocked;
 create index ready_published on command.ready (tenant_id, priority) where published_seq is not null;
-create index ready_of_session on command.ready (tenant_id, session_uid);
+-- Led by the session, so that the primary key is the one way to a tenant's command: the table is empty at times, and all
+-- ways look the same then.
+create index ready_of_session on command.ready (session_uid);
 
 create table command.attempts (
   tenant_id  text not null,
@@ -107,7 +109,7 @@ create table command.dead_letters (
   published   boolean not null default false,
   primary key (tenant_id, command_id)
 );
-create index dead_letters_newest on command.dead_letters (tenant_id, dead_at, command_id);
+create index dead_letters_newest on command.dead_letters (tenant_id, dead_at);
 create index dead_letters_unpublished on command.dead_letters (dead_at) where not published;
 
 create table command.idempotency (

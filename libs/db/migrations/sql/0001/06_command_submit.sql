@@ -1,12 +1,14 @@
 create type command.submit_row as (
   ord bigint, code text, id uuid, prior_id uuid, correlation_id text, aid text, sid text, asked_agent text, key text,
-  runner_id uuid, session_state text
+  runner_id uuid, session_state text, requeued_from uuid
 );
 
 -- Submit: a batch of one partition in one transaction, each item accepted or refused by its code.
 -- Item: {id, agent_id | session_id, type, params, correlation_id, actor, address, key, hash (hex), max_attempts,
 -- timeout_ms, backoff_ms, max_backoff_ms, priority, not_before, retry_tool_errors, ordering_key, retention_s, requeued_from, event}
-create function command.submit(p_tenant text, p_part smallint, p_items json, p_method text)
+-- `p_agents` and `p_sessions` are the ids that the items name, `p_keyed` says whether any has a key.
+create function command.submit(p_tenant text, p_part smallint, p_items json, p_method text, p_agents text[],
+                               p_sessions text[], p_keyed boolean)
 returns table (ord integer, code text, command_id uuid, correlation_id text, agent_id text, session_id text,
                enqueued_at timestamptz, runner_id uuid, state text,
                first_position bigint, last_position bigint, hint text)
@@ -15,25 +17,24 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_now    timestamptz;
   v_events session.new_event[];
-  v_agents text[];
-  v_ids    text[];
   v_rows   command.submit_row[];
   v_done   session.appended;
+  v_log    session.log;
 begin
-  -- One key may come twice in a batch, with different bodies: it is the first one's.
-  insert into command.idempotency as k (tenant_id, method, key, hash, command_id, expires_at)
-    select distinct on (i.key) p_tenant, p_method, i.key, decode(i.hash, 'hex'), i.id,
-           clock_timestamp() + interval '24 hours'
-    from rows from (json_to_recordset(p_items) as (key text, hash text, id uuid)) with ordinality
-      as i(key, hash, id, ord)
-    where i.key is not null order by i.key, i.ord
-    on conflict (tenant_id, method, key) do update
-      set hash = excluded.hash, command_id = excluded.command_id, expires_at = excluded.expires_at
-      where k.expires_at < clock_timestamp();
-  perform session.lock_log(p_tenant, p_part);
+  if p_keyed then
+    -- One key may come twice in a batch, with different bodies: it is the first one's.
+    insert into command.idempotency as k (tenant_id, method, key, hash, command_id, expires_at)
+      select distinct on (i.key) p_tenant, p_method, i.key, decode(i.hash, 'hex'), i.id,
+             clock_timestamp() + interval '24 hours'
+      from rows from (json_to_recordset(p_items) as (key text, hash text, id uuid)) with ordinality
+        as i(key, hash, id, ord)
+      where i.key is not null order by i.key, i.ord
+      on conflict (tenant_id, method, key) do update
+        set hash = excluded.hash, command_id = excluded.command_id, expires_at = excluded.expires_at
+        where k.expires_at < clock_timestamp();
+  end if;
+  v_log := session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
-  select array_agg(distinct i.agent_id), array_agg(distinct i.session_id) into v_agents, v_ids
-    from json_to_recordset(p_items) as i(agent_id text, session_id text);
   with item as materialized (
     select i.*, i.requeued_from is not null
              and row_number() over (partition by i.requeued_from order by i.ord) > 1 as earlier
@@ -47,7 +48,7 @@ begin
       backoff_ms, max_backoff_ms, priority, not_before, retry_tool_errors, ordering_key, retention_s, requeued_from, event,
       ord)
   ), target as materialized (
-    select * from session.targets(p_tenant, v_agents, v_ids)
+    select * from session.targets(p_tenant, p_agents, p_sessions)
   ), of_agent as materialized (
     select t.agent_id, count(*) as n, (array_agg(t.session_uid))[1] as session_uid,
            (array_agg(t.session_id))[1] as session_id, (array_agg(t.part))[1] as part, (array_agg(t.state))[1] as state
@@ -70,10 +71,13 @@ begin
     from item i
     left join of_agent a on i.agent_id is not null and a.agent_id = i.agent_id
     left join target s on i.session_id is not null and s.session_id = i.session_id
-    left join command.idempotency k on i.key is not null and k.tenant_id = p_tenant and k.method = p_method
-      and k.key = i.key
-    left join command.dead_letters l on i.requeued_from is not null and l.tenant_id = p_tenant
-      and l.command_id = i.requeued_from
+    left join lateral (
+      select k.command_id, k.hash from command.idempotency k
+      where i.key is not null and k.tenant_id = p_tenant and k.method = p_method and k.key = i.key offset 0) k on true
+    left join lateral (
+      select l.command_id, l.requeued_as from command.dead_letters l
+      where i.requeued_from is not null and l.tenant_id = p_tenant and l.command_id = i.requeued_from
+      offset 0) l on true
     left join lateral (
       select n.runner_id from command.connections n
       where n.tenant_id = p_tenant and n.session_uid = coalesce(a.session_uid, s.session_uid)
@@ -89,10 +93,6 @@ begin
            -- The order of their submits is kept within a batch too: ordering keys go by it.
            v_now + (r.ord - 1) * interval '1 microsecond', case when r.not_before > v_now then r.not_before end
     from resolved r where r.code = 'ok' order by r.ord
-  ), marked as (
-    update command.dead_letters l set requeued_as = r.id
-    from resolved r
-    where r.code = 'ok' and r.requeued_from is not null and l.tenant_id = p_tenant and l.command_id = r.requeued_from
   ), told as (
     select r.ord, 1 as sub, row(r.uid, 'command.enqueued', 4, r.id, r.correlation_id, r.actor, r.address,
                                 r.event)::session.new_event as event
@@ -119,18 +119,26 @@ begin
   select (select array_agg(t.event order by t.ord, t.sub) from told t),
          array_agg(row(r.ord - 1, r.code, r.id, r.prior_id, r.correlation_id, r.aid, r.sid, r.agent_id, r.key,
                        case when coalesce(r.not_before <= v_now, true) and not b.blocked then r.owner end,
-                       r.session_state)::command.submit_row order by r.ord)
+                       r.session_state, r.requeued_from)::command.submit_row order by r.ord)
     into v_events, v_rows
     from resolved r
     left join readied b on b.command_id = r.id;
-  v_done := session.append_events(p_tenant, p_part, v_events);
+  v_done := session.append_locked(v_log, v_events);
+  if p_method = 'requeue' then
+    update command.dead_letters l set requeued_as = r.id
+      from (select p_tenant as tenant_id, r.id, r.requeued_from from unnest(v_rows) as r where r.code = 'ok' offset 0) r
+      where l.tenant_id = r.tenant_id and l.command_id = r.requeued_from;
+  end if;
   -- Refusals are not stored: the same key may be tried again.
-  delete from command.idempotency k using unnest(v_rows) as r
-    where k.tenant_id = p_tenant and k.method = p_method and k.key = r.key and r.code not in ('ok', 'replay', 'reused');
+  if p_keyed then
+    delete from command.idempotency k
+      where k.tenant_id = p_tenant and k.method = p_method and k.key = any (array(
+        select r.key from unnest(v_rows) as r where r.code not in ('ok', 'replay', 'reused')));
+  end if;
   return query
     select r.ord::integer,
            case when r.code = 'no_session' and not exists (
-                  select from session.known_agents(p_tenant, v_agents) a where a = r.asked_agent)
+                  select from session.known_agents(p_tenant, p_agents) a where a = r.asked_agent)
                 then 'agent_not_found' else r.code end,
            coalesce(c.command_id, r.id), coalesce(c.correlation_id, r.correlation_id),
            coalesce(c.agent_id, r.aid), coalesce(c.session_id, r.sid),
@@ -138,6 +146,8 @@ begin
            r.runner_id, r.session_state, v_done.first_position, v_done.last_position,
            case when r.ord = 0 then v_done.hint end
     from unnest(v_rows) as r
-    left join command.commands c on r.code = 'replay' and c.tenant_id = p_tenant and c.command_id = r.prior_id;
+    left join lateral (
+      select c.command_id, c.correlation_id, c.agent_id, c.session_id, c.enqueued_at from command.commands c
+      where r.code = 'replay' and c.tenant_id = p_tenant and c.command_id = r.prior_id offset 0) c on true;
 end
 $$;

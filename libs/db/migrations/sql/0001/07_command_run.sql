@@ -17,17 +17,18 @@ declare
   v_events session.new_event[];
   v_rows   command.claim_row[];
   v_done   session.appended;
+  v_log    session.log;
 begin
-  perform session.lock_log(p_tenant, p_part);
+  v_log := session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
   v_alive := exists (select from command.runners r
                      where r.runner_id = p_runner and r.dead_at is null and r.lease_until > v_now);
-  -- Each table is looked up by its key for each command: the planner guesses badly how many an array holds.
   with found as materialized (
-    select i.id, i.ord, c.session_uid, d.blocked or d.available_at > v_now as not_due, d.command_id is not null as ready
+    select i.id, i.ord, c.at, c.session_uid, d.blocked or d.available_at > v_now as not_due,
+           d.command_id is not null as ready
     from unnest(p_ids) with ordinality as i(id, ord)
     left join lateral (
-      select c.session_uid, c.command_id from command.commands c
+      select c.ctid as at, c.session_uid, c.command_id from command.commands c
       where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_part
         and c.state in ('scheduled', 'queued', 'retrying') offset 0) c on true
     left join lateral (
@@ -42,7 +43,7 @@ begin
       select n.runner_id, n.state from command.connections n
       where n.tenant_id = p_tenant and n.session_uid = u.session_uid offset 0) n on true
   ), candidate as materialized (
-    select f.id, f.ord,
+    select f.id, f.ord, f.at,
            case when not f.ready then 'gone'
                 when not v_alive then 'runner_dead'
                 when f.not_due then 'not_due'
@@ -54,7 +55,7 @@ begin
     update command.commands c
       set state = 'running', attempt = c.attempt + 1, lease_token = gen_random_uuid(), runner_id = p_runner,
           started_at = v_now, next_attempt_at = null, progress = null
-      where c.tenant_id = p_tenant and c.command_id = any (array(select k.id from candidate k where k.code = 'ok'))
+      where c.ctid = any (array(select k.at from candidate k where k.code = 'ok'))
       returning c.command_id, c.session_uid, c.lease_token, c.attempt, c.charged, c.released, c.correlation_id
   ), unready as (
     delete from command.ready d
@@ -72,7 +73,7 @@ begin
          array_agg(row(k.id, k.code, t.lease_token, t.attempt, t.charged, t.released)::command.claim_row order by k.ord)
     into v_events, v_rows
     from candidate k left join taken t on t.command_id = k.id;
-  v_done := session.append_events(p_tenant, p_part, v_events);
+  v_done := session.append_locked(v_log, v_events);
   return query
     select r.id, r.code, r.lease_token, r.attempt, r.charged, r.released, v_done.first_position, v_done.last_position,
            case when r.n = 1 then v_done.hint end
@@ -90,28 +91,31 @@ declare
   v_events session.new_event[];
   v_fenced uuid[];
   v_done   session.appended;
+  v_log    session.log;
 begin
-  perform session.lock_log(p_tenant, p_part);
+  v_log := session.lock_log(p_tenant, p_part);
   with item as materialized (
     select i.* from rows from (json_to_recordset(p_items) as (
       id uuid, token uuid, progress text, type text, payload text, actor text)) with ordinality
       as i(id, token, progress, type, payload, actor, ord)
   ), held as materialized (
-    select i.*, c.session_uid, c.correlation_id
-    from item i join command.commands c on c.tenant_id = p_tenant and c.command_id = i.id
-    where c.lease_token = i.token and c.state = 'running' and c.part = p_part
+    select i.*, c.at, c.session_uid, c.correlation_id
+    from item i cross join lateral (
+      select c.ctid as at, c.session_uid, c.correlation_id from command.commands c
+      where c.tenant_id = p_tenant and c.command_id = i.id and c.lease_token = i.token and c.state = 'running'
+        and c.part = p_part offset 0) c
   ), shown as (
     update command.commands c set progress = l.progress
-      from (select distinct on (h.id) h.id, h.token, h.progress from held h where h.progress is not null
+      from (select distinct on (h.id) h.id, h.at, h.token, h.progress from held h where h.progress is not null
             order by h.id, h.ord desc) l
-      where c.tenant_id = p_tenant and c.command_id = l.id and c.lease_token = l.token and c.state = 'running'
+      where c.ctid = l.at and c.lease_token = l.token and c.state = 'running'
   )
   select array_agg(row(h.session_uid, h.type, 1, h.id, h.correlation_id, h.actor, '', h.payload)::session.new_event
                    order by h.ord) filter (where h.id is not null),
          array_agg(i.id) filter (where h.id is null)
     into v_events, v_fenced
     from item i left join held h on h.ord = i.ord;
-  v_done := session.append_events(p_tenant, p_part, v_events);
+  v_done := session.append_locked(v_log, v_events);
   return query
     select f.id, 'fenced', v_done.first_position, v_done.last_position, null::text
     from unnest(v_fenced) as f(id)
@@ -134,8 +138,9 @@ declare
   v_rows   command.finish_row[];
   v_keys   command.ordering[];
   v_done   session.appended;
+  v_log    session.log;
 begin
-  perform session.lock_log(p_tenant, p_part);
+  v_log := session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
   with item as materialized (
     select i.* from rows from (json_to_recordset(p_items) as (
@@ -143,11 +148,14 @@ begin
       charged boolean, actor text, event text, note text)) with ordinality
       as i(id, token, outcome, result, large, error, reason, delay_ms, charged, actor, event, note, ord)
   ), held as materialized (
-    select i.*, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt, c.started_at,
+    select i.*, c.at, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt, c.started_at,
            c.runner_id, c.ordering_key, c.priority, c.cancel_reason,
            case when c.cancel_requested_at is not null then 'cancelled' else i.outcome end as final
-    from item i join command.commands c on c.tenant_id = p_tenant and c.command_id = i.id
-    where c.lease_token = i.token and c.state = 'running' and c.part = p_part
+    from item i cross join lateral (
+      select c.ctid as at, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt, c.started_at,
+             c.runner_id, c.ordering_key, c.priority, c.cancel_reason, c.cancel_requested_at from command.commands c
+      where c.tenant_id = p_tenant and c.command_id = i.id and c.lease_token = i.token and c.state = 'running'
+        and c.part = p_part offset 0) c
   ), ended as (
     update command.commands c
       set state = case h.final when 'released' then 'retrying' else h.final end,
@@ -161,8 +169,7 @@ begin
           finished_at = case when h.final not in ('retrying', 'released') then v_now end,
           expires_at = case when h.final not in ('retrying', 'released')
                        then v_now + c.retention_s * interval '1 second' end
-      from held h where c.tenant_id = p_tenant and c.command_id = h.id and c.lease_token = h.token
-        and c.state = 'running'
+      from held h where c.ctid = h.at and c.lease_token = h.token and c.state = 'running'
   ), apart as (
     insert into command.results (tenant_id, command_id, result)
       select p_tenant, h.id, h.result from held h where h.final = 'succeeded' and h.large
@@ -205,7 +212,7 @@ begin
           where h.ordering_key is not null and h.final not in ('retrying', 'released'))
     into v_events, v_rows, v_keys;
   perform command.unblock(p_tenant, v_keys);
-  v_done := session.append_events(p_tenant, p_part, v_events);
+  v_done := session.append_locked(v_log, v_events);
   return query
     select r.id, r.code, r.state, v_keys is not null, v_done.first_position, v_done.last_position,
            case when r.n = 1 then v_done.hint end
@@ -217,10 +224,10 @@ $$;
 create function command.unblock(p_tenant text, p_keys command.ordering[]) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
   update command.ready d set blocked = false, dispatch_after = d.available_at
-  from unnest(p_keys) as k
-  where d.tenant_id = p_tenant and d.blocked and d.command_id = (
-    select c.command_id from command.commands c
-    where c.tenant_id = p_tenant and c.session_uid = k.session_uid and c.ordering_key = k.ordering_key
-      and c.finished_at is null
-    order by c.enqueued_at, c.command_id limit 1)
+  where d.tenant_id = p_tenant and d.blocked and d.command_id = any (array(
+    select c.command_id from unnest(p_keys) as k cross join lateral (
+      select c.command_id from command.commands c
+      where c.tenant_id = p_tenant and c.session_uid = k.session_uid and c.ordering_key = k.ordering_key
+        and c.finished_at is null
+      order by c.enqueued_at, c.command_id limit 1) c))
 $$;

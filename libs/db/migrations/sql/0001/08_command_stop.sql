@@ -30,7 +30,7 @@ begin
     where c.tenant_id = p_tenant and c.session_uid = p_session_uid and c.finished_at is null and c.state = 'running'
       and c.cancel_requested_at is null;
   with chosen as materialized (
-    select c.command_id, c.state as was, c.runner_id, c.attempt, c.started_at, c.correlation_id
+    select c.ctid as at, c.command_id, c.state as was, c.runner_id, c.attempt, c.started_at, c.correlation_id
     from command.commands c
     where c.tenant_id = p_tenant and c.session_uid = p_session_uid and c.finished_at is null
       and (c.state in ('scheduled', 'queued', 'retrying', 'waiting') or (p_force and c.state = 'running'))
@@ -41,9 +41,10 @@ begin
           next_attempt_at = null, lease_token = null, runner_id = null,
           cancel_requested_at = coalesce(c.cancel_requested_at, v_now),
           cancel_reason = coalesce(c.cancel_reason, 'session stopped')
-      from chosen k where c.tenant_id = p_tenant and c.command_id = k.command_id
+      where c.ctid = any (array(select k.at from chosen k))
   ), unready as (
-    delete from command.ready d using chosen k where d.tenant_id = p_tenant and d.command_id = k.command_id
+    delete from command.ready d
+      where d.tenant_id = p_tenant and d.command_id = any (array(select k.command_id from chosen k))
   ), logged as (
     insert into command.attempts (tenant_id, command_id, attempt, runner_id, outcome, charged, started_at, ended_at)
       select p_tenant, k.command_id, k.attempt, k.runner_id, 'cancelled', false, k.started_at, v_now
@@ -139,29 +140,31 @@ begin
   perform session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
   with lost as materialized (
-    select c.command_id, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt,
-           c.ordering_key, c.charged + 1 >= c.max_attempts as dead
-    from command.commands c join command.ready d using (tenant_id, command_id)
-    where c.tenant_id = p_tenant and c.part = p_part and c.command_id = any (p_ids)
-      and c.state in ('queued', 'retrying', 'scheduled')
+    select c.* from (select distinct unnest(p_ids) as id) i cross join lateral (
+      select c.ctid as at, c.command_id, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt,
+             c.ordering_key, c.charged + 1 >= c.max_attempts as dead
+      from command.commands c
+      where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_part
+        and c.state in ('queued', 'retrying', 'scheduled') offset 0) c cross join lateral (
+      select from command.ready d where d.tenant_id = p_tenant and d.command_id = c.command_id offset 0) d
   ), charged as (
     update command.commands c
       set attempt = c.attempt + 1, charged = c.charged + 1, error = p_error,
           state = case when l.dead then 'failed' else c.state end,
           finished_at = case when l.dead then v_now end,
           expires_at = case when l.dead then v_now + c.retention_s * interval '1 second' end
-      from lost l where c.tenant_id = p_tenant and c.command_id = l.command_id
+      from lost l where c.ctid = l.at
   ), logged as (
     insert into command.attempts (tenant_id, command_id, attempt, outcome, charged, error, started_at, ended_at)
       select p_tenant, l.command_id, l.attempt + 1, case when l.dead then 'failed' else 'retrying' end, true, p_error,
              v_now, v_now from lost l
   ), unready as (
-    delete from command.ready d using lost l
-      where l.dead and d.tenant_id = p_tenant and d.command_id = l.command_id
+    delete from command.ready d
+      where d.tenant_id = p_tenant and d.command_id = any (array(select l.command_id from lost l where l.dead))
   ), again as (
     update command.ready d
       set published_seq = null, published_to = null, dispatch_no = d.dispatch_no + 1, dispatch_after = v_now
-      from lost l where not l.dead and d.tenant_id = p_tenant and d.command_id = l.command_id
+      where d.tenant_id = p_tenant and d.command_id = any (array(select l.command_id from lost l where not l.dead))
   ), buried as (
     insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, reason, dead_at)
       select p_tenant, l.command_id, l.agent_id, l.session_id, l.type, 'DISPATCH_LOST', v_now from lost l where l.dead
@@ -201,10 +204,10 @@ declare
 begin
   perform session.lock_log(p_tenant, p_part);
   with item as materialized (
-    select i.* from json_to_recordset(p_items) as i(uid uuid, event text)
+    select p_tenant as tenant_id, i.* from json_to_recordset(p_items) as i(uid uuid, event text)
   ), held as (
     update command.connections n set state = 'connected', attempts = 0
-      from item i where n.tenant_id = p_tenant and n.session_uid = i.uid and n.part = p_part
+      from item i where n.tenant_id = i.tenant_id and n.session_uid = i.uid and n.part = p_part
         and n.runner_id = p_runner and n.state = 'connecting'
       returning n.session_uid, i.event
   )
@@ -214,7 +217,7 @@ begin
     into v_events, v_uids from held h;
   v_done := session.append_events(p_tenant, p_part, v_events);
   update command.ready d set dispatch_after = d.available_at
-    where d.tenant_id = p_tenant and d.session_uid = any (v_uids) and d.published_seq is null
+    where d.session_uid = any (v_uids) and d.published_seq is null
       and d.dispatch_after > d.available_at;
   return query select u, v_done.first_position, v_done.last_position, case when n = 1 then v_done.hint end
     from unnest(v_uids) with ordinality as x(u, n);

@@ -13,4 +13,4 @@ grant execute on function
 grant select, insert, update, delete on all tables in schema command to callboard_command;
 grant execute on all functions in schema command to callboard_command;
 -- The two schemas meet in granted functions alone.
-grant execute on function session.fail, session.targets to callboard_command;
+grant execute on function session.fail, session.part_of to callboard_command;

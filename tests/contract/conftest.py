@@ -1,0 +1,5 @@
+"""Fixtures of the contract tests; they live in `tests/support`."""
+
+from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session, session_id, suite
+
+__all__ = ["broker_url", "client", "command_replicas", "executor", "session", "session_id", "suite"]

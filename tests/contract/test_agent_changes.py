@@ -1,0 +1,174 @@
+"""Agents are created, changed and deleted under idempotency keys and etags, at both doors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.client_calls import start
+from tests.support.doors import Door, GrpcDoor, RefusedError, RestDoor, refusal_of, rest_client
+from tests.support.outcomes import all_of
+from tests.support.suite import Suite
+
+REUSED = {"grpc": "ALREADY_EXISTS", "rest": 422}
+MISMATCH = {"grpc": "ABORTED", "rest": 412}
+EXISTS = {"grpc": "ALREADY_EXISTS", "rest": 409}
+MISSING = {"grpc": "NOT_FOUND", "rest": 404}
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def at(request: pytest.FixtureRequest) -> str:
+    """The door's name."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def door(suite: Suite, at: str) -> AsyncIterator[Door]:
+    if at == "grpc":
+        yield GrpcDoor(suite.client())
+    else:
+        async with rest_client(suite) as http:
+            yield RestDoor(http)
+
+
+async def assert_refused(work: Any, reason: str, status: Any) -> RefusedError:
+    refusal = await refusal_of(work)
+    assert (refusal.reason, refusal.status) == (reason, status)
+    return refusal
+
+
+async def assert_mismatch(work: Any, at: str, etag: str) -> None:
+    """Refused, and told of the etag that would have done."""
+    refusal = await assert_refused(work, "ETAG_MISMATCH", MISMATCH[at])
+    assert refusal.told["etag"] == etag
+
+
+# etags
+
+
+async def test_each_change_gives_an_agent_another_etag(door: Door) -> None:
+    await door.create_agent("clock", name="one")
+    etags = [(await door.agent("clock"))[1]]
+    for name in ("two", "three", "three"):
+        await door.rename_agent("clock", name)
+        etags.append((await door.agent("clock"))[1])
+    assert len(set(etags)) == 4
+    assert all(etags)
+
+
+async def test_a_change_under_an_etag_is_made_to_that_version_alone(door: Door, at: str) -> None:
+    await door.create_agent("clock", name="one")
+    _, first = await door.agent("clock")
+    await door.rename_agent("clock", "two", etag=first)
+    _, second = await door.agent("clock")
+    await assert_mismatch(door.rename_agent("clock", "three", etag=first), at, second)
+    assert await door.agent("clock") == ("two", second)
+    await door.rename_agent("clock", "three")
+    assert (await door.agent("clock"))[0] == "three"
+
+
+async def test_a_delete_under_an_etag_is_of_that_version_alone(door: Door, at: str) -> None:
+    await door.create_agent("clock", name="one")
+    _, first = await door.agent("clock")
+    await door.rename_agent("clock", "two")
+    _, second = await door.agent("clock")
+    await assert_mismatch(door.delete_agent("clock", etag=first), at, second)
+    assert await door.agent("clock") == ("two", second)
+    await door.delete_agent("clock", etag=second)
+    await assert_refused(door.agent("clock"), "AGENT_NOT_FOUND", MISSING[at])
+
+
+@pytest.mark.parametrize("etag", ["x", "01", "-1", "1.0", "9" * 30, "9" * 120])
+async def test_an_etag_that_was_never_given_out_matches_nothing(door: Door, at: str, etag: str) -> None:
+    await door.create_agent("clock", name="one")
+    _, real = await door.agent("clock")
+    await assert_mismatch(door.rename_agent("clock", "two", etag=etag), at, real)
+    await assert_mismatch(door.delete_agent("clock", etag=etag), at, real)
+    assert await door.agent("clock") == ("one", real)
+
+
+async def test_an_etag_of_any_length_is_answered_as_one_that_does_not_match(suite: Suite) -> None:
+    """REST takes 128 characters; Python reads no number of more than 4,300 digits."""
+    door = GrpcDoor(suite.client())
+    await door.create_agent("clock", name="one")
+    await assert_mismatch(door.rename_agent("clock", "two", etag="9" * 5000), "grpc", (await door.agent("clock"))[1])
+
+
+async def test_of_changes_at_once_under_one_etag_one_is_made(door: Door, at: str) -> None:
+    await door.create_agent("clock", name="one")
+    _, etag = await door.agent("clock")
+    outcomes = await all_of(*(door.rename_agent("clock", f"name {n}", etag=etag) for n in range(10)))
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
+    assert len(refusals) == 9
+    assert {(refusal.reason, refusal.status) for refusal in refusals} == {("ETAG_MISMATCH", MISMATCH[at])}
+
+
+async def test_changes_at_once_without_an_etag_are_all_made(suite: Suite, door: Door) -> None:
+    await door.create_agent("clock", name="one")
+    outcomes = await all_of(*(door.rename_agent("clock", f"name {n}") for n in range(10)))
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+    assert await suite.value("select version from session.agents") == 11
+
+
+# idempotency keys
+
+
+async def test_a_create_with_a_key_is_answered_the_same_whatever_became_of_the_agent(door: Door, at: str) -> None:
+    first = await door.create_agent("clock", "k", "one")
+    await door.rename_agent("clock", "two")
+    assert await door.create_agent("clock", "k", "one") == first
+    await door.delete_agent("clock")
+    assert await door.create_agent("clock", "k", "one") == first
+    await assert_refused(door.agent("clock"), "AGENT_NOT_FOUND", MISSING[at])
+    await assert_refused(door.create_agent("clock", "k", "other"), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
+
+
+async def test_a_change_with_a_key_is_made_once_and_answered_the_same(door: Door, at: str) -> None:
+    await door.create_agent("clock", name="one")
+    _, etag = await door.agent("clock")
+    first = await door.rename_agent("clock", "two", "k", etag)
+    assert await door.rename_agent("clock", "two", "k", etag) == first
+    await door.rename_agent("clock", "three")
+    assert await door.rename_agent("clock", "two", "k", etag) == first
+    assert (await door.agent("clock"))[0] == "three"
+    await assert_refused(door.rename_agent("clock", "four", "k", etag), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
+    await assert_refused(door.rename_agent("clock", "two", "k"), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
+
+
+async def test_a_delete_with_a_key_is_done_once_and_answered_the_same(door: Door, at: str) -> None:
+    await door.create_agent("clock")
+    await door.create_agent("other")
+    first = await door.delete_agent("clock", "k")
+    assert await door.delete_agent("clock", "k") == first
+    await door.create_agent("clock", name="again")
+    assert await door.delete_agent("clock", "k") == first
+    assert (await door.agent("clock"))[0] == "again"
+    await assert_refused(door.delete_agent("other", "k"), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
+    assert await door.agent("other")
+
+
+async def test_a_key_of_a_change_that_was_refused_is_free_again(suite: Suite, door: Door, at: str) -> None:
+    await door.create_agent("clock", name="one")
+    await start(suite.client())
+    await assert_refused(door.create_agent("clock", "k"), "AGENT_EXISTS", EXISTS[at])
+    await assert_refused(door.rename_agent("clock", "two", "k", "77"), "ETAG_MISMATCH", MISMATCH[at])
+    await assert_refused(
+        door.delete_agent("clock", "k"), "AGENT_IN_USE", 409 if at == "rest" else "FAILED_PRECONDITION"
+    )
+    await door.create_agent("other", "k")
+    await door.rename_agent("clock", "three", "k")
+    await door.delete_agent("other", "k")
+
+
+@pytest.mark.parametrize("operation", ["create_agent", "rename_agent", "delete_agent"])
+async def test_twins_of_a_change_with_one_key_have_one_effect_and_one_answer(
+    suite: Suite, door: Door, operation: str
+) -> None:
+    if operation != "create_agent":
+        await door.create_agent("clock", name="one")
+    arguments = {"name": "two"} if operation != "delete_agent" else {}
+    answers = await asyncio.gather(*(getattr(door, operation)("clock", key="k", **arguments) for _ in range(10)))
+    assert [answer for answer in answers if answer != answers[0]] == []
+    versions = [row[0] for row in await suite.rows("select version from session.agents")]
+    assert versions == {"create_agent": [1], "rename_agent": [2], "delete_agent": []}[operation]

@@ -1,0 +1,88 @@
+"""Whatever the broker loses, an accepted command reaches exactly one outcome (C8; concurrency, rule 6)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from callboard.aio import Client
+from callboard.commands.v1 import commands_pb2
+from libs.ids import partition_of
+from tests.integration.bus_rig import Broker, broker_in
+from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, in_state, start, submit, submit_many
+from tests.support.eventually import eventually
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.stored_events import outcomes_of
+from tests.support.suite import Suite
+
+PART = partition_of("clock")
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    async with broker_in(tmp_path) as made:
+        await made.start()
+        yield made
+
+
+@pytest.fixture
+def broker_url(broker: Broker) -> str:
+    return broker.url
+
+
+async def test_a_submit_is_accepted_while_the_broker_is_away_and_runs_when_it_is_back(
+    suite: Suite, client: Client, broker: Broker
+) -> None:
+    await suite.runner(ScriptedExecutor())
+    session = await start(client)
+    await ended(client, (await submit(client)).command_id)
+    await broker.kill()
+    accepted = await asyncio.wait_for(submit(client), 3)
+    ids = [accepted.command_id, *await submit_many(client, 40)]
+    assert (await get_command(client, accepted.command_id)).state == commands_pb2.COMMAND_STATE_QUEUED
+    await broker.start()
+    for command_id in ids:
+        assert (await ended(client, command_id, 30)).state == SUCCEEDED
+    assert (await outcomes_of(client, session.session_id)).total() == 42
+
+
+async def test_what_the_broker_had_accepted_runs_although_its_store_was_wiped(
+    suite: Suite, client: Client, broker: Broker
+) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor, slots=1)
+    session = await start(client)
+    blocker = await submit(client, "hang")
+    await in_state(client, blocker.command_id, RUNNING)
+    ids = await submit_many(client, 120)
+    await eventually(lambda: suite.value("select count(*) >= 100 from command.ready where published_seq is not null"))
+    await broker.kill()
+    broker.wipe()
+    await broker.start()
+    executor.gate.set()
+    for command_id in [blocker.command_id, *ids]:
+        assert (await ended(client, command_id, 30)).state == SUCCEEDED
+    assert set((await outcomes_of(client, session.session_id)).values()) == {1}
+    assert Counter(command_id for command_id, _ in executor.began).most_common(1)[0][1] == 1
+
+
+async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, client: Client) -> None:
+    from libs.bus import Bus, Message, PubAck, Publisher
+
+    await suite.runner(ScriptedExecutor())
+    await start(client)
+    await ended(client, (await submit(client)).command_id)
+    (runner_id,) = (await suite.rows("select runner_id from command.runners"))[0]
+    bus = await Bus.connect(suite.nats_url, "test")
+    try:
+        subject = f"commands.acme.1.{PART}.{runner_id.hex}"
+        bodies = [b"garbage", b"{}", b"[]", b'[["no-uuid", 1]]', b"[[]]", orjson.dumps([[uuid4(), 1]]), b"\xff"]
+        acks = await Publisher(bus).publish_many([Message(subject, body, uuid4().hex) for body in bodies])
+        assert all(isinstance(ack, PubAck) for ack in acks)
+        assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+    finally:
+        await bus.close()

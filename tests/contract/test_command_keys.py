@@ -1,0 +1,180 @@
+"""Idempotency keys of what is the same when it is done twice: cancel, requeue and purge, at both doors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callboard.aio import Client
+from callboard.commands.v1.commands_pb2 import CancelCommandRequest
+from callboard.sessions.v1.sessions_pb2 import Session
+from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
+from tests.support.doors import Door, GrpcDoor, RestDoor, refusal_of, rest_client
+from tests.support.eventually import eventually
+from tests.support.outcomes import all_of
+from tests.support.stored_events import told
+from tests.support.suite import TENANT, Suite
+
+REUSED = {"grpc": "ALREADY_EXISTS", "rest": 422}
+DOORS = ["grpc", "rest"]
+
+
+@pytest.fixture(params=DOORS)
+def at(request: pytest.FixtureRequest) -> str:
+    """The door's name."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def door(suite: Suite, client: Client, at: str) -> AsyncIterator[Door]:
+    if at == "grpc":
+        yield GrpcDoor(client)
+    else:
+        async with rest_client(suite) as http:
+            yield RestDoor(http)
+
+
+async def assert_reused(work: Any, at: str) -> None:
+    refusal = await refusal_of(work)
+    assert (refusal.reason, refusal.status) == ("IDEMPOTENCY_KEY_REUSED", REUSED[at])
+
+
+async def waiting(client: Client) -> str:
+    """A command whose time has not come."""
+    tomorrow = Timestamp()
+    tomorrow.FromDatetime(datetime.now(UTC) + timedelta(days=1))
+    return (await submit(client, not_before=tomorrow)).command_id
+
+
+async def bury(client: Client, **fields: Any) -> str:
+    accepted = await submit(client, "fail", {"retryable": False}, **fields)
+    await ended(client, accepted.command_id)
+    return accepted.command_id
+
+
+async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
+    client: Client, session: Session, door: Door
+) -> None:
+    command_id = (await submit(client)).command_id
+    first = await door.cancel(command_id, "k", "unwanted")
+    assert await door.cancel(command_id, "k", "unwanted") == first
+    assert await told(client, session.session_id, command_id) == ["command.enqueued", "command.cancelled"]
+
+
+async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
+    client: Client, session: Session, door: Door, at: str
+) -> None:
+    mine, other = [(await submit(client)).command_id for _ in range(2)]
+    await door.cancel(mine, "k", "unwanted")
+    await assert_reused(door.cancel(mine, "k", "for another reason"), at)
+    await assert_reused(door.cancel(other, "k", "unwanted"), at)
+    assert await told(client, session.session_id, other) == ["command.enqueued"]
+    await door.cancel(other, "k2", "unwanted")
+    assert (await get_command(client, other)).state == CANCELLED
+
+
+async def test_a_key_of_what_was_refused_is_free_again(client: Client, session_id: str, door: Door) -> None:
+    done, dead = (await submit(client)).command_id, await bury(client)
+    assert (await ended(client, done)).state == SUCCEEDED
+    assert (await refusal_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
+    assert (await refusal_of(door.purge(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await refusal_of(door.requeue(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
+    await door.cancel(await waiting(client), "k")
+    await door.requeue(dead, "k")
+    await door.purge(dead, "k")
+
+
+async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
+    suite: Suite, client: Client, session_id: str, door: Door, at: str
+) -> None:
+    dead, other = await bury(client), await bury(client)
+    first = await door.purge(dead, "k")
+    assert await door.purge(dead, "k") == first
+    assert (await refusal_of(door.purge(dead, "k2"))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await refusal_of(door.purge(dead))).reason == "DEAD_LETTER_NOT_FOUND"
+    await assert_reused(door.purge(other, "k"), at)
+    assert [str(row[0]) for row in await suite.rows("select command_id from command.dead_letters")] == [other]
+
+
+async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
+    suite: Suite, client: Client, session_id: str, door: Door, at: str
+) -> None:
+    dead, other = await bury(client), await bury(client)
+    first = await door.requeue(dead, "k")
+    assert await door.requeue(dead, "k") == first
+    assert (await refusal_of(door.requeue(dead, "k2"))).reason == "DEAD_LETTER_REQUEUED"
+    await assert_reused(door.requeue(other, "k"), at)
+    made = await suite.rows("select requeued_from from command.commands where requeued_from is not null")
+    assert [str(row[0]) for row in made] == [dead]
+
+
+async def test_a_requeue_with_a_key_is_answered_the_same_after_its_dead_letter_was_purged(
+    client: Client, session_id: str, door: Door
+) -> None:
+    dead = await bury(client)
+    first = await door.requeue(dead, "k")
+    await door.purge(dead)
+    assert await door.requeue(dead, "k") == first
+
+
+@pytest.mark.parametrize("operation", ["cancel", "requeue", "purge"])
+async def test_twins_with_one_key_have_one_effect_and_one_answer(
+    suite: Suite, client: Client, session_id: str, door: Door, operation: str
+) -> None:
+    command_id = await (waiting(client) if operation == "cancel" else bury(client))
+    work: Callable[..., Any] = getattr(door, operation)
+    answers = await all_of(*(work(command_id, "k") for _ in range(20)))
+    assert not isinstance(answers[0], Exception), answers[0]
+    assert [answer for answer in answers if answer != answers[0]] == []
+    assert await suite.value("select count(*) from session.events where type = 'command.cancelled'") == (
+        operation == "cancel"
+    )
+    assert await suite.value("select count(*) from command.commands") == 1 + (operation == "requeue")
+
+
+@pytest.mark.parametrize("operation", ["cancel", "purge"])
+async def test_of_two_requests_with_one_key_at_once_the_second_is_refused(
+    suite: Suite, client: Client, session_id: str, door: Door, at: str, operation: str
+) -> None:
+    """Also when the first has taken the key and not said so yet."""
+    command_id = await (waiting(client) if operation == "cancel" else bury(client))
+    async with await psycopg.AsyncConnection.connect(suite.database_url) as first:
+        await first.execute(
+            "insert into command.idempotency (tenant_id, method, key, hash, command_id, expires_at)"
+            " values (%s, %s, 'k', 'of another', %s, now() + interval '1 day')", (TENANT, operation, uuid4()),
+        )  # fmt: skip
+        second = asyncio.create_task(getattr(door, operation)(command_id, "k"))
+        await eventually(partial(suite.value, _WAITS))
+    await assert_reused(second, at)
+    await getattr(door, operation)(command_id, "k2")
+
+
+_WAITS = """select exists (select from pg_stat_activity where datname = current_database()
+    and wait_event_type = 'Lock' and query like '%insert into command.idempotency%' and pid <> pg_backend_pid())"""
+
+
+async def test_keys_of_different_operations_and_tenants_do_not_meet(
+    suite: Suite, client: Client, session_id: str, door: Door
+) -> None:
+    stranger = suite.client(suite.new_key(tenant="globex"))
+    await make_agent(stranger)
+    await start(stranger)
+    await stranger.commands.CancelCommand(CancelCommandRequest(command_id=await waiting(stranger), request_id="k"))
+    dead = await bury(client, request_id="k")
+    await door.cancel(await waiting(client), "k")
+    await door.requeue(dead, "k")
+    await door.purge(dead, "k")
+
+
+async def test_a_key_is_free_after_its_time(suite: Suite, client: Client, session_id: str, door: Door, at: str) -> None:
+    await door.cancel(await waiting(client), "k")
+    await assert_reused(door.cancel(other := await waiting(client), "k"), at)
+    await suite.rows("update command.idempotency set expires_at = now() where key = 'k'")
+    await door.cancel(other, "k")
+    await assert_reused(door.cancel(await waiting(client), "k"), at)

@@ -1,0 +1,95 @@
+"""Dead letters: listed, requeued once, purged (C7)."""
+
+from typing import Any
+
+from callboard.aio import Client
+from callboard.commands.v1.commands_pb2 import (
+    GetDeadLetterRequest,
+    ListDeadLettersRequest,
+    PurgeDeadLetterRequest,
+    RequeueDeadLetterRequest,
+)
+from callboard.errors.v1 import errors_pb2
+from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StopSessionRequest
+from tests.support.client_calls import FAILED, ended, get_command, start, submit
+from tests.support.outcomes import all_of, refused
+from tests.support.suite import Suite
+
+
+async def bury(client: Client, **params: Any) -> str:
+    accepted = await submit(client, "fail", {"retryable": False, **params})
+    await ended(client, accepted.command_id)
+    return accepted.command_id
+
+
+async def requeue(client: Client, command_id: str, request_id: str = "") -> Any:
+    request = RequeueDeadLetterRequest(command_id=command_id, request_id=request_id)
+    return (await client.dead_letters.RequeueDeadLetter(request)).command
+
+
+async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_session(
+    client: Client, session_id: str
+) -> None:
+    dead = await bury(client)
+    session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))).session
+    outcomes = await all_of(*(requeue(client, dead, key) for key in ("", "k1", "k2", "", "k1")))
+    made = {o.command_id for o in outcomes if not isinstance(o, Exception)}
+    assert len(made) == 1
+    assert {getattr(o, "reason", "") for o in outcomes} == {"", "DEAD_LETTER_REQUEUED"}
+    (again,) = made
+    command = await ended(client, again)
+    assert (command.requeued_from, command.session_id, command.type) == (dead, session.session_id, "fail")
+    letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))).dead_letter
+    assert letter.requeued_as == again
+    for key in ("", "k3"):
+        with refused("DEAD_LETTER_REQUEUED"):
+            await requeue(client, dead, key)
+    assert (await get_command(client, dead)).state == FAILED
+
+
+async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Client, session_id: str) -> None:
+    dead, other = await bury(client), await bury(client)
+    first = await requeue(client, dead, "key")
+    assert await requeue(client, dead, "key") == first
+    with refused("IDEMPOTENCY_KEY_REUSED"):
+        await requeue(client, other, "key")
+
+
+async def test_a_requeue_without_a_live_session_is_refused_and_can_be_done_later(
+    client: Client, session_id: str
+) -> None:
+    dead = await bury(client)
+    await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
+    with refused("SESSION_NOT_ACTIVE"):
+        await requeue(client, dead)
+    await start(client)
+    assert (await requeue(client, dead)).command_id != dead
+
+
+async def test_dead_letters_are_listed_newest_first_by_every_filter_and_purged(
+    suite: Suite, client: Client, session_id: str
+) -> None:
+    ids = [await bury(client, code=code) for code in ("TOOL_ERROR", "TOOL_NOT_FOUND", "TOOL_ERROR")]
+
+    async def listed(**fields: Any) -> list[str]:
+        page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(**fields))
+        return [letter.command.command_id for letter in page.dead_letters]
+
+    assert await listed() == ids[::-1]
+    assert await listed(reason=errors_pb2.ERROR_REASON_TOOL_ERROR) == [ids[2], ids[0]]
+    assert await listed(agent_id="clock", session_id=session_id, type="fail") == ids[::-1]
+    assert await listed(type="echo") == []
+    first = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(page_size=2))
+    assert await listed(page_size=2, page_token=first.next_page_token) == ids[:1]
+    stranger = suite.client(suite.new_key(tenant="globex"))
+    with refused("DEAD_LETTER_NOT_FOUND"):
+        await requeue(stranger, ids[0])
+    with refused("DEAD_LETTER_NOT_FOUND"):
+        await stranger.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
+    await client.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
+    with refused("DEAD_LETTER_NOT_FOUND"):
+        await client.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
+    with refused("DEAD_LETTER_NOT_FOUND"):
+        await requeue(client, ids[0])
+    assert await listed() == [ids[2], ids[1]]
+    assert (await get_command(client, ids[0])).state == FAILED

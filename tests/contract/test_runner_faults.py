@@ -1,0 +1,73 @@
+"""Whichever runner dies or leaves, an accepted command reaches exactly one outcome (C8; concurrency, rule 7)."""
+
+import orjson
+
+from callboard.aio import Client
+from tests.support.client_calls import QUICK, RUNNING, SUCCEEDED, ended, in_state, start, submit, submit_many
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.stored_events import events_of, outcomes_of, types_of
+from tests.support.suite import Suite
+
+
+async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, client: Client) -> None:
+    first, second = ScriptedExecutor(), ScriptedExecutor()
+    doomed = await suite.runner(first)
+    session = await start(client)
+    running = [await submit(client, "hang", backoff=QUICK, max_backoff=QUICK) for _ in range(5)]
+    for one in running:
+        await in_state(client, one.command_id, RUNNING)
+    second.gate.set()
+    await suite.runner(second)
+    await doomed.kill()
+    waiting = await submit(client)
+    for one in [*running, waiting]:
+        command = await ended(client, one.command_id, 30)
+        assert command.state == SUCCEEDED
+        assert command.attempt == (1 if one is waiting else 2)
+    assert {command_id for command_id, _ in second.began} == {one.command_id for one in [*running, waiting]}
+    events = await events_of(client, session.session_id)
+    assert types_of(events).count("agent.connected") == 2
+    retrying = [orjson.loads(event.payload_json) for event in events if event.type == "command.retrying"]
+    assert [(one["error"]["code"], one["charged"]) for one in retrying] == [("LEASE_EXPIRED", True)] * 5
+    assert set((await outcomes_of(client, session.session_id)).values()) == {1}
+
+
+async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite: Suite, client: Client) -> None:
+    first, second = ScriptedExecutor(), ScriptedExecutor()
+    leaving = await suite.runner(first, drain=0.2)
+    session = await start(client)
+    accepted = await submit(client, "hang")
+    await in_state(client, accepted.command_id, RUNNING)
+    second.gate.set()
+    await suite.runner(second)
+    await leaving.stop()
+    assert first.closed == first.opened == 1
+    command = await ended(client, accepted.command_id, 20)
+    assert (command.state, command.attempt, command.charged_attempts) == (SUCCEEDED, 2, 1)
+    assert (await outcomes_of(client, session.session_id)).total() == 1
+
+
+async def test_commands_that_were_submitted_before_any_runner_was_there_run_when_one_is(
+    suite: Suite, client: Client
+) -> None:
+    await start(client)
+    ids = await submit_many(client, 30)
+    await suite.runner(ScriptedExecutor())
+    for command_id in ids:
+        assert (await ended(client, command_id)).state == SUCCEEDED
+
+
+async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suite: Suite, client: Client) -> None:
+    """Its runner lives on, but the answer that gave it the session was lost."""
+    await suite.runner(ScriptedExecutor())
+    (runner_id,) = (await suite.rows("select runner_id from command.runners"))[0]
+    await suite.rows(
+        "create function command.lose() returns trigger language plpgsql as $$ begin"
+        " new.state := 'connecting'; new.runner_id := (select r.runner_id from command.runners r); return new; end $$"
+    )
+    await suite.rows(
+        "create trigger lose before insert on command.connections for each row execute function command.lose()"
+    )
+    await start(client)
+    assert (await ended(client, (await submit(client)).command_id, 20)).state == SUCCEEDED
+    assert runner_id

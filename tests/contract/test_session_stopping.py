@@ -1,0 +1,153 @@
+"""Sessions that end while commands run: a grace, then force, and no stop is left half way (S2, C5)."""
+
+import asyncio
+
+import orjson
+
+from callboard.aio import Client
+from callboard.sessions.v1 import sessions_pb2
+from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, RestartSessionRequest
+from libs.ids import partition_of
+from services.command.domain.failure import Failure, FailureCode
+from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
+from tests.support.eventually import eventually
+from tests.support.outcomes import refused
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
+from tests.support.suite import Suite
+
+STOPPED = sessions_pb2.SESSION_STATE_STOPPED
+
+
+async def test_a_stop_waits_for_a_running_command_to_heed_its_cancel(suite: Suite, client: Client) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    session = await start(client)
+    command = await submit(client, "hang")
+    await in_state(client, command.command_id, RUNNING)
+    answer = await asyncio.wait_for(stop(client, agent_id="clock"), 4)  # well before the grace is over
+    assert answer.session.state == STOPPED
+    assert not executor.running
+    events = await events_of(client, session.session_id)
+    assert set(types_of(events[1:3])) == {"agent.connected", "command.enqueued"}  # whichever was first
+    assert types_of(events[3:]) == ["command.started", "session.stopping", "command.cancelled", "session.stopped"]
+    assert "forced" not in orjson.loads(events[-2].payload_json)
+    await eventually(lambda: executor.closed == 1)
+
+
+async def test_a_stop_forces_a_running_command_that_heeds_no_cancel_after_the_grace(
+    suite: Suite, client: Client
+) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    session = await start(client)
+    command = await submit(client, "deaf")
+    await in_state(client, command.command_id, RUNNING)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    answer = await stop(client, agent_id="clock")
+    assert 4.5 < loop.time() - began < 9
+    assert answer.session.state == STOPPED
+    executor.gate.set()
+    await eventually(lambda: not executor.running)
+    events = await events_of(client, session.session_id)
+    assert events[-1].type == "session.stopped"
+    assert audits_of(events)["command.cancelled"] == 1
+    assert (await get_command(client, command.command_id)).state == CANCELLED
+
+
+async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: Suite, client: Client) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    session = await start(client)
+    command = await submit(client, "deaf")
+    await in_state(client, command.command_id, RUNNING)
+    stopping = asyncio.create_task(stop(client, agent_id="clock"))
+    uid = {"session_id": session.session_id}
+
+    async def is_stopping() -> bool:
+        found = await client.sessions.GetSession(GetSessionRequest(**uid))
+        return found.session.state == sessions_pb2.SESSION_STATE_STOPPING
+
+    await eventually(is_stopping)
+    with refused("SESSION_STOPPING") as caught:
+        await start(client)
+    assert caught.value.code.name == "ABORTED"
+    with refused("SESSION_STOPPING"):
+        await start(client, on_conflict=sessions_pb2.ON_CONFLICT_RESTART)
+    with refused("SESSION_STOPPING"):
+        await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))
+    with refused("SESSION_NOT_ACTIVE"):
+        await submit(client)
+    executor.gate.set()
+    assert (await stopping).session.state == STOPPED
+    assert (await start(client)).session_id != session.session_id
+
+
+async def test_a_stop_that_joins_another_answers_the_same_session_and_its_key_keeps_answering_so(
+    suite: Suite, client: Client
+) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    session = await start(client)
+    command = await submit(client, "deaf")
+    await in_state(client, command.command_id, RUNNING)
+    stops = [asyncio.create_task(stop(client, agent_id="clock", request_id=key)) for key in ("k1", "k2")]
+    await eventually(lambda: suite.value("select count(*) = 1 from session.sessions where state = 'stopping'"))
+    executor.gate.set()
+    answers = await asyncio.gather(*stops)
+    assert [answer.session.session_id for answer in answers] == [session.session_id] * 2
+    for key, answer in zip(("k1", "k2"), answers, strict=True):
+        again = await stop(client, agent_id="clock", request_id=key)
+        assert again.session.session_id == answer.session.session_id
+
+
+async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite: Suite, client: Client) -> None:
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    session = await start(client)
+    command = await submit(client, "hang")
+    await in_state(client, command.command_id, RUNNING)
+    # The first transaction of a stop, and then nobody who carries it on.
+    request = {
+        "agent_id": "clock", "session_id": None, "state": "stopped", "reason": None, "actor": "key:x", "address": "-",
+        "grace_ms": 5000, "method": "stop", "key": "the-key", "hash": "00", "successor": None,
+    }  # fmt: skip
+    code = await suite.value(
+        "select code from session.stop('acme', %s::smallint, %s::jsonb)",
+        partition_of("clock"), orjson.dumps(request).decode(),
+    )  # fmt: skip
+    assert code == "stopping"
+
+    async def has_stopped() -> bool:
+        found = await client.sessions.GetSession(GetSessionRequest(session_id=session.session_id))
+        return found.session.state == STOPPED
+
+    await eventually(has_stopped, 15)
+    events = await events_of(client, session.session_id)
+    assert_gapless(events)
+    assert types_of(events)[-2:] == ["command.cancelled", "session.stopped"]
+    assert await suite.value("select state from session.idempotency where key = 'the-key'") == "done"
+    assert not executor.running
+
+
+async def test_a_session_whose_agent_cannot_be_connected_fails_with_the_reason(suite: Suite, client: Client) -> None:
+    executor = ScriptedExecutor()
+    executor.refuse = Failure(FailureCode.SERVER_NOT_REGISTERED, "there is no such server", retryable=False)
+    session = await start(client)
+    command = await submit(client)
+    await suite.runner(executor)
+
+    async def has_failed() -> bool:
+        found = await client.sessions.GetSession(GetSessionRequest(session_id=session.session_id))
+        assert found.session.state == sessions_pb2.SESSION_STATE_FAILED, found
+        assert (found.session.error.code, found.session.error.message) == (
+            "SERVER_NOT_REGISTERED", "there is no such server",
+        )  # fmt: skip
+        return True
+
+    await eventually(has_failed)
+    assert (await get_command(client, command.command_id)).state == CANCELLED
+    events = await events_of(client, session.session_id)
+    assert events[-1].type == "session.failed"
+    assert audits_of(events)["session.failed"] == 1

@@ -1,0 +1,155 @@
+"""A gateway that is killed in the middle of a stream: its subscribers go on elsewhere and miss nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from callboard.aio import Client
+from callboard.events.v1.events_pb2 import Event
+from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
+from libs.engines.ports import free_port
+from services.cli.checks import http_ok
+from services.cli.settings import LOOPBACK
+from tests.e2e.stories import append, connected_session, stop, until_told
+from tests.support.eventually import eventually
+from tests.support.part import Part
+from tests.support.processes import Suite, http_client
+from tests.support.server_sent_events import Frame, frames_of
+from tests.support.stored_events import events_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+DEATHS = 5
+EACH = 20  # events between two deaths, at least
+
+
+class EventSource:
+    """A subscriber as browsers have it: after each loss it comes back with the id of the last event that it has."""
+
+    def __init__(self, suite: Suite, path: str) -> None:
+        self.frames: list[Frame] = []
+        self._suite = suite
+        self._path = path
+
+    @asynccontextmanager
+    async def at(self, gateway: Part) -> AsyncIterator["asyncio.Task[None]"]:
+        """Follows at this gateway while the block runs; what it yields ends with the stream, or its loss."""
+        task = asyncio.create_task(self._follow(gateway))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def has(self, more: int, task: "asyncio.Task[None]") -> None:
+        """Waits until so many more events have come, while the stream is open."""
+        wanted = len(self.frames) + more
+
+        def are_there() -> bool:
+            assert not task.done(), task
+            return len(self.frames) >= wanted
+
+        await eventually(are_there, 20)
+
+    async def _follow(self, gateway: Part) -> None:
+        last = {"Last-Event-ID": self.frames[-1].id} if self.frames else {}
+        async with http_client(f"http://{gateway.address}", self._suite.key) as http:
+            headers = {"Accept": "text/event-stream", **last}
+            async with http.stream("GET", self._path, headers=headers, timeout=60) as answer:
+                assert answer.status_code == 200, await answer.aread()
+                async for frame in frames_of(answer):
+                    self.frames.append(frame)
+
+
+@asynccontextmanager
+async def _appending(client: Client, session_id: str) -> AsyncIterator[None]:
+    """Appends to the session for as long as the block runs, whatever becomes of the gateway."""
+    is_over = asyncio.Event()
+
+    async def work() -> None:
+        while not is_over.is_set():
+            await append(client, session_id, 3)
+
+    task = asyncio.create_task(work())
+    try:
+        yield
+        is_over.set()
+        await task
+    finally:
+        task.cancel()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def second_gateway(suite: Suite) -> AsyncIterator[Part]:
+    """Another gateway beside the suite's own."""
+    first = suite.gateway
+    port = free_port(LOOPBACK)
+    address = f"{LOOPBACK}:{port}"
+    environment = {**first._spec.environment, "CALLBOARD_HTTP_PORT": str(port)}
+    spec = replace(first._spec, name="gateway-2", environment=environment, ready=partial(http_ok, address, "/readyz"))
+    part = Part(spec, first.log.parent, address)
+    await part.start()
+    yield part
+    await part.clear()
+
+
+def _told(frames: list[Frame]) -> list[tuple[str, str]]:
+    return [(frame.data["eventId"], frame.event) for frame in frames]
+
+
+def _stored(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.event_id, event.type) for event in events]
+
+
+async def test_a_sessions_subscriber_outlives_its_gateway_again_and_again(suite: Suite) -> None:
+    """Killed five times while events come in, and started again: each event once, in order, up to the closing one."""
+    client = suite.client()
+    session = await connected_session(client, "interrupted")
+    path = f"/api/v1/agent-sessions/{session.session_id}/events"
+    source = EventSource(suite, path)
+    async with _appending(client, session.session_id):
+        for _ in range(DEATHS):
+            async with source.at(suite.gateway) as following:
+                await source.has(EACH, following)
+                await suite.gateway.kill()
+                with pytest.raises(httpx2.TransportError):
+                    await following
+            await suite.gateway.start()
+    async with source.at(suite.gateway) as following:
+        await stop(client, "interrupted")
+        await asyncio.wait_for(following, 20)
+    events = await events_of(client, session.session_id)
+    assert [frame.data["seq"] for frame in source.frames] == list(range(1, len(events) + 1))
+    assert _told(source.frames) == _stored(events)
+    assert source.frames[-1].event == "session.stopped"
+    again = {"Accept": "text/event-stream", "Last-Event-ID": source.frames[-1].id}
+    assert (await suite.http().get(path, headers=again)).status_code == 204
+
+
+async def test_an_agents_subscriber_goes_on_at_another_gateway(suite: Suite, second_gateway: Part) -> None:
+    """From one gateway that is killed to the other and back, across a restart of the agent's session."""
+    client = suite.client()
+    first = await connected_session(client, "moving")
+    source = EventSource(suite, "/api/v1/agents/moving/events?from=start")
+    session, sessions = first, [first]
+    gateway, other = suite.gateway, second_gateway
+    for _ in range(DEATHS):
+        async with _appending(client, session.session_id), source.at(gateway) as following:
+            await source.has(EACH, following)
+            await gateway.kill()
+            with pytest.raises(httpx2.TransportError):
+                await following
+        session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="moving"))).session
+        sessions.append(session)
+        await until_told(client, session.session_id, "agent.connected")
+        await gateway.start()
+        gateway, other = other, gateway
+    expected = [event for one in sessions for event in await events_of(client, one.session_id)]
+    async with source.at(gateway) as following:
+        await source.has(len(expected) - len(source.frames), following)
+    assert _told(source.frames) == _stored(expected)

@@ -1,0 +1,114 @@
+"""How the process of a stdio server starts, and that a start that fails or is cancelled leaves nothing."""
+
+import asyncio
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
+from services.command.executors.mcp import orphans
+from services.command.ports.executor import Connector
+from tests.support.eventually import eventually
+from tests.support.mcp_servers import (
+    ODD,
+    SESSION,
+    Recorder,
+    connected,
+    executor,
+    nothing_runs,
+    recorded_pids,
+    stdio,
+    text_of,
+    tool,
+)
+from tests.support.odd_connections import exists
+
+UNAVAILABLE = FailureCode.AGENT_UNAVAILABLE
+
+
+def started_by(record: Path, count: int) -> bool:
+    return record.exists() and len(recorded_pids(record)) == count
+
+
+async def refusal_of(folder: Path, entry: dict[str, Any]) -> Failure:
+    with pytest.raises(AttemptFailedError) as caught:
+        await executor(folder, one=entry).connect(SESSION, Connector("mcp", "one"))
+    return caught.value.failure
+
+
+async def test_the_server_sees_nothing_of_the_runners_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "secret")
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    async with connected(tmp_path, stdio(ODD, "plain", env={"TZ": "UTC"})) as connection:
+        seen = json.loads(text_of(await connection.execute(tool("environment"), Recorder())))
+    environment = seen["env"]
+    assert environment.pop(orphans.MARK).count(":") == 3
+    home = environment.pop("HOME")
+    assert environment == {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+    assert seen["cwd"] == home
+    assert not exists(home), "the private directory goes with the connection"
+
+
+async def test_arguments_arrive_as_they_stand_without_a_shell_and_limits_hold(tmp_path: Path) -> None:
+    arguments = ["plain", str(tmp_path / "record"), "$(touch x); *", "", "grüß"]
+    entry = stdio(ODD, *arguments, cwd=str(tmp_path), limits={"open_files": 77})
+    async with connected(tmp_path, entry) as connection:
+        seen = json.loads(text_of(await connection.execute(tool("environment"), Recorder())))
+    assert seen["argv"][1:] == arguments
+    assert seen["cwd"] == str(tmp_path)
+    assert (seen["files"], seen["core"]) == (77, 0)
+    assert seen["session"] != os.getsid(0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [("exit", "ended or refused"), ("hang", "not ready within 1 seconds"), ("babble", "")],
+)
+async def test_a_server_that_does_not_come_up_is_unavailable_and_gone(
+    tmp_path: Path, record: Path, mode: str, words: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        failure = await refusal_of(tmp_path, stdio(ODD, mode, str(record), startup_timeout=1))
+    assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
+    assert words in failure.message
+    assert "operator" not in failure.message
+    assert str(tmp_path) not in failure.message
+    assert nothing_runs(record)
+    if mode == "exit":
+        assert "exited with status 3" in logs[-1]["diagnosis"]
+        assert "a reason for the operator" in logs[-1]["diagnosis"]
+
+
+@pytest.mark.parametrize("entry", [{"command": "/nowhere/server"}, {"cwd": "/nowhere"}, {"command": "/etc"}])
+async def test_a_command_that_cannot_run_is_unavailable(tmp_path: Path, entry: dict[str, str]) -> None:
+    failure = await refusal_of(tmp_path, stdio(ODD, "plain") | entry)
+    assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
+    assert "nowhere" not in failure.message
+
+
+async def test_a_cancelled_connect_leaves_no_process_behind(tmp_path: Path, record: Path) -> None:
+    one = executor(tmp_path, one=stdio(ODD, "hang", str(record)))
+    for attempt in range(1, 11):
+        connecting = asyncio.create_task(one.connect(SESSION, Connector("mcp", "one")))
+        await eventually(partial(started_by, record, attempt))
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert nothing_runs(record)
+    # And at the very first moments, when there may be no process yet.
+    for turns in range(10):
+        connecting = asyncio.create_task(one.connect(SESSION, Connector("mcp", "one")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+    assert nothing_runs(record)
+    assert [task for task in asyncio.all_tasks() if "mcp connection" in task.get_name()] == []

@@ -1,0 +1,104 @@
+"""One named process of the suite: started, killed, paused, ended, and what it wrote."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from libs.engines import ChildSpec
+from libs.engines.child import Child
+from libs.engines.leftovers import process_started
+
+
+class Part:
+    """One named process; started again, it has the same command line, environment and ports."""
+
+    def __init__(self, spec: ChildSpec, folder: Path, address: str = "", metrics: str = "") -> None:
+        self.name = spec.name
+        self.address = address
+        self.metrics = metrics
+        self._spec = spec
+        self._folder = folder
+        self._child: Child | None = None
+        self._paused = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._child is not None, f"{self.name} was not started"
+        return self._child.pid
+
+    @property
+    def log(self) -> Path:
+        """All that it wrote, of all its lives."""
+        return self._folder / f"{self.name}.log"
+
+    async def start(self, **changes: str) -> None:
+        """Starts it, with these changes to its environment for good, and waits until it is ready."""
+        self._spec = replace(self._spec, environment={**self._spec.environment, **changes})
+        self._child = await Child.start(self._spec, self._folder, self._folder)
+        assert await self._child.until_ready(), f"{self.name} did not get ready:\n{self.log.read_text()[-4000:]}"
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Ends it on the spot: this process alone, not those that it started."""
+        assert self._child is not None
+        os.kill(self._child.pid, number)
+        await asyncio.wait_for(self._child.wait(), 20)
+        self._child.kill()  # what is left of its group, and its record
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal, and waits for nothing."""
+        os.kill(self.pid, number)
+
+    def pause(self) -> None:
+        """Stops it where it stands, until `resume`."""
+        self._paused = True
+        self.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on; does nothing to one that is not paused."""
+        if self._paused and self.is_running:
+            self.send(signal.SIGCONT)
+        self._paused = False
+
+    async def end(self, seconds: float = 20.0) -> int:
+        """Ends it in order, by SIGTERM, and returns its exit code; fails when it takes longer."""
+        assert self._child is not None
+        self.send(signal.SIGTERM)
+        code = await asyncio.wait_for(self._child.wait(), seconds)
+        self._child.kill()
+        return code
+
+    async def clear(self) -> None:
+        """Leaves nothing of it; without any order, since its data goes too."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            await asyncio.wait_for(child.wait(), 20)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self._child is not None and self._child.exit_code is None
+
+
+def logs_of(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Every line of these parts' logs; fails for one that is no JSON object."""
+    lines = [line for part in parts for line in part.log.read_text().splitlines()]
+    read = [json.loads(line) for line in lines]
+    assert all(isinstance(line, dict) for line in read)
+    return read
+
+
+def logged(parts: Sequence[Part], event: str) -> list[dict[str, Any]]:
+    """The lines of these parts' logs that tell of this."""
+    return [line for line in logs_of(parts) if line["event"] == event]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    return process_started(pid) is not None

@@ -1,0 +1,60 @@
+"""Fixtures around a running suite: a client with an agent, its session, a runner."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from callboard.aio import Client
+from callboard.sessions.v1.sessions_pb2 import Session
+from tests.support.client_calls import make_agent, start
+from tests.support.engines import TestNats
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.suite import Suite, running_suite
+
+
+@pytest.fixture
+def command_replicas() -> int:
+    """How many replicas of the command service run; the tests of sessions alone say none."""
+    return 1
+
+
+@pytest.fixture
+def broker_url(nats_server: TestNats) -> str:
+    """Where the broker is; tests that break it bring their own."""
+    return nats_server.url
+
+
+@pytest.fixture
+async def suite(
+    database_url: str, app_database_url: str, broker_url: str, command_replicas: int
+) -> AsyncIterator[Suite]:
+    """A running suite without runners."""
+    async with running_suite(database_url, app_database_url, broker_url, commands=command_replicas) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(suite: Suite) -> Client:
+    """A client of a tenant that has one agent."""
+    made = suite.client()
+    await make_agent(made)
+    return made
+
+
+@pytest.fixture
+def executor() -> ScriptedExecutor:
+    """What the session's runner executes commands with."""
+    return ScriptedExecutor()
+
+
+@pytest.fixture
+async def session_id(suite: Suite, client: Client, executor: ScriptedExecutor) -> str:
+    """A session with a runner."""
+    await suite.runner(executor)
+    return (await start(client)).session_id
+
+
+@pytest.fixture
+async def session(client: Client) -> Session:
+    """A session without a runner."""
+    return await start(client)
