@@ -24,6 +24,7 @@ _READS: dict[str, Callable[[str], object]] = {
     "id": UUID,
     "seq": _number,
     "uid": UUID,
+    "until": datetime.fromisoformat,
 }
 
 

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from services.cli.dlq import dlq_app
 from services.cli.errors import RefusedError
+from services.cli.refusals import shown_refusals
 
 app = typer.Typer(
     name="callboard",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(dlq_app, name="dlq")
 
 
 @app.command()
@@ -36,7 +37,7 @@ def up(
 
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
     show = Show()
-    with _refusals():
+    with shown_refusals():
         settings = UpSettings.from_environment(os.environ, runners)
         try:
             asyncio.run(run_up(settings, show))
@@ -51,7 +52,7 @@ def migrate() -> None:
     from services.cli.database import migrate as migrate_database
     from services.cli.keys import database_of
 
-    with _refusals():
+    with shown_refusals():
         migrate_database(database_of(dict(os.environ)))
 
 
@@ -72,7 +73,7 @@ def create_key(
     """Make a key and print it, this once."""
     from services.cli.keys import Role, create
 
-    with _refusals():
+    with shown_refusals():
         if role not in tuple(Role):
             raise RefusedError(f"--role: {role!r} is none of {', '.join(Role)}")
         create(tenant, Role(role), name)
@@ -83,7 +84,7 @@ def list_keys() -> None:
     """List all keys; their secrets are not known."""
     from services.cli.keys import show_all
 
-    with _refusals():
+    with shown_refusals():
         show_all()
 
 
@@ -92,18 +93,8 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The id that `keys lis
     """Take a key its power, at once and for good."""
     from services.cli.keys import revoke
 
-    with _refusals():
+    with shown_refusals():
         revoke(key_id)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Prints what the caller has to put right, and ends with its exit code."""
-    try:
-        yield
-    except RefusedError as error:
-        typer.echo(f"callboard: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
 
 
 def main() -> None:

@@ -7,6 +7,18 @@ class RefusedError(Exception):
     exit_code = 1
 
 
+class UsageError(RefusedError):
+    """Arguments that mean nothing, or not one thing. Exit code 2."""
+
+    exit_code = 2
+
+
+class UnreachableError(RefusedError):
+    """No service answers; the same may work later. Exit code 4."""
+
+    exit_code = 4
+
+
 class SettingError(RefusedError):
     """A variable of the environment has a value that cannot be used. Exit code 2."""
 

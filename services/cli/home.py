@@ -64,6 +64,14 @@ class Home:
         """Says where everything listens, for programs."""
         write_private(self._endpoints, json.dumps(endpoints, indent=2) + "\n")
 
+    def endpoints(self) -> dict[str, object]:
+        """Returns what `write_endpoints` left, nothing when no `up` runs here."""
+        try:
+            written = json.loads(self._endpoints.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return written if isinstance(written, dict) else {}
+
     def write_admin_url(self, url: str) -> None:
         """Leaves the database's address for `callboard keys` while `up` runs."""
         write_private(self._admin_url, url)

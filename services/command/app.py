@@ -20,12 +20,16 @@ from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
 from services.command.broker.advisories import Advisories
 from services.command.broker.dispatches import JetStreamBroker
-from services.command.operations.commands import Commands, DeadLetters, Keyed
+from services.command.operations.cancels import Cancels
+from services.command.operations.commands import Commands, Keyed
+from services.command.operations.dead_letter_batches import DeadLetterBatches
+from services.command.operations.dead_letters import DeadLetters
 from services.command.operations.dispatcher import Dispatcher
 from services.command.operations.reconciler import Reconciler
 from services.command.servicer.commands import CommandServicer
 from services.command.servicer.dead_letters import DeadLetterServicer
 from services.command.settings import CommandSettings
+from services.command.store.batch_keys import PostgresBatchKeys
 from services.command.store.commands import PostgresCommands
 from services.command.store.dead_letters import PostgresDeadLetters
 from services.command.store.delivery import PostgresDelivery
@@ -67,12 +71,18 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             Service(
                 "callboard.commands.v1.CommandService",
                 commands_pb2_grpc.add_CommandServiceServicer_to_server,
-                CommandServicer(Commands(commands, keyed), commands),
+                CommandServicer(
+                    Commands(commands), Cancels(commands, keyed, PostgresBatchKeys(database, "cancel_many")), commands
+                ),
             ),
             Service(
                 "callboard.commands.v1.DeadLetterService",
                 commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
-                DeadLetterServicer(DeadLetters(letters, commands, keyed), letters),
+                DeadLetterServicer(
+                    DeadLetters(letters, commands),
+                    DeadLetterBatches(letters, commands, PostgresBatchKeys(database, "requeue_many")),
+                    letters,
+                ),
             ),
             Service(
                 "callboard.identity.v1.IdentityService",

@@ -156,7 +156,8 @@ async def test_of_two_requests_with_one_key_at_once_the_second_is_refused(
 
 
 _WAITS = """select exists (select from pg_stat_activity where datname = current_database()
-    and wait_event_type = 'Lock' and query like '%insert into command.idempotency%' and pid <> pg_backend_pid())"""
+    and wait_event_type = 'Lock' and query ~ 'insert into command.idempotency|command.purge_letter'
+    and pid <> pg_backend_pid())"""
 
 
 async def test_keys_of_different_operations_and_tenants_do_not_meet(

@@ -7,24 +7,13 @@ from callboard.commands.v1.commands_pb2 import (
     GetDeadLetterRequest,
     ListDeadLettersRequest,
     PurgeDeadLetterRequest,
-    RequeueDeadLetterRequest,
 )
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StopSessionRequest
-from tests.support.client_calls import FAILED, ended, get_command, start, submit
+from tests.support.client_calls import FAILED, ended, get_command, start
+from tests.support.dead_letters import bury, requeue
 from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
-
-
-async def bury(client: Client, **params: Any) -> str:
-    accepted = await submit(client, "fail", {"retryable": False, **params})
-    await ended(client, accepted.command_id)
-    return accepted.command_id
-
-
-async def requeue(client: Client, command_id: str, request_id: str = "") -> Any:
-    request = RequeueDeadLetterRequest(command_id=command_id, request_id=request_id)
-    return (await client.dead_letters.RequeueDeadLetter(request)).command
 
 
 async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_session(

@@ -66,7 +66,8 @@ def test_the_types_that_the_database_appends_are_listed_with_their_levels() -> N
 
 
 def test_every_type_that_is_appended_is_listed_and_no_other() -> None:
-    code = sql() + (ROOT / "services/command/runner/reports.py").read_text()
+    reporting = ("services/command/runner/reports.py", "services/command/operations/outcomes.py")
+    code = sql() + "".join((ROOT / path).read_text() for path in reporting)
     appended = set(re.findall(r"""['"]((?:session|agent|command)\.[a-z_]+)['"]""", code))
     assert _CLOSING.search(sql())
     types = (ROOT / "docs/events.md").read_text().partition("## Types")[2].partition("## Reading")[0]

@@ -61,11 +61,21 @@ REQUESTS: dict[str, Callable[[str, str], Message]] = {
     "GetCommand": lambda _, command: commands_pb2.GetCommandRequest(command_id=command),
     "ListCommands": lambda session, _: commands_pb2.ListCommandsRequest(session_id=session),
     "CancelCommand": lambda _, command: commands_pb2.CancelCommandRequest(command_id=command),
+    "CancelCommands": lambda session, _: commands_pb2.CancelCommandsRequest(
+        filter=commands_pb2.OpenCommandFilter(session_id=session)
+    ),
     "GetDeadLetter": lambda _, command: commands_pb2.GetDeadLetterRequest(command_id=command),
     "ListDeadLetters": lambda _, __: commands_pb2.ListDeadLettersRequest(),
     "RequeueDeadLetter": lambda _, command: commands_pb2.RequeueDeadLetterRequest(command_id=command),
     "PurgeDeadLetter": lambda _, command: commands_pb2.PurgeDeadLetterRequest(command_id=command),
+    "RequeueDeadLetters": lambda _, command: commands_pb2.RequeueDeadLettersRequest(command_ids=[command]),
+    "PurgeDeadLetters": lambda _, command: commands_pb2.PurgeDeadLettersRequest(command_ids=[command]),
 }
+OF_MANY = (
+    commands_pb2.BulkSubmitCommandsResponse,
+    commands_pb2.RequeueDeadLettersResponse,
+    commands_pb2.PurgeDeadLettersResponse,
+)
 LISTS = {"agents", "sessions", "commands", "dead_letters"}
 
 
@@ -172,7 +182,7 @@ async def test_another_tenant_sees_nothing_and_hears_the_same_as_of_what_does_no
         assert reason == (await nowhere.reason(method, foreign))[0], path_of(method)
         if answer is None:
             assert reason.endswith("_NOT_FOUND"), (path_of(method), reason)
-        elif isinstance(answer, commands_pb2.BulkSubmitCommandsResponse):
+        elif isinstance(answer, OF_MANY):
             assert answer.results[0].refusal.message
         else:
             assert all(not getattr(answer, name) for name in LISTS if name in answer.DESCRIPTOR.fields_by_name), answer

@@ -13,6 +13,7 @@ import pytest
 from libs.db import Database
 from libs.errors import Refusal
 from libs.ids import partition_of
+from services.command.domain.cancel import Cancel
 from services.command.domain.command import Actor as CommandActor
 from services.command.domain.command import NewCommand
 from services.command.ports.dispatch import Dispatch
@@ -196,11 +197,8 @@ async def test_commands_of_one_ordering_key_go_in_the_order_of_their_batch(store
     for _ in range(30):
         open_one = await stores.value("select command_id from command.ready where not blocked")
         order.append(open_one)
-        (row,) = await stores.command_database.rows(
-            "select code from command.cancel('acme', %s::smallint, %s, 0, '', 'key:k', '')",
-            (partition_of("clock"), open_one),
-        )  # fmt: skip
-        assert row == ("cancelled",)
+        (cancelled,) = await stores.commands.cancel(BY, [open_one], Cancel())
+        assert cancelled.code == "cancelled"
     assert order == wanted
 
 
@@ -208,8 +206,8 @@ async def test_a_lock_that_is_held_for_long_refuses_the_batch_as_busy_and_not_as
     await stores.start("clock")
     async with await psycopg.AsyncConnection.connect(stores.url) as holder:
         await holder.execute("select session.lock_log('acme', %s::smallint)", (partition_of("clock"),))
-        waiting = asyncio.create_task(stores.commands.cancel(BY, uuid4(), 0, ""))
-        assert (await waiting).code == "gone"
+        (unknown,) = await stores.commands.cancel(BY, [uuid4()], Cancel())
+        assert unknown.code == "gone"
         with pytest.raises(Refusal) as caught:
             await stores.sessions.stop_further("acme", partition_of("clock"), uuid4(), force=False)
         assert caught.value.reason == "DATABASE_UNAVAILABLE"

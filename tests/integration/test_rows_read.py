@@ -11,6 +11,7 @@ import pytest
 
 from libs.db import Database
 from libs.ids import partition_of
+from services.command.domain.cancel import Cancel
 from services.command.domain.command import Actor as CommandActor
 from services.command.domain.command import NewCommand
 from services.command.ports.delivery import Published
@@ -150,7 +151,7 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
         costs[call.__name__] = await services.cost(call)
     costs["head"] = await services.cost(lambda: services.events.head(TENANT, services.session_id))
     costs["get"] = await services.cost(lambda: services.sessions.get(TENANT, services.session_id))
-    costs["cancel"] = await services.cost(lambda: services.commands.cancel(BY, ids[0], 0, ""))
+    costs["cancel"] = await services.cost(lambda: services.commands.cancel(BY, ids, Cancel()))
 
 
 async def grow(services: Services) -> None:

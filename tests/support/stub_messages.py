@@ -54,8 +54,17 @@ def a_command(**more: Any) -> commands_pb2.Command:
 def a_dead_letter() -> commands_pb2.DeadLetter:
     letter = commands_pb2.DeadLetter(command=a_command(), reason=errors_pb2.ERROR_REASON_TOOL_ERROR)
     letter.command.state = commands_pb2.COMMAND_STATE_FAILED
-    letter.attempts.add(attempt=1, runner_id="r1", charged=True).error.code = errors_pb2.ERROR_REASON_TOOL_ERROR
+    failed = commands_pb2.ATTEMPT_OUTCOME_FAILED
+    attempt = letter.attempts.add(attempt=1, runner_id="r1", charged=True, outcome=failed)
+    attempt.error.code = errors_pb2.ERROR_REASON_TOOL_ERROR
+    attempt.duration.FromMilliseconds(1500)
     return letter
+
+
+def a_refusal() -> commands_pb2.BulkSubmitRefusal:
+    refusal = commands_pb2.BulkSubmitRefusal(reason=errors_pb2.ERROR_REASON_DEAD_LETTER_REQUEUED, message="before")
+    refusal.metadata["requeued_as"] = "c2"
+    return refusal
 
 
 def an_event(seq: int, kind: str = "custom.note", payload: str = '{"a":1}') -> events_pb2.Event:
@@ -106,8 +115,31 @@ def default_answers() -> dict[str, Any]:
         "GetCommand": commands_pb2.GetCommandResponse(command=a_command()),
         "ListCommands": commands_pb2.ListCommandsResponse(commands=[a_command()]),
         "CancelCommand": commands_pb2.CancelCommandResponse(command=a_command()),
+        "CancelCommands": commands_pb2.CancelCommandsResponse(cancelled=3, requested=1, more=True),
         "GetDeadLetter": commands_pb2.GetDeadLetterResponse(dead_letter=a_dead_letter()),
         "ListDeadLetters": commands_pb2.ListDeadLettersResponse(dead_letters=[a_dead_letter()]),
         "RequeueDeadLetter": commands_pb2.RequeueDeadLetterResponse(command=accepted),
+        "RequeueDeadLetters": commands_pb2.RequeueDeadLettersResponse(
+            results=[
+                commands_pb2.RequeueResult(command_id="a", command=accepted),
+                commands_pb2.RequeueResult(command_id="b", refusal=a_refusal()),
+                commands_pb2.RequeueResult(command_id="c"),
+            ],
+            requeued=2,
+            refused=1,
+            more=True,
+            next_page_token="more",
+            matched=7,
+        ),
         "PurgeDeadLetter": commands_pb2.PurgeDeadLetterResponse(),
+        "PurgeDeadLetters": commands_pb2.PurgeDeadLettersResponse(
+            results=[
+                commands_pb2.PurgeResult(command_id="a"),
+                commands_pb2.PurgeResult(command_id="b", refusal=a_refusal()),
+            ],
+            purged=1,
+            refused=1,
+            more=False,
+            matched=2,
+        ),
     }

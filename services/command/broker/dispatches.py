@@ -49,13 +49,14 @@ class JetStreamBroker:
         except BusError as error:
             raise BrokerAwayError(str(error)) from error
         created = epochs[COMMANDS.name]
-        if not self._epoch.startswith(created):
+        if self._epoch != created:
             _log.info("stream_epoch", epoch=created, before=self._epoch or None)
             self._epoch, self._highest = created, state.last_sequence
         elif state.last_sequence < self._highest:
-            # The stream lost what it had acknowledged: it was restored from an older copy (rule 6).
-            self._epoch, self._highest = f"{created}/{state.last_sequence}", state.last_sequence
-            _log.warning("stream_rolled_back", epoch=self._epoch)
+            # The stream lost what it had acknowledged: it was restored from an older copy. What it lost is found by the
+            # places of its consumers, by every replica alike (rule 6).
+            _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=self._highest)
+            self._highest = state.last_sequence
         return self._epoch
 
     async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
@@ -88,7 +89,9 @@ class JetStreamBroker:
             return None
         except BusError as error:
             raise BrokerAwayError(str(error)) from error
-        return ConsumerPlace(state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending)
+        return ConsumerPlace(
+            state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending, state.num_pending
+        )
 
     async def publish_letters(self, letters: Sequence[Letter]) -> list[Letter]:
         """Publish dead letters and return those that were stored."""

@@ -99,39 +99,6 @@ class CommandFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt at a command, as it ended."""
-
-    attempt: int
-    runner_id: UUID | None
-    outcome: str
-    charged: bool
-    error: str | None
-    started_at: datetime
-    ended_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterFilter:
-    """Which dead letters a list holds; empty means any."""
-
-    agent_id: str = ""
-    session_id: str = ""
-    type: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A command that failed for good."""
-
-    command: Command
-    reason: str
-    dead_at: datetime
-    requeued_as: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something, and from where; both go into the audit events."""
 

@@ -6,7 +6,7 @@ import orjson
 
 from services.command.domain.failure import Failure
 from services.command.domain.retry import DeadLetter, Retry
-from services.command.ports.stores import Finish
+from services.command.ports.stores import Finish, Report
 
 _RESULT_IN_EVENT = 16 * 1024
 """Bytes of a result that `command.completed` carries; larger ones are read from the command."""
@@ -26,6 +26,12 @@ def cancelled(command_id: UUID, token: UUID, attempt: int, actor: str) -> Finish
     """Write a cancel that the runner heeded."""
     event = orjson.dumps({"attempt": attempt}).decode()
     return Finish(command_id, token, "cancelled", actor, event, charged=False)
+
+
+def acknowledged(command_id: UUID, token: UUID, attempt: int, actor: str) -> Report:
+    """Write that the runner has heard of a cancel and told the agent."""
+    event = orjson.dumps({"attempt": attempt}).decode()
+    return Report(command_id, token, "command.cancel_acknowledged", event, actor)
 
 
 def ended_by(

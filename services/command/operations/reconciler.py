@@ -88,9 +88,7 @@ class Reconciler:
         epoch = await self._broker.ensure()
         for runner_id, priority in await self._store.published_to():
             place = await self._broker.place(runner_id, priority)
-            upto = 0
-            if place is not None:
-                upto = place.delivered if place.in_delivery == 0 else place.settled
+            upto = place.undeliverable if place is not None else 0
             again = await self._store.undelivered(runner_id, priority, epoch, upto)
             if again:
                 _log.info("dispatched_again", runner_id=str(runner_id), priority=priority, commands=again)

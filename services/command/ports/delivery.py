@@ -47,13 +47,28 @@ class Letter:
     reason: str
 
 
+EVERYWHERE = 2**63 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class ConsumerPlace:
-    """How far a runner's consumer is, in the stream's present epoch."""
+    """How far a runner's consumer is, in the stream's present epoch; `waiting` is what it has not been given yet."""
 
     settled: int
     delivered: int
     in_delivery: int
+    waiting: int
+
+    @property
+    def undeliverable(self) -> int:
+        """The highest place in the stream at which nothing waits for this consumer any more.
+
+        When all that the stream has for it is delivered and settled, that is every place: what was stored further on
+        was lost with a rollback of the stream, whether or not it has grown past that since.
+        """
+        if self.in_delivery:
+            return self.settled
+        return self.delivered if self.waiting else EVERYWHERE
 
 
 class DeliveryStore(Protocol):

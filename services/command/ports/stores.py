@@ -6,15 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.command.domain.command import (
-    Actor,
-    Attempt,
-    Command,
-    CommandFilter,
-    DeadLetter,
-    DeadLetterFilter,
-    NewCommand,
-)
+from services.command.domain.cancel import Cancel, OpenFilter
+from services.command.domain.command import Actor, Command, CommandFilter, NewCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +45,14 @@ class CommandStore(Protocol):
     ) -> list[Command]:
         """Return commands, newest first, after the place `{"at", "id"}`."""
 
-    async def cancel(self, actor: Actor, command_id: UUID, grace_ms: int, reason: str) -> Cancelled:
-        """Cancel a command that waits, or ask the runner of one that runs."""
+    async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
+        """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
+
+    async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
+        """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
+
+    async def open_ids(self, tenant_id: str, wanted: OpenFilter, limit: int) -> list[UUID]:
+        """Return commands that have not ended, oldest first."""
 
 
 class KeyStore(Protocol):
@@ -64,24 +63,6 @@ class KeyStore(Protocol):
 
     async def drop(self, tenant_id: str, method: str, key: str) -> None:
         """Forget a key whose request was refused."""
-
-
-class DeadLetterStore(Protocol):
-    """Dead letters."""
-
-    async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
-        """Return a dead letter, None when there is none."""
-
-    async def attempts(self, tenant_id: str, command_id: UUID) -> list[Attempt]:
-        """Return a command's ended attempts, oldest first."""
-
-    async def find(
-        self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
-    ) -> list[DeadLetter]:
-        """Return dead letters, newest first, after the place `{"at", "id"}`."""
-
-    async def purge(self, tenant_id: str, command_id: UUID) -> bool:
-        """Remove a dead letter; false when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +139,14 @@ class WantedConnection:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of a runner: commands to cancel, connections (tenant, session) to close; and what it has as far as
-    the database knows: connections (tenant, session), and commands for longer than a moment (tenant, partition,
-    command, lease token)."""
+    """What is asked of a runner: commands to cancel and those to let go of, because they are its own no longer;
+    connections (tenant, session) to close and to kill; and what it has as far as the database knows: connections
+    (tenant, session), and commands for longer than a moment (tenant, partition, command, lease token)."""
 
     cancel: Sequence[UUID]
+    taken: Sequence[UUID]
     close: Sequence[tuple[str, UUID]]
+    kill: Sequence[tuple[str, UUID]]
     owned: Sequence[tuple[str, UUID]]
     running: Sequence[tuple[str, int, UUID, UUID]]
 
@@ -180,8 +163,8 @@ class WorkStore(Protocol):
     async def leave(self, runner_id: UUID) -> None:
         """Declare the runner dead by its own wish; what it still holds is taken from it at once."""
 
-    async def asked_of(self, runner_id: UUID) -> Asked:
-        """Return what is asked of a runner."""
+    async def asked_of(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Asked:
+        """Return what is asked of a runner that executes these (tenant, command, lease token)."""
 
     async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
         """Take sessions that want a connection."""

@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -14,7 +15,7 @@ from structlog.contextvars import bind_contextvars
 from libs.errors import Refusal
 from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
 from services.command.domain.retry import RetryPolicy, decide
-from services.command.operations.outcomes import cancelled, ended_by, succeeded
+from services.command.operations.outcomes import acknowledged, cancelled, ended_by, succeeded
 from services.command.ports.executor import Connection, Execution
 from services.command.ports.stores import Claim, Finish, Work, WorkStore
 from services.command.runner.inbox import Offer
@@ -23,6 +24,18 @@ from services.command.runner.reports import AttemptReporter
 
 _log = structlog.get_logger(__name__)
 _FINISH_TRIES = 10
+
+
+@dataclass(slots=True)
+class _Execution:
+    """What is executed under a lease; `taken` once the command is somebody else's."""
+
+    offer: Offer
+    token: UUID
+    attempt: int
+    task: asyncio.Task[bytes]
+    acknowledged: asyncio.Task[bool] | None = None
+    taken: bool = False
 
 
 class Attempts:
@@ -35,8 +48,7 @@ class Attempts:
         self._actor = f"runner:{runner_id}"
         self._store = store
         self._connection_of = connection_of
-        self._executing: dict[UUID, asyncio.Task[bytes]] = {}
-        self._cancelled: set[UUID] = set()
+        self._executing: dict[UUID, _Execution] = {}
         self._known: set[UUID] = set()
         self._isolation = Isolation()
         self._random = random.Random()  # noqa: S311 - jitter
@@ -49,18 +61,32 @@ class Attempts:
         """The commands that are claimed, executed or ended here at the moment."""
         return frozenset(self._known)
 
+    @property
+    def executing(self) -> list[tuple[str, UUID, UUID]]:
+        """What is executed here at the moment: tenant, command, lease token."""
+        return [(one.offer.tenant_id, command_id, one.token) for command_id, one in self._executing.items()]
+
     def cancel(self, command_id: UUID) -> None:
-        """Stop an execution because the command's cancel is asked for."""
-        task = self._executing.get(command_id)
-        if task is not None and command_id not in self._cancelled:
-            self._cancelled.add(command_id)
-            task.cancel()
+        """Stop an execution because the command's cancel is asked for, and say that the runner has heard of it."""
+        one = self._executing.get(command_id)
+        if one is not None and one.acknowledged is None:
+            told = acknowledged(command_id, one.token, one.attempt, self._actor)
+            report = self._store.report(one.offer.tenant_id, one.offer.part, told)
+            one.acknowledged = asyncio.create_task(report, name=f"acknowledge {command_id}")
+            one.task.cancel()
+
+    def let_go(self, command_id: UUID) -> None:
+        """Stop an execution whose command is this runner's no longer; what it comes to is written nowhere."""
+        one = self._executing.get(command_id)
+        if one is not None and not one.taken:
+            one.taken = True
+            one.task.cancel()
 
     def give_back(self) -> None:
         """Stop all executions and give their commands back, uncharged: the runner shuts down."""
         self.shutting_down = True
-        for task in self._executing.values():
-            task.cancel()
+        for one in self._executing.values():
+            one.task.cancel()
 
     async def run(self, offer: Offer) -> None:
         """Run one attempt to its end; never raises but for a cancellation."""
@@ -81,6 +107,10 @@ class Attempts:
         bind_contextvars(command_id=str(claim.command_id), tenant=offer.tenant_id, attempt=claim.attempt)
         began = time.monotonic()
         finish = await self._execute(offer, claim, claim.lease_token, work)
+        if finish is None:
+            self.ended["fenced"] += 1
+            _log.info("attempt_fenced", seconds=round(time.monotonic() - began, 4))
+            return
         try:
             state = await self._finish(offer, finish)
         except Exception as error:  # noqa: BLE001 - an end that cannot be stored must not leave its command running
@@ -110,7 +140,7 @@ class Attempts:
             return None, None
         return claim, work
 
-    async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish:
+    async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish | None:
         connection = self._connection_of(work.session_uid)
         if connection is None:
             lost = Failure(FailureCode.CONNECTION_LOST, "the session's connection is gone", True, charged=False)
@@ -118,7 +148,7 @@ class Attempts:
         reporter = AttemptReporter(
             work.command_id, token, self._actor,
             lambda report: self._store.report(offer.tenant_id, offer.part, report),
-            lambda: self.cancel(work.command_id),
+            lambda: self.let_go(work.command_id),
         )  # fmt: skip
         execution = Execution(
             str(work.command_id), work.correlation_id, work.type, orjson.loads(work.params), claim.attempt,
@@ -126,7 +156,8 @@ class Attempts:
         )  # fmt: skip
         began = time.monotonic()
         task = asyncio.ensure_future(self._result(work, connection, execution, reporter))
-        self._executing[work.command_id] = task
+        one = self._executing[work.command_id] = _Execution(offer, token, claim.attempt, task)
+        finish: Finish | None
         try:
             result = await task
             finish = succeeded(
@@ -135,20 +166,26 @@ class Attempts:
         except AttemptFailedError as error:
             finish = self._failed(error.failure, claim, token, work)
         except asyncio.CancelledError:
-            finish = self._interrupted(claim, token, work)
+            finish = self._interrupted(one, claim, work)
         except Exception as error:  # noqa: BLE001 - the boundary: an executor's fault ends its attempt, not the runner
             _log.exception("executor_fault")
             fault = Failure(FailureCode.INTERNAL, f"the executor failed ({type(error).__name__})", retryable=True)
             finish = self._failed(fault, claim, token, work)
         finally:
             self._executing.pop(work.command_id, None)
-            self._cancelled.discard(work.command_id)
+        if one.taken:
+            return None
+        if one.acknowledged is not None:
+            await asyncio.gather(one.acknowledged, return_exceptions=True)
         if reporter.used:
             await asyncio.gather(reporter.close(), return_exceptions=True)
         return finish
 
-    def _interrupted(self, claim: Claim, token: UUID, work: Work) -> Finish:
-        if work.command_id in self._cancelled:
+    def _interrupted(self, one: "_Execution", claim: Claim, work: Work) -> Finish | None:
+        token = one.token
+        if one.taken:
+            return None
+        if one.acknowledged is not None:
             return cancelled(work.command_id, token, claim.attempt, self._actor)
         if self.shutting_down:
             back = Failure(FailureCode.RUNNER_SHUTDOWN, "the runner shut down", retryable=True, charged=False)

@@ -180,6 +180,13 @@ class Connections:
             await self._shut(held)
         await self._store.closed(tenant_id, session_uid, self._runner_id)
 
+    async def kill(self, session_uid: UUID) -> None:
+        """End the agent's processes at once. The connection is lost by that, and made anew like any that is."""
+        held = self._held.get(session_uid)
+        if held is not None and held.connection is not None and not held.closing and not held.connection.lost.is_set():
+            _log.warning("agent_killed", session_uid=str(session_uid))
+            await held.connection.close(0.0)
+
     async def close_all(self, *, give_back: bool) -> None:
         """Close every connection; given back, the sessions go on with another runner."""
 

@@ -171,18 +171,23 @@ class Runner:
             await asyncio.sleep(self._limits.heartbeat if not self._pausing else self._limits.heartbeat / 4)
 
     async def _answer(self) -> None:
-        """Do what is asked: cancel commands, close connections, and give back what was claimed without our knowing."""
+        """Do what is asked: cancel commands, let go of those that were taken from us, close and kill connections, and
+        give back what was claimed without our knowing."""
         while True:
             await self._asked.wait()
             self._asked.clear()
             try:
-                asked = await self._store.asked_of(self.runner_id)
+                asked = await self._store.asked_of(self.runner_id, self._attempts.executing)
                 if await self._connections.give_back_unheld(asked.owned):
                     self._wanted.set()
             except Refusal:
                 continue
             for command_id in asked.cancel:
                 self._attempts.cancel(command_id)
+            for command_id in asked.taken:
+                self._attempts.let_go(command_id)
+            for _, uid in asked.kill:
+                self._aside(self._connections.kill(uid), f"kill {uid}")
             for tenant_id, uid in asked.close:
                 self._aside(self._close(tenant_id, uid), f"close {uid}")
             for tenant_id, part, command_id, token in asked.running:

@@ -1,13 +1,17 @@
 """The commands' part of the contract."""
 
+from datetime import UTC
+
 from google.protobuf.duration_pb2 import Duration
 
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import read_page_token, write_page_token
 from libs.errors import Refusal
 from libs.rpc import Context, current_caller
+from services.command.domain.cancel import DEFAULT_GRACE_MS, DEFAULT_LIMIT, Cancel, CancelMode, OpenFilter
 from services.command.domain.command import CommandFilter, NewCommand
-from services.command.operations.commands import CANCEL_GRACE_MS, Commands
+from services.command.operations.cancels import Cancels
+from services.command.operations.commands import Commands
 from services.command.ports.stores import CommandStore
 from services.command.servicer.convert import (
     STATES,
@@ -21,13 +25,20 @@ from services.command.servicer.convert import (
 )
 
 _PLACE = frozenset({"at", "id"})
+_MODES = {
+    commands_pb2.CANCEL_MODE_UNSPECIFIED: CancelMode.GRACEFUL,
+    commands_pb2.CANCEL_MODE_GRACEFUL: CancelMode.GRACEFUL,
+    commands_pb2.CANCEL_MODE_IMMEDIATE: CancelMode.IMMEDIATE,
+    commands_pb2.CANCEL_MODE_KILL: CancelMode.KILL,
+}
 
 
 class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
     """Validated and authorised by the interceptor; converts and delegates."""
 
-    def __init__(self, commands: Commands, store: CommandStore) -> None:
+    def __init__(self, commands: Commands, cancels: Cancels, store: CommandStore) -> None:
         self._commands = commands
+        self._cancels = cancels
         self._store = store
 
     async def SubmitCommand(
@@ -82,11 +93,24 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
     async def CancelCommand(
         self, request: commands_pb2.CancelCommandRequest, context: Context
     ) -> commands_pb2.CancelCommandResponse:
-        """Cancel a command."""
-        grace_ms = _grace_ms(request)
+        """Cancel a command, or the one that is to come under a key."""
+        if request.submit_request_id:
+            coming = await self._cancels.by_key(actor(), request.submit_request_id, _how(request))
+            return commands_pb2.CancelCommandResponse(command=command_message(coming) if coming else None)
         command_id, key = command_id_of(request.command_id), key_of(request)
-        command = await self._commands.cancel(actor(), command_id, grace_ms, request.reason, key)
+        command = await self._cancels.one(actor(), command_id, _how(request), key)
         return commands_pb2.CancelCommandResponse(command=command_message(command))
+
+    async def CancelCommands(
+        self, request: commands_pb2.CancelCommandsRequest, context: Context
+    ) -> commands_pb2.CancelCommandsResponse:
+        """Cancel the commands that match."""
+        wanted, limit = _open_filter(request.filter), request.limit or DEFAULT_LIMIT
+        if request.dry_run:
+            done = await self._cancels.would_cancel(current_caller().tenant_id, wanted, limit)
+        else:
+            done = await self._cancels.many(actor(), wanted, limit, _how(request), key_of(request))
+        return commands_pb2.CancelCommandsResponse(cancelled=done.cancelled, requested=done.requested, more=done.more)
 
 
 def _new_or_refused(spec: commands_pb2.CommandSpec, path: str) -> NewCommand | Refusal:
@@ -96,8 +120,16 @@ def _new_or_refused(spec: commands_pb2.CommandSpec, path: str) -> NewCommand | R
         return refusal
 
 
-def _grace_ms(request: commands_pb2.CancelCommandRequest) -> int:
-    if request.mode == commands_pb2.CANCEL_MODE_IMMEDIATE:
-        return 0
+def _how(request: commands_pb2.CancelCommandRequest | commands_pb2.CancelCommandsRequest) -> Cancel:
     grace: Duration = request.grace
-    return grace.ToMilliseconds() if request.HasField("grace") else CANCEL_GRACE_MS
+    grace_ms = grace.ToMilliseconds() if request.HasField("grace") else DEFAULT_GRACE_MS
+    return Cancel(_MODES[request.mode], grace_ms, request.reason)
+
+
+def _open_filter(given: commands_pb2.OpenCommandFilter) -> OpenFilter:
+    return OpenFilter(
+        given.session_id, given.agent_id, tuple(STATES[state] for state in given.states), given.type,
+        given.correlation_id,
+        given.enqueued_after.ToDatetime(UTC) if given.HasField("enqueued_after") else None,
+        given.enqueued_before.ToDatetime(UTC) if given.HasField("enqueued_before") else None,
+    )  # fmt: skip

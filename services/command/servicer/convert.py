@@ -20,9 +20,7 @@ from services.command.domain.command import (
     DEFAULT_RETENTION_S,
     DEFAULT_TIMEOUT_MS,
     Actor,
-    Attempt,
     Command,
-    DeadLetter,
     NewCommand,
 )
 from services.command.operations.commands import Key
@@ -32,7 +30,7 @@ STATES = {
     number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
-_PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # the contract's number -> the stored one
+PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # the contract's number -> the stored one
 _PRIORITY_NUMBERS = {0: 1, 1: 2, 2: 3}
 _YEAR = timedelta(days=366)
 
@@ -43,7 +41,13 @@ def actor() -> Actor:
     return Actor(caller.tenant_id, caller.principal, caller.address)
 
 
-def key_of(request: commands_pb2.CancelCommandRequest | commands_pb2.PurgeDeadLetterRequest) -> Key | None:
+def key_of(
+    request: commands_pb2.CancelCommandRequest
+    | commands_pb2.CancelCommandsRequest
+    | commands_pb2.PurgeDeadLetterRequest
+    | commands_pb2.RequeueDeadLettersRequest
+    | commands_pb2.PurgeDeadLettersRequest,
+) -> Key | None:
     """Return the caller's idempotency key, None when there is none."""
     return Key(request.request_id, fingerprint(request)) if request.request_id else None
 
@@ -59,9 +63,7 @@ def command_id_of(text: str) -> UUID | None:
 def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
     """Read a command as a caller asks for it, and fill in the defaults."""
     options = spec.options
-    not_before = options.not_before.ToDatetime(tzinfo=UTC) if options.HasField("not_before") else None
-    if not_before is not None and not_before > datetime.now(UTC) + _YEAR:
-        raise field_invalid(f"{path}.options.not_before", "must be at most a year ahead")
+    not_before = not_before_of(options, f"{path}.options")
     backoff = _milliseconds(options, "backoff", DEFAULT_BACKOFF_MS)
     max_backoff = _milliseconds(options, "max_backoff", max(DEFAULT_MAX_BACKOFF_MS, backoff))
     if max_backoff < backoff:
@@ -76,7 +78,7 @@ def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
         timeout_ms=_milliseconds(options, "timeout", DEFAULT_TIMEOUT_MS),
         backoff_ms=backoff,
         max_backoff_ms=max_backoff,
-        priority=_PRIORITIES[options.priority],
+        priority=PRIORITIES[options.priority],
         not_before=not_before,
         retry_tool_errors=options.retry_tool_errors,
         ordering_key=options.ordering_key,
@@ -84,6 +86,18 @@ def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
         key=spec.request_id,
         hash=fingerprint(spec) if spec.request_id else b"",
     )
+
+
+def not_before_of(
+    options: commands_pb2.CommandOptions | commands_pb2.RequeueOptions, path: str
+) -> datetime | None:  # fmt: skip
+    """Read the time before which a command is not to run; refuses one too far ahead."""
+    if not options.HasField("not_before"):
+        return None
+    not_before = options.not_before.ToDatetime(tzinfo=UTC)
+    if not_before > datetime.now(UTC) + _YEAR:
+        raise field_invalid(f"{path}.not_before", "must be at most a year ahead")
+    return not_before
 
 
 def _milliseconds(options: commands_pb2.CommandOptions, name: str, default: int) -> int:
@@ -145,7 +159,7 @@ def command_message(command: Command) -> commands_pb2.Command:
         charged_attempts=command.charged,
         progress=_progress(command.progress),
         result_json=command.result or "",
-        error=_error(command.error),
+        error=error_message(command.error),
         requested_by=command.requested_by,
         requeued_from=str(command.requeued_from or ""),
         enqueued_at=timestamp(command.enqueued_at),
@@ -159,18 +173,19 @@ def command_message(command: Command) -> commands_pb2.Command:
 def _options(command: Command) -> commands_pb2.CommandOptions:
     return commands_pb2.CommandOptions(
         max_attempts=command.max_attempts,
-        timeout=_duration(command.timeout_ms),
-        backoff=_duration(command.backoff_ms),
-        max_backoff=_duration(command.max_backoff_ms),
+        timeout=duration(command.timeout_ms),
+        backoff=duration(command.backoff_ms),
+        max_backoff=duration(command.max_backoff_ms),
         priority=commands_pb2.CommandPriority.ValueType(_PRIORITY_NUMBERS[command.priority]),
         not_before=timestamp(command.not_before),
         retry_tool_errors=command.retry_tool_errors,
         ordering_key=command.ordering_key or "",
-        retention=_duration(command.retention_s * 1000),
+        retention=duration(command.retention_s * 1000),
     )
 
 
-def _duration(milliseconds: int) -> Duration:
+def duration(milliseconds: int) -> Duration:
+    """Write a span as a Duration."""
     span = Duration()
     span.FromMilliseconds(milliseconds)
     return span
@@ -185,7 +200,8 @@ def _progress(text: str | None) -> commands_pb2.CommandProgress | None:
     )
 
 
-def _error(text: str | None) -> commands_pb2.CommandError | None:
+def error_message(text: str | None) -> commands_pb2.CommandError | None:
+    """Write an error that is stored as JSON text."""
     if text is None:
         return None
     value = orjson.loads(text)
@@ -194,25 +210,4 @@ def _error(text: str | None) -> commands_pb2.CommandError | None:
         message=value["message"],
         retryable=value["retryable"],
         details_json=orjson.dumps(value.get("details") or {}).decode(),
-    )
-
-
-def dead_letter_message(letter: DeadLetter, attempts: list[Attempt]) -> commands_pb2.DeadLetter:
-    """Write a dead letter."""
-    return commands_pb2.DeadLetter(
-        command=command_message(letter.command),
-        reason=reason_number(letter.reason),
-        dead_at=timestamp(letter.dead_at),
-        requeued_as=str(letter.requeued_as or ""),
-        attempts=[
-            commands_pb2.Attempt(
-                attempt=attempt.attempt,
-                runner_id=str(attempt.runner_id or ""),
-                started_at=timestamp(attempt.started_at),
-                ended_at=timestamp(attempt.ended_at),
-                charged=attempt.charged,
-                error=_error(attempt.error),
-            )
-            for attempt in attempts
-        ],
     )

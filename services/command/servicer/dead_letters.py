@@ -3,10 +3,20 @@
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import read_page_token, write_page_token
 from libs.rpc import Context, current_caller
-from services.command.domain.command import DeadLetterFilter
-from services.command.operations.commands import DeadLetters
-from services.command.ports.stores import DeadLetterStore
-from services.command.servicer.convert import accepted, actor, command_id_of, dead_letter_message, key_of, reason_name
+from services.command.operations.dead_letter_batches import DeadLetterBatches
+from services.command.operations.dead_letters import DeadLetters
+from services.command.ports.dead_letters import DeadLetterStore
+from services.command.servicer.convert import accepted, actor, command_id_of, key_of
+from services.command.servicer.convert_dead_letters import (
+    changes_of,
+    dead_letter_message,
+    listed_filter,
+    purge_result,
+    purge_selection,
+    requeue_results,
+    requeue_selection,
+    token_after,
+)
 
 _PLACE = frozenset({"at", "id"})
 
@@ -14,8 +24,9 @@ _PLACE = frozenset({"at", "id"})
 class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     """Validated and authorised by the interceptor; converts and delegates."""
 
-    def __init__(self, letters: DeadLetters, store: DeadLetterStore) -> None:
+    def __init__(self, letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
         self._letters = letters
+        self._batches = batches
         self._store = store
 
     async def GetDeadLetter(
@@ -31,7 +42,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         self, request: commands_pb2.ListDeadLettersRequest, context: Context
     ) -> commands_pb2.ListDeadLettersResponse:
         """Return a page of dead letters."""
-        wanted = DeadLetterFilter(request.agent_id, request.session_id, request.type, reason_name(request.reason))
+        wanted = listed_filter(request)
         size, scope = request.page_size or 50, f"dead{wanted!r}"
         place = read_page_token(scope, request.page_token, keys=_PLACE)
         found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
@@ -49,8 +60,25 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         self, request: commands_pb2.RequeueDeadLetterRequest, context: Context
     ) -> commands_pb2.RequeueDeadLetterResponse:
         """Submit a dead command again."""
-        done = await self._letters.requeue(actor(), command_id_of(request.command_id), request.request_id)
+        changes = changes_of(request.options, request.params_json if request.HasField("params_json") else None)
+        command_id = command_id_of(request.command_id)
+        done = await self._letters.requeue(actor(), command_id, changes, request.request_id)
         return commands_pb2.RequeueDeadLetterResponse(command=accepted(done))
+
+    async def RequeueDeadLetters(
+        self, request: commands_pb2.RequeueDeadLettersRequest, context: Context
+    ) -> commands_pb2.RequeueDeadLettersResponse:
+        """Submit many dead commands again; each is requeued or refused by itself."""
+        wanted, changes = requeue_selection(request), changes_of(request.options)
+        if request.dry_run:
+            done = await self._batches.would_requeue(current_caller().tenant_id, wanted)
+        else:
+            done = await self._batches.requeue(actor(), wanted, changes, key_of(request))
+        refused = sum(one.refusal is not None for one in done.results)
+        return commands_pb2.RequeueDeadLettersResponse(
+            results=requeue_results(done.results), requeued=len(done.results) - refused, refused=refused,
+            more=done.plan.more, next_page_token=token_after(done.plan, wanted), matched=done.matched,
+        )  # fmt: skip
 
     async def PurgeDeadLetter(
         self, request: commands_pb2.PurgeDeadLetterRequest, context: Context
@@ -58,3 +86,17 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         """Remove a dead letter."""
         await self._letters.purge(current_caller().tenant_id, command_id_of(request.command_id), key_of(request))
         return commands_pb2.PurgeDeadLetterResponse()
+
+    async def PurgeDeadLetters(
+        self, request: commands_pb2.PurgeDeadLettersRequest, context: Context
+    ) -> commands_pb2.PurgeDeadLettersResponse:
+        """Remove many dead letters."""
+        wanted, tenant_id = purge_selection(request), current_caller().tenant_id
+        if request.dry_run:
+            done = await self._batches.would_purge(tenant_id, wanted)
+        else:
+            done = await self._batches.purge(tenant_id, wanted, key_of(request))
+        return commands_pb2.PurgeDeadLettersResponse(
+            results=[purge_result(one, done.refused.get(one)) for one in done.ids],
+            purged=len(done.ids) - len(done.refused), refused=len(done.refused), more=done.more, matched=done.matched,
+        )  # fmt: skip

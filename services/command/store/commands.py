@@ -1,6 +1,8 @@
 """Commands in Postgres, as callers see them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from libs.db import BusyError, Database, Lanes, load_statements
 from libs.errors import Reason, Refusal
 from libs.ids import partition_of, uuid7
+from services.command.domain.cancel import Cancel, OpenFilter
 from services.command.domain.command import PRIORITIES, Actor, Command, CommandFilter, NewCommand
 from services.command.ports.dispatch import Dispatch, Dispatches
 from services.command.ports.signals import Signals
@@ -60,6 +63,7 @@ class PostgresCommands:
         self._dispatches = dispatches
         self._parts: dict[tuple[str, str], int] = {}
         self._submits: Lanes[tuple[str, int, str], dict[str, Any], Submitted] = Lanes(self._flush, max_batch=250)
+        self._cancels: Lanes[tuple[str, int], dict[str, Any], Cancelled] = Lanes(self._flush_cancels)
 
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
         """Store a command, or answer for the one that its key stands for."""
@@ -147,22 +151,65 @@ class PostgresCommands:
             query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < place_of(after))
         return await self._database.selected(Command, query)
 
-    async def cancel(self, actor: Actor, command_id: UUID, grace_ms: int, reason: str) -> Cancelled:
-        """Cancel a command that waits, or ask the runner of one that runs."""
-        rows = await self._database.rows(_SQL["part"], (actor.tenant_id, command_id))
-        if not rows:
-            return Cancelled("gone", "")
-        part = rows[0][0]
-        rows = await self._database.rows(
-            _SQL["cancel"], (actor.tenant_id, part, command_id, grace_ms, reason, actor.name, actor.address)
-        )
-        code, state, runner_id, first, last, hint = rows[0]
+    async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
+        """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
+        found = await self._database.rows(_SQL["parts"], (list(command_ids), actor.tenant_id))
+        parts: dict[UUID, int] = {row[0]: row[1] for row in found}
+
+        async def one(command_id: UUID) -> Cancelled:
+            if command_id not in parts:
+                return Cancelled("gone", "")
+            item = {
+                "id": str(command_id), "mode": how.mode.value, "grace_ms": how.grace_ms, "reason": how.reason,
+                "actor": actor.name, "address": actor.address,
+            }  # fmt: skip
+            return await self._cancels.run((actor.tenant_id, parts[command_id]), item)
+
+        return await asyncio.gather(*(one(command_id) for command_id in command_ids))
+
+    async def _flush_cancels(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Cancelled]:
+        tenant_id, part = key
+        rows = await self._database.rows(_SQL["cancel"], (tenant_id, part, orjson.dumps(items).decode()))
+        *_, first, last, hint = rows[0]
         if first is not None:
-            self._signals.appended(actor.tenant_id, part, first, last, hint)
-            self._signals.commands_waiting()
-        if runner_id is not None:
+            self._signals.appended(tenant_id, part, first, last, hint)
+            self._signals.commands_waiting()  # the next of an ordering key may go
+        for runner_id in {row[3] for row in rows if row[3] is not None}:
             self._signals.runner_asked(runner_id)
-        return Cancelled(code, state or "")
+        answers = {str(row[0]): Cancelled(row[1], row[2] or "") for row in rows}
+        return [answers[item["id"]] for item in items]
+
+    async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
+        """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
+        about = orjson.dumps({"reason": how.reason, "actor": actor.name, "address": actor.address}).decode()
+        rows = await self._database.rows(_SQL["cancel_key"], (actor.tenant_id, key, about))
+        command_id: UUID | None = rows[0][0]
+        return command_id
+
+    async def open_ids(self, tenant_id: str, wanted: OpenFilter, limit: int) -> list[UUID]:
+        """Return commands that have not ended, oldest first."""
+        table = TABLE.c
+        query = (
+            sa.select(table.command_id)
+            .where(table.tenant_id == tenant_id, table.finished_at.is_(None))
+            .order_by(table.enqueued_at, table.command_id)
+            .limit(limit)
+        )
+        for name in ("session_id", "agent_id", "type", "correlation_id"):
+            if value := getattr(wanted, name):
+                query = query.where(table[name] == value)
+        if wanted.states:
+            query = query.where(table.state.in_(wanted.states))
+        if wanted.enqueued_after:
+            query = query.where(table.enqueued_at >= wanted.enqueued_after)
+        if wanted.enqueued_before:
+            query = query.where(table.enqueued_at < wanted.enqueued_before)
+        return [row.command_id for row in await self._database.selected(_Id, query)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Id:
+    command_id: UUID
 
 
 def place_of(after: Mapping[str, Any]) -> sa.Tuple:

@@ -22,8 +22,16 @@ where c.tenant_id = %s and c.command_id = %s;
 select part from command.commands where tenant_id = %s and command_id = %s;
 
 -- name: cancel
-select code, state, runner_id, first_position, last_position, hint
-from command.cancel(%s, %s::smallint, %s, %s, %s, %s, %s);
+select command_id, code, state, runner_id, first_position, last_position, hint
+from command.cancel(%s, %s::smallint, %s::json);
+
+-- name: cancel_key
+select command.cancel_key(%s, %s, %s::jsonb);
+
+-- name: parts
+select c.command_id, c.part from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.command_id, c.part from command.commands c
+  where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: take_key
 -- What the update returns, it has locked: a select beside it would not see the row of another that it waited for.

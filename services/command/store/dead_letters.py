@@ -1,21 +1,24 @@
 """Dead letters in Postgres."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
+import orjson
 
-from libs.db import Database, load_statements
-from services.command.domain.command import Attempt, Command, DeadLetter, DeadLetterFilter
-from services.command.store.commands import COLUMNS, TABLE, place_of
+from libs.db import Database, Lanes, load_statements
+from services.command.domain.command import Command
+from services.command.domain.dead_letter import Attempt, DeadLetter, DeadLetterFilter
+from services.command.ports.dead_letters import Letter, Match, Purged, Target
+from services.command.store.dead_letter_search import listing, matching, number_matching
 
-_SQL = load_statements(Path(__file__).with_name("commands.sql"))
-_names = ["tenant_id", "command_id", "agent_id", "session_id", "type", "reason", "dead_at", "requeued_as"]
-_LETTERS = sa.table("dead_letters", *(sa.column(name) for name in _names), schema="command")
+_SQL = load_statements(Path(__file__).with_name("dead_letters.sql"))
+_GET_COMMAND = load_statements(Path(__file__).with_name("commands.sql"))["get"]
+_READ_AT_ONCE = 100
+_READ_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +29,36 @@ class _Letter:
     requeued_as: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed(Command):
+    reason: str
+    dead_at: datetime
+    requeued_as: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Command):
+    ord: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    number: int
+
+
 class PostgresDeadLetters:
     """The dead letters of all tenants."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # For their second tries: a purge that met a lock was rolled back whole.
+        self._purges: Lanes[str, tuple[Any, ...], Purged] = Lanes(self._purge_one, max_batch=1)
 
     async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
         """Return a dead letter, None when there is none."""
         letters = await self._database.records(_Letter, _SQL["dead_letter"], (tenant_id, command_id))
-        commands = await self._database.records(Command, _SQL["get"], (tenant_id, command_id))
+        commands = await self._database.records(Command, _GET_COMMAND, (tenant_id, command_id))
         if not letters or not commands:
             return None
         return DeadLetter(commands[0], letters[0].reason, letters[0].dead_at, letters[0].requeued_as)
@@ -48,28 +71,54 @@ class PostgresDeadLetters:
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[DeadLetter]:
         """Return dead letters, newest first, after the place `{"at", "id"}`."""
-        letters = _LETTERS.c
-        query = (
-            sa.select(letters.command_id, letters.reason, letters.dead_at, letters.requeued_as)
-            .where(letters.tenant_id == tenant_id)
-            .order_by(letters.dead_at.desc(), letters.command_id.desc())
-            .limit(limit)
-        )
-        for name in ("agent_id", "session_id", "type", "reason"):
-            if value := getattr(wanted, name):
-                query = query.where(letters[name] == value)
-        if after:
-            query = query.where(sa.tuple_(letters.dead_at, letters.command_id) < place_of(after))
-        found = await self._database.selected(_Letter, query)
-        ids = [letter.command_id for letter in found]
-        columns = (TABLE.c[name] for name in COLUMNS)
-        of_these = sa.select(*columns).where(TABLE.c.tenant_id == tenant_id, TABLE.c.command_id.in_(ids))
-        commands = {c.command_id: c for c in await self._database.selected(Command, of_these)} if ids else {}
-        return [
-            DeadLetter(commands[letter.command_id], letter.reason, letter.dead_at, letter.requeued_as)
-            for letter in found
-        ]
+        found = await self._database.selected(_Listed, listing(tenant_id, wanted, after, limit))
+        return [DeadLetter(one, one.reason, one.dead_at, one.requeued_as) for one in found]
 
-    async def purge(self, tenant_id: str, command_id: UUID) -> bool:
-        """Remove a dead letter; false when there is none."""
-        return await self._database.changed(_SQL["purge"], (tenant_id, command_id)) > 0
+    async def match(
+        self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[Match]:
+        """Return what matches, the longest dead first, after the place `{"at", "id", "until"}` and not past its end."""
+        return await self._database.selected(Match, matching(tenant_id, wanted, after, limit))
+
+    async def count(self, tenant_id: str, wanted: DeadLetterFilter, limit: int) -> int:
+        """Count what matches, up to `limit`."""
+        (found,) = await self._database.selected(_Count, number_matching(tenant_id, wanted, limit))
+        return found.number
+
+    async def letters(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, Letter]:
+        """Return what there is of these dead letters."""
+        found = await self._database.records(Letter, _SQL["letters"], {"tenant": tenant_id, "ids": list(ids)})
+        return {letter.command_id: letter for letter in found}
+
+    async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
+        """Return the commands of the first so many ids that fit into memory together, and how many ids these are."""
+        asked = list(ids[:_READ_AT_ONCE])
+        if not asked:
+            return {}, 0
+        values = {"tenant": tenant_id, "ids": asked, "bytes": _READ_BYTES}
+        found = await self._database.records(_Read, _SQL["commands"], values)
+        left_out = next((one.ord - 1 for one in found if not one.fits), len(asked))
+        return {one.command_id: one for one in found if one.ord <= left_out}, left_out
+
+    async def targets(self, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, Target]:
+        """Return where the agents' commands would go now."""
+        found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids)))
+        return {target.agent_id: target for target in found}
+
+    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:
+        """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
+        rows = await self._database.rows(_SQL["purge"], (tenant_id, key or None, request, command_id))
+        return str(rows[0][0])
+
+    async def purge_many(
+        self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
+    ) -> Purged:
+        """Remove dead letters, and store the answer under the key, in one transaction."""
+        return await self._purges.run(tenant_id, (tenant_id, key or None, request, list(ids), requeued, more))
+
+    async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:
+        code, answer = (await self._database.rows(_SQL["purge_many"], purges[0]))[0]
+        if code == "reused":
+            return [Purged(code)]
+        told = orjson.loads(answer)
+        return [Purged(code, tuple(map(UUID, told["purged"])), told["more"])]

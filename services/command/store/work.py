@@ -39,15 +39,22 @@ class PostgresWork:
         """Declare the runner dead by its own wish; what it still holds is taken from it at once."""
         await self._database.changed(_SQL["leave"], (runner_id,))
 
-    async def asked_of(self, runner_id: UUID) -> Asked:
-        """Return what is asked of a runner."""
+    async def asked_of(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Asked:
+        """Return what is asked of a runner that executes these (tenant, command, lease token)."""
+        taken: list[tuple[Any, ...]] = []
+        if executing:
+            items = [{"tenant_id": tenant, "id": command_id, "token": token} for tenant, command_id, token in executing]
+            taken = await self._database.rows(_SQL["taken"], (orjson.dumps(items).decode(),))
         cancel = await self._database.rows(_SQL["asked_to_cancel"], (runner_id,))
         close = await self._database.rows(_SQL["asked_to_close"], (runner_id,))
+        kill = await self._database.rows(_SQL["asked_to_kill"], (runner_id,))
         owned = await self._database.rows(_SQL["owned"], (runner_id,))
         held = await self._database.rows(_SQL["held"], (runner_id,))
         return Asked(
             [row[0] for row in cancel],
+            [row[0] for row in taken],
             [(tenant, uid) for tenant, uid in close],
+            [(tenant, uid) for tenant, uid in kill],
             [(tenant, uid) for tenant, uid in owned],
             [(tenant, part, command_id, token) for tenant, part, command_id, token in held],
         )

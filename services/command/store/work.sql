@@ -16,6 +16,15 @@ where runner_id = %s and state = 'running' and cancel_requested_at is not null;
 -- name: asked_to_close
 select tenant_id, session_uid from command.connections where runner_id = %s and state = 'closing';
 
+-- name: asked_to_kill
+select tenant_id, session_uid from command.connections where runner_id = %s and kill and state = 'connected';
+
+-- name: taken
+select i.id from json_to_recordset(%s::json) as i(tenant_id text, id uuid, token uuid)
+where not coalesce((
+  select c.state = 'running' and c.lease_token = i.token from command.commands c
+  where c.tenant_id = i.tenant_id and c.command_id = i.id), false);
+
 -- name: owned
 select tenant_id, session_uid from command.connections where runner_id = %s and state in ('connecting', 'connected');
 
@@ -24,7 +33,7 @@ select tenant_id, part, command_id, lease_token from command.commands
 where runner_id = %s and state = 'running' and started_at < clock_timestamp() - interval '5 seconds';
 
 -- name: wanted
-update command.connections n set state = 'connecting', runner_id = %s, attempts = n.attempts + 1
+update command.connections n set state = 'connecting', runner_id = %s, attempts = n.attempts + 1, kill = false
 where (n.tenant_id, n.session_uid) in (
   select w.tenant_id, w.session_uid from command.connections w
   where w.state = 'wanted' and w.connect_after <= clock_timestamp()

@@ -1,4 +1,4 @@
-"""Commands and dead letters."""
+"""Commands."""
 
 from typing import Any, Literal
 
@@ -62,9 +62,44 @@ class NewCommand(Body):
 class Cancel(Body):
     """How to cancel; the body may be left out."""
 
-    mode: Literal["graceful", "immediate"] | None = None
-    grace: Seconds | None = Field(default=None, description="How long the agent has: 0 to 5 min.")
+    mode: Literal["graceful", "immediate", "kill"] | None = Field(
+        default=None,
+        description="`graceful` when not given; `immediate` waits for nothing; `kill` ends the agent's processes too.",
+    )
+    grace: Seconds | None = Field(default=None, description="How long the agent has: 0 to 5 min; 5 s if not given.")
     reason: str | None = Field(default=None, max_length=1000, description="Why, in words, for the event.")
+
+
+class CancelByKey(Cancel):
+    """Cancel what was, or will be, submitted under an idempotency key."""
+
+    idempotency_key: str = Field(pattern=r"^[!-~]{1,128}$", description="The `Idempotency-Key` of the submit.")
+
+
+class OpenSelection(Body):
+    """A filter of commands that have not ended: all that is given must hold, and something must be given."""
+
+    agent_id: Id | None = None
+    session_id: Id | None = None
+    states: list[CommandStateName] | None = Field(default=None, min_length=1, max_length=8)
+    type: CommandType | None = None
+    correlation_id: CorrelationId | None = None
+    enqueued_after: Moment | None = Field(default=None, description="Submitted at this time or later.")
+    enqueued_before: Moment | None = Field(default=None, description="Submitted before this time.")
+
+    @model_validator(mode="after")
+    def _mean_something(self) -> "OpenSelection":
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("an empty filter would mean every command: name something")
+        return self
+
+
+class CancelMany(Cancel):
+    """Which commands to cancel, the oldest first, and how."""
+
+    filter: OpenSelection
+    limit: int | None = Field(default=None, ge=1, le=1000, description="How many at most; 100 when not given.")
+    dry_run: bool = Field(default=False, description="Only say what would be done.")
 
 
 class SessionCommandQuery(Page):
@@ -82,29 +117,12 @@ class CommandQuery(SessionCommandQuery):
     session_id: Id | None = None
 
 
-class DeadLetterQuery(Page):
-    """Which dead letters; every filter that is given must hold."""
-
-    agent_id: Id | None = None
-    session_id: Id | None = None
-    type: CommandType | None = None
-    reason: str | None = Field(
-        default=None, pattern=r"^[A-Z][A-Z_]{0,63}$", description="A reason's name, such as `TOOL_ERROR`."
-    )
-
-
 class Accepted(Shape):
     """The command was accepted; `commandId` is the same as `jobId`."""
 
     job_id: str
     command_id: str
     correlation_id: str
-
-
-class Requeued(Accepted):
-    """The dead letter was submitted again, as the command of this `jobId`."""
-
-    requeued_from: str
 
 
 class Progress(Shape):
@@ -158,42 +176,23 @@ class Command(Shape):
     retention: float | None
 
 
+class CancelledByKey(Shape):
+    """The command; null when the cancel is kept for one that is still to come."""
+
+    command: Command | None
+
+
+class CancelledMany(Shape):
+    """How many are cancelled, and how many run and were asked to stop; `more` says that the limit left some."""
+
+    cancelled: int
+    requested: int
+    more: bool
+    dry_run: bool
+
+
 class CommandList(Shape):
     """A page of commands, newest first."""
 
     commands: list[Command]
-    next_page_token: str | None
-
-
-class Attempt(Shape):
-    """One attempt at a command."""
-
-    attempt: int
-    runner_id: str | None
-    started_at: Time | None
-    ended_at: Time | None
-    charged: bool
-    error: Failure | None
-
-
-class DeadLetter(Shape):
-    """A command that failed for good; its id is its command's."""
-
-    id: str
-    reason: str
-    dead_at: Time | None
-    requeued_as: str | None
-    command: Command
-
-
-class DeadLetterInFull(DeadLetter):
-    """A dead letter with its attempts, oldest first."""
-
-    attempts: list[Attempt]
-
-
-class DeadLetterList(Shape):
-    """A page of dead letters, newest first."""
-
-    dead_letters: list[DeadLetter]
     next_page_token: str | None

@@ -95,12 +95,42 @@ CANCEL = Operation(
     rpc=f"{_COMMANDS}.CancelCommand",
     body=models.Cancel,
     body_required=False,
-    request=lambda asked: commands.cancel_request(asked.path["commandId"], asked.body, asked.request_id),
+    request=lambda asked: commands.cancel_request(asked.body, asked.request_id, command_id=asked.path["commandId"]),
     reply=lambda response, _: Reply(200, commands.command_json(response.command)),
     answers={200: Answer("The command: cancelled, or asked to stop.", models.Command)},
     refusals=(Reason.COMMAND_NOT_FOUND, Reason.COMMAND_FINISHED),
 )
+CANCEL_BY_KEY = Operation(
+    name="cancelCommandByKey",
+    method="POST",
+    path=f"{VERSION}/commands/cancel-by-key",
+    tag=_TAG,
+    summary="Cancel the command of an idempotency key, also before it is submitted",
+    rpc=f"{_COMMANDS}.CancelCommand",
+    body=models.CancelByKey,
+    request=lambda asked: commands.cancel_request(asked.body, asked.request_id, submit_key=asked.body.idempotency_key),
+    reply=lambda response, _: Reply(
+        200, {"command": commands.command_json(response.command) if response.HasField("command") else None}
+    ),
+    answers={200: Answer("The command, or null while there is none.", models.CancelledByKey)},
+    refusals=(Reason.COMMAND_FINISHED,),
+)
+CANCEL_MANY = Operation(
+    name="cancelCommands",
+    method="POST",
+    path=f"{VERSION}/commands/cancel",
+    tag=_TAG,
+    summary="Cancel all commands that match a filter and have not ended",
+    rpc=f"{_COMMANDS}.CancelCommands",
+    body=models.CancelMany,
+    request=lambda asked: commands.cancel_many_request(asked.body, asked.request_id),
+    reply=lambda response, asked: Reply(200, commands.cancelled_many_json(response, dry_run=asked.body.dry_run)),
+    answers={200: Answer("What was cancelled.", models.CancelledMany)},
+    refusals=(Reason.IDEMPOTENCY_KEY_IN_USE,),
+)
 OPERATIONS = (
+    CANCEL_BY_KEY,
+    CANCEL_MANY,
     SUBMIT_TO_AGENT,
     SUBMIT_TO_SESSION,
     LIST_OF_SESSION,

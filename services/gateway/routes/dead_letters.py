@@ -2,15 +2,16 @@
 
 from callboard.commands.v1 import commands_pb2
 from libs.errors import Reason
-from services.gateway.models import commands as models
-from services.gateway.models.shape import Empty
+from services.gateway.models import dead_letters as models
 from services.gateway.routes.commands import accepted_place
 from services.gateway.routes.operation import VERSION, Answer, Asked, Operation, Reply
 from services.gateway.translation import commands, dead_letters
 
 _TAG = "Dead letters"
 _SERVICE = "callboard.commands.v1.DeadLetterService"
-_ONE = f"{VERSION}/dead-letters/{{commandId}}"
+_ALL = f"{VERSION}/dead-letters"
+_ONE = f"{_ALL}/{{commandId}}"
+_NAMES = {"command_ids": "ids"}
 
 
 def _requeued(response: commands_pb2.RequeueDeadLetterResponse, asked: Asked) -> Reply:
@@ -21,7 +22,7 @@ def _requeued(response: commands_pb2.RequeueDeadLetterResponse, asked: Asked) ->
 LIST = Operation(
     name="listDeadLetters",
     method="GET",
-    path=f"{VERSION}/dead-letters",
+    path=_ALL,
     tag=_TAG,
     summary="List dead letters, newest first",
     rpc=f"{_SERVICE}.ListDeadLetters",
@@ -35,7 +36,7 @@ GET = Operation(
     method="GET",
     path=_ONE,
     tag=_TAG,
-    summary="Get a dead letter, with its attempts",
+    summary="Get a dead letter, with every attempt's outcome, error, runner and duration",
     rpc=f"{_SERVICE}.GetDeadLetter",
     request=lambda asked: commands_pb2.GetDeadLetterRequest(command_id=asked.path["commandId"]),
     reply=lambda response, _: Reply(200, dead_letters.dead_letter_in_full(response.dead_letter)),
@@ -47,21 +48,34 @@ REQUEUE = Operation(
     method="POST",
     path=f"{_ONE}/requeue",
     tag=_TAG,
-    summary="Submit a dead command again, as a new one in the agent's live session",
+    summary="Submit a dead command again, as it was or changed, as a new one in the agent's live session",
     rpc=f"{_SERVICE}.RequeueDeadLetter",
-    body=Empty,
+    body=models.Requeue,
     body_required=False,
-    request=lambda asked: commands_pb2.RequeueDeadLetterRequest(
-        command_id=asked.path["commandId"], request_id=asked.request_id
-    ),
+    request=lambda asked: dead_letters.requeue_request(asked.path["commandId"], asked.body, asked.request_id),
     reply=_requeued,
     answers={202: Answer("The new command.", models.Requeued, ("Location",))},
     refusals=(
         Reason.DEAD_LETTER_NOT_FOUND,
         Reason.DEAD_LETTER_REQUEUED,
+        Reason.AGENT_NOT_FOUND,
         Reason.SESSION_NOT_ACTIVE,
         Reason.SESSION_AMBIGUOUS,
     ),
+)
+REQUEUE_MANY = Operation(
+    name="requeueDeadLetters",
+    method="POST",
+    path=f"{_ALL}/requeue",
+    tag=_TAG,
+    summary="Submit up to 1,000 dead commands again, by their ids or by a filter; each is answered by itself",
+    rpc=f"{_SERVICE}.RequeueDeadLetters",
+    body=models.RequeueMany,
+    request=lambda asked: dead_letters.requeue_many_request(asked.body, asked.request_id),
+    reply=lambda response, asked: Reply(200, dead_letters.requeued_json(response, asked.body)),
+    answers={200: Answer("What became of each.", models.RequeuedMany)},
+    refusals=(Reason.PAGE_TOKEN_INVALID,),
+    names=_NAMES,
 )
 PURGE = Operation(
     name="purgeDeadLetter",
@@ -77,4 +91,17 @@ PURGE = Operation(
     answers={204: Answer("The dead letter is gone.")},
     refusals=(Reason.DEAD_LETTER_NOT_FOUND,),
 )
-OPERATIONS = (LIST, GET, REQUEUE, PURGE)
+PURGE_MANY = Operation(
+    name="purgeDeadLetters",
+    method="POST",
+    path=f"{_ALL}/purge",
+    tag=_TAG,
+    summary="Remove up to 1,000 dead letters, by their ids or by a filter; the commands and their events remain",
+    rpc=f"{_SERVICE}.PurgeDeadLetters",
+    body=models.PurgeMany,
+    request=lambda asked: dead_letters.purge_many_request(asked.body, asked.request_id),
+    reply=lambda response, asked: Reply(200, dead_letters.purged_json(response, asked.body)),
+    answers={200: Answer("What became of each.", models.PurgedMany)},
+    names=_NAMES,
+)
+OPERATIONS = (LIST, GET, REQUEUE, REQUEUE_MANY, PURGE, PURGE_MANY)

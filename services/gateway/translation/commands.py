@@ -19,13 +19,17 @@ _STATES = {
     number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in _STATES.items()}
-_PRIORITIES = {
+PRIORITIES = {
     "high": commands_pb2.COMMAND_PRIORITY_HIGH,
     "normal": commands_pb2.COMMAND_PRIORITY_NORMAL,
     "low": commands_pb2.COMMAND_PRIORITY_LOW,
 }
-_PRIORITY_NAMES = {number: name for name, number in _PRIORITIES.items()}
-_MODES = {"graceful": commands_pb2.CANCEL_MODE_GRACEFUL, "immediate": commands_pb2.CANCEL_MODE_IMMEDIATE}
+_PRIORITY_NAMES = {number: name for name, number in PRIORITIES.items()}
+_MODES = {
+    "graceful": commands_pb2.CANCEL_MODE_GRACEFUL,
+    "immediate": commands_pb2.CANCEL_MODE_IMMEDIATE,
+    "kill": commands_pb2.CANCEL_MODE_KILL,
+}
 _REASONS = {number: name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number}
 REASON_NUMBERS = {name: number for number, name in _REASONS.items()}
 
@@ -63,15 +67,50 @@ def list_request(
     )
 
 
-def cancel_request(command_id: str, body: models.Cancel, request_id: str) -> commands_pb2.CancelCommandRequest:
-    """Ask for a command to be cancelled."""
+def cancel_request(
+    body: models.Cancel, request_id: str, *, command_id: str = "", submit_key: str = ""
+) -> commands_pb2.CancelCommandRequest:
+    """Ask for a command to be cancelled, by its id or by the key of its submit."""
     return commands_pb2.CancelCommandRequest(
         command_id=command_id,
+        submit_request_id=submit_key,
         mode=_MODES.get(body.mode or "", commands_pb2.CANCEL_MODE_UNSPECIFIED),
         grace=duration(body.grace),
         reason=body.reason or "",
         request_id=request_id,
     )
+
+
+def cancel_many_request(body: models.CancelMany, request_id: str) -> commands_pb2.CancelCommandsRequest:
+    """Ask for all commands that match to be cancelled."""
+    wanted = body.filter
+    return commands_pb2.CancelCommandsRequest(
+        filter=commands_pb2.OpenCommandFilter(
+            agent_id=wanted.agent_id or "",
+            session_id=wanted.session_id or "",
+            states=[commands_pb2.CommandState.ValueType(_STATE_NUMBERS[state]) for state in wanted.states or ()],
+            type=wanted.type or "",
+            correlation_id=wanted.correlation_id or "",
+            enqueued_after=timestamp(wanted.enqueued_after),
+            enqueued_before=timestamp(wanted.enqueued_before),
+        ),
+        limit=body.limit or 0,
+        mode=_MODES.get(body.mode or "", commands_pb2.CANCEL_MODE_UNSPECIFIED),
+        grace=duration(body.grace),
+        reason=body.reason or "",
+        dry_run=body.dry_run,
+        request_id=request_id,
+    )
+
+
+def cancelled_many_json(response: commands_pb2.CancelCommandsResponse, *, dry_run: bool) -> dict[str, Any]:
+    """Say what was cancelled."""
+    return {
+        "cancelled": response.cancelled,
+        "requested": response.requested,
+        "more": response.more,
+        "dryRun": dry_run,
+    }
 
 
 def accepted_json(command: commands_pb2.AcceptedCommand) -> dict[str, Any]:
@@ -138,7 +177,7 @@ def _options(body: models.NewCommand) -> commands_pb2.CommandOptions:
         timeout=duration(body.timeout),
         backoff=duration(body.backoff),
         max_backoff=duration(body.max_backoff),
-        priority=_PRIORITIES.get(body.priority or "", commands_pb2.COMMAND_PRIORITY_UNSPECIFIED),
+        priority=PRIORITIES.get(body.priority or "", commands_pb2.COMMAND_PRIORITY_UNSPECIFIED),
         not_before=timestamp(body.not_before),
         retry_tool_errors=bool(body.retry_tool_errors),
         ordering_key=body.ordering_key or "",

@@ -109,7 +109,9 @@ class _CancelModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelMode
     CANCEL_MODE_GRACEFUL: _CancelMode.ValueType  # 1
     """Ask the agent to stop, and force it after the grace."""
     CANCEL_MODE_IMMEDIATE: _CancelMode.ValueType  # 2
-    """Ask the agent to stop, and wait for nothing."""
+    """Cancel the command now, ask the agent to stop, and wait for nothing."""
+    CANCEL_MODE_KILL: _CancelMode.ValueType  # 3
+    """As immediately, and kill the agent's processes. Other commands that run in them are run again, uncharged."""
 
 class CancelMode(_CancelMode, metaclass=_CancelModeEnumTypeWrapper):
     """How hard a running command is cancelled."""
@@ -119,8 +121,74 @@ CANCEL_MODE_UNSPECIFIED: CancelMode.ValueType  # 0
 CANCEL_MODE_GRACEFUL: CancelMode.ValueType  # 1
 """Ask the agent to stop, and force it after the grace."""
 CANCEL_MODE_IMMEDIATE: CancelMode.ValueType  # 2
-"""Ask the agent to stop, and wait for nothing."""
+"""Cancel the command now, ask the agent to stop, and wait for nothing."""
+CANCEL_MODE_KILL: CancelMode.ValueType  # 3
+"""As immediately, and kill the agent's processes. Other commands that run in them are run again, uncharged."""
 Global___CancelMode: _TypeAlias = CancelMode  # noqa: Y015
+
+class _AttemptOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_OUTCOME_UNSPECIFIED: _AttemptOutcome.ValueType  # 0
+    """Never stored."""
+    ATTEMPT_OUTCOME_SUCCEEDED: _AttemptOutcome.ValueType  # 1
+    """With a result."""
+    ATTEMPT_OUTCOME_RETRYING: _AttemptOutcome.ValueType  # 2
+    """With an error, and another attempt was due."""
+    ATTEMPT_OUTCOME_RELEASED: _AttemptOutcome.ValueType  # 3
+    """Given back by its runner without being charged."""
+    ATTEMPT_OUTCOME_FAILED: _AttemptOutcome.ValueType  # 4
+    """With an error, for good."""
+    ATTEMPT_OUTCOME_CANCELLED: _AttemptOutcome.ValueType  # 5
+    """Cancelled."""
+
+class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
+    """How an attempt ended."""
+
+ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome.ValueType  # 0
+"""Never stored."""
+ATTEMPT_OUTCOME_SUCCEEDED: AttemptOutcome.ValueType  # 1
+"""With a result."""
+ATTEMPT_OUTCOME_RETRYING: AttemptOutcome.ValueType  # 2
+"""With an error, and another attempt was due."""
+ATTEMPT_OUTCOME_RELEASED: AttemptOutcome.ValueType  # 3
+"""Given back by its runner without being charged."""
+ATTEMPT_OUTCOME_FAILED: AttemptOutcome.ValueType  # 4
+"""With an error, for good."""
+ATTEMPT_OUTCOME_CANCELLED: AttemptOutcome.ValueType  # 5
+"""Cancelled."""
+Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
+
+class _RequeuedFilter:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RequeuedFilterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RequeuedFilter.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REQUEUED_FILTER_UNSPECIFIED: _RequeuedFilter.ValueType  # 0
+    """A list takes all; requeue and purge take those that were not requeued."""
+    REQUEUED_FILTER_REQUEUED: _RequeuedFilter.ValueType  # 1
+    """Those that were requeued."""
+    REQUEUED_FILTER_NOT_REQUEUED: _RequeuedFilter.ValueType  # 2
+    """Those that were not requeued."""
+    REQUEUED_FILTER_ANY: _RequeuedFilter.ValueType  # 3
+    """All of them."""
+
+class RequeuedFilter(_RequeuedFilter, metaclass=_RequeuedFilterEnumTypeWrapper):
+    """Which dead letters, by whether they were requeued."""
+
+REQUEUED_FILTER_UNSPECIFIED: RequeuedFilter.ValueType  # 0
+"""A list takes all; requeue and purge take those that were not requeued."""
+REQUEUED_FILTER_REQUEUED: RequeuedFilter.ValueType  # 1
+"""Those that were requeued."""
+REQUEUED_FILTER_NOT_REQUEUED: RequeuedFilter.ValueType  # 2
+"""Those that were not requeued."""
+REQUEUED_FILTER_ANY: RequeuedFilter.ValueType  # 3
+"""All of them."""
+Global___RequeuedFilter: _TypeAlias = RequeuedFilter  # noqa: Y015
 
 @_typing.final
 class CommandOptions(_message.Message):
@@ -769,6 +837,7 @@ class CancelCommandRequest(_message.Message):
     GRACE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBMIT_REQUEST_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """The command's id."""
     mode: Global___CancelMode.ValueType
@@ -776,7 +845,13 @@ class CancelCommandRequest(_message.Message):
     reason: _builtins.str
     """Why, in words, for the event."""
     request_id: _builtins.str
-    """Idempotency key: the same key and request give the same answer for 24 h."""
+    """Idempotency key: the same key and request give the same answer for 24 h. A cancel by `submit_request_id` is the same
+    however often it is asked for, with this key or without.
+    """
+    submit_request_id: _builtins.str
+    """The `request_id` that the command was submitted under, or will be: when it is not there yet, the cancel is kept for
+    24 h, and the command that comes under it is cancelled as it comes.
+    """
     @_builtins.property
     def grace(self) -> _duration_pb2.Duration:
         """How long the agent has: 0 to 5 min; absent means 5 s."""
@@ -789,10 +864,11 @@ class CancelCommandRequest(_message.Message):
         grace: _duration_pb2.Duration | None = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        submit_request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "grace", b"grace", "mode", b"mode", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "grace", b"grace", "mode", b"mode", "reason", b"reason", "request_id", b"request_id", "submit_request_id", b"submit_request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,7 +883,7 @@ class CancelCommandResponse(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def command(self) -> Global___Command:
-        """The command."""
+        """The command; absent when the cancel was kept for one that is still to come."""
 
     def __init__(
         self,
@@ -821,6 +897,140 @@ class CancelCommandResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelCommandResponse: _TypeAlias = CancelCommandResponse  # noqa: Y015
+
+@_typing.final
+class CancelCommandsRequest(_message.Message):
+    """Asks for all commands that match and have not ended to be cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    GRACE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """How many at most: 1 to 1,000; 0 means 100."""
+    mode: Global___CancelMode.ValueType
+    """How hard."""
+    reason: _builtins.str
+    """Why, in words, for the events."""
+    dry_run: _builtins.bool
+    """Whether only to say what would be done."""
+    request_id: _builtins.str
+    """Idempotency key: the same key and request give the same answer for 24 h, and cancel nothing more. While the first
+    use of a key still runs, another one is IDEMPOTENCY_KEY_IN_USE.
+    """
+    @_builtins.property
+    def filter(self) -> Global___OpenCommandFilter:
+        """Which commands."""
+
+    @_builtins.property
+    def grace(self) -> _duration_pb2.Duration:
+        """How long the agents have: 0 to 5 min; absent means 5 s."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___OpenCommandFilter | None = ...,
+        limit: _builtins.int = ...,
+        mode: Global___CancelMode.ValueType = ...,
+        grace: _duration_pb2.Duration | None = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "grace", b"grace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "filter", b"filter", "grace", b"grace", "limit", b"limit", "mode", b"mode", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelCommandsRequest: _TypeAlias = CancelCommandsRequest  # noqa: Y015
+
+@_typing.final
+class OpenCommandFilter(_message.Message):
+    """Which of the commands that have not ended; what is given must hold, and at least one must be given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    ENQUEUED_AFTER_FIELD_NUMBER: _builtins.int
+    ENQUEUED_BEFORE_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """The agent's id."""
+    session_id: _builtins.str
+    """The session's id."""
+    type: _builtins.str
+    """The type."""
+    correlation_id: _builtins.str
+    """The correlation id."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___CommandState.ValueType]:
+        """In one of these states; those in which a command has ended match nothing."""
+
+    @_builtins.property
+    def enqueued_after(self) -> _timestamp_pb2.Timestamp:
+        """Submitted at or after this time."""
+
+    @_builtins.property
+    def enqueued_before(self) -> _timestamp_pb2.Timestamp:
+        """Submitted before this time."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        states: _abc.Iterable[Global___CommandState.ValueType] | None = ...,
+        type: _builtins.str = ...,
+        correlation_id: _builtins.str = ...,
+        enqueued_after: _timestamp_pb2.Timestamp | None = ...,
+        enqueued_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enqueued_after", b"enqueued_after", "enqueued_before", b"enqueued_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "correlation_id", b"correlation_id", "enqueued_after", b"enqueued_after", "enqueued_before", b"enqueued_before", "session_id", b"session_id", "states", b"states", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCommandFilter: _TypeAlias = OpenCommandFilter  # noqa: Y015
+
+@_typing.final
+class CancelCommandsResponse(_message.Message):
+    """What was done, or, in a dry run, would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    cancelled: _builtins.int
+    """How many are cancelled now; in a dry run, how many would be cancelled or asked to stop."""
+    requested: _builtins.int
+    """How many run and were asked to stop."""
+    more: _builtins.bool
+    """Whether more match than the limit let through."""
+    def __init__(
+        self,
+        *,
+        cancelled: _builtins.int = ...,
+        requested: _builtins.int = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "more", b"more", "requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelCommandsResponse: _TypeAlias = CancelCommandsResponse  # noqa: Y015
 
 @_typing.final
 class DeadLetter(_message.Message):
@@ -878,12 +1088,16 @@ class Attempt(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     CHARGED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """Its number."""
     runner_id: _builtins.str
     """The runner."""
     charged: _builtins.bool
     """Whether it counts towards the limit."""
+    outcome: Global___AttemptOutcome.ValueType
+    """How it ended."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -896,6 +1110,10 @@ class Attempt(_message.Message):
     def error(self) -> Global___CommandError:
         """Why it failed; absent when it did not."""
 
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
     def __init__(
         self,
         *,
@@ -905,14 +1123,72 @@ class Attempt(_message.Message):
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         charged: _builtins.bool = ...,
         error: Global___CommandError | None = ...,
+        outcome: Global___AttemptOutcome.ValueType = ...,
+        duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "error", b"error", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "ended_at", b"ended_at", "error", b"error", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "charged", b"charged", "ended_at", b"ended_at", "error", b"error", "runner_id", b"runner_id", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "charged", b"charged", "duration", b"duration", "ended_at", b"ended_at", "error", b"error", "outcome", b"outcome", "runner_id", b"runner_id", "started_at", b"started_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
+class DeadLetterFilter(_message.Message):
+    """Which dead letters. Everything that is given must hold; an empty filter means all that were not requeued."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    DEAD_AFTER_FIELD_NUMBER: _builtins.int
+    DEAD_BEFORE_FIELD_NUMBER: _builtins.int
+    REQUEUED_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """Only of this agent."""
+    session_id: _builtins.str
+    """Only of this session."""
+    type: _builtins.str
+    """Only of this type."""
+    requeued: Global___RequeuedFilter.ValueType
+    """Whether they were requeued."""
+    correlation_id: _builtins.str
+    """Only of this correlation id."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_errors_pb2.ErrorReason.ValueType]:
+        """Only for one of these reasons."""
+
+    @_builtins.property
+    def dead_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those that died at this time or later."""
+
+    @_builtins.property
+    def dead_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those that died before this time."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        reasons: _abc.Iterable[_errors_pb2.ErrorReason.ValueType] | None = ...,
+        dead_after: _timestamp_pb2.Timestamp | None = ...,
+        dead_before: _timestamp_pb2.Timestamp | None = ...,
+        requeued: Global___RequeuedFilter.ValueType = ...,
+        correlation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dead_after", b"dead_after", "dead_before", b"dead_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "correlation_id", b"correlation_id", "dead_after", b"dead_after", "dead_before", b"dead_before", "reasons", b"reasons", "requeued", b"requeued", "session_id", b"session_id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeadLetterFilter: _TypeAlias = DeadLetterFilter  # noqa: Y015
 
 @_typing.final
 class GetDeadLetterRequest(_message.Message):
@@ -972,6 +1248,11 @@ class ListDeadLettersRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    DEAD_AFTER_FIELD_NUMBER: _builtins.int
+    DEAD_BEFORE_FIELD_NUMBER: _builtins.int
+    REQUEUED_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to return at most: 1 to 500; 0 means 50."""
     page_token: _builtins.str
@@ -984,6 +1265,22 @@ class ListDeadLettersRequest(_message.Message):
     """Only of this type."""
     reason: _errors_pb2.ErrorReason.ValueType
     """Only for this reason."""
+    requeued: Global___RequeuedFilter.ValueType
+    """Whether they were requeued."""
+    correlation_id: _builtins.str
+    """Only of this correlation id."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_errors_pb2.ErrorReason.ValueType]:
+        """Only for one of these reasons, or for `reason`."""
+
+    @_builtins.property
+    def dead_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those that died at this time or later."""
+
+    @_builtins.property
+    def dead_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those that died before this time."""
+
     def __init__(
         self,
         *,
@@ -993,10 +1290,15 @@ class ListDeadLettersRequest(_message.Message):
         session_id: _builtins.str = ...,
         type: _builtins.str = ...,
         reason: _errors_pb2.ErrorReason.ValueType = ...,
+        reasons: _abc.Iterable[_errors_pb2.ErrorReason.ValueType] | None = ...,
+        dead_after: _timestamp_pb2.Timestamp | None = ...,
+        dead_before: _timestamp_pb2.Timestamp | None = ...,
+        requeued: Global___RequeuedFilter.ValueType = ...,
+        correlation_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dead_after", b"dead_after", "dead_before", b"dead_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "session_id", b"session_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "correlation_id", b"correlation_id", "dead_after", b"dead_after", "dead_before", b"dead_before", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "reasons", b"reasons", "requeued", b"requeued", "session_id", b"session_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1038,23 +1340,75 @@ class RequeueDeadLetterRequest(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PARAMS_JSON_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """The dead command's id."""
     request_id: _builtins.str
     """Idempotency key: the same key and request give the same answer for 24 h."""
+    params_json: _builtins.str
+    """Other parameters: the text of a JSON object of at most 1 MiB, nested at most 64 deep; absent means those that the
+    command had, empty means `{}`.
+    """
+    @_builtins.property
+    def options(self) -> Global___RequeueOptions:
+        """How the new command is to be run, where that is to differ."""
+
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        params_json: _builtins.str | None = ...,
+        options: Global___RequeueOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_params_json", b"_params_json", "options", b"options", "params_json", b"params_json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_params_json", b"_params_json", "command_id", b"command_id", "options", b"options", "params_json", b"params_json", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__params_json: _TypeAlias = _typing.Literal["params_json"]  # noqa: Y015
+    _WhichOneofArgType__params_json: _TypeAlias = _typing.Literal["_params_json", b"_params_json"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__params_json) -> _WhichOneofReturnType__params_json | None: ...
+
+Global___RequeueDeadLetterRequest: _TypeAlias = RequeueDeadLetterRequest  # noqa: Y015
+
+@_typing.final
+class RequeueOptions(_message.Message):
+    """How a requeued command is to be run; what is not given is as it was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    max_attempts: _builtins.int
+    """How many charged attempts at most: 1 to 25; 0 means as many as before."""
+    priority: Global___CommandPriority.ValueType
+    """What goes first when commands wait; unspecified means as before."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long one attempt may take: 1 s to 24 h; absent means as long as before."""
+
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """Not before this time; at most a year ahead. Absent means at once."""
+
+    def __init__(
+        self,
+        *,
+        max_attempts: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        priority: Global___CommandPriority.ValueType = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_before", b"not_before", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_attempts", b"max_attempts", "not_before", b"not_before", "priority", b"priority", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RequeueDeadLetterRequest: _TypeAlias = RequeueDeadLetterRequest  # noqa: Y015
+Global___RequeueOptions: _TypeAlias = RequeueOptions  # noqa: Y015
 
 @_typing.final
 class RequeueDeadLetterResponse(_message.Message):
@@ -1122,3 +1476,249 @@ class PurgeDeadLetterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PurgeDeadLetterResponse: _TypeAlias = PurgeDeadLetterResponse  # noqa: Y015
+
+@_typing.final
+class RequeueDeadLettersRequest(_message.Message):
+    """Asks for many dead letters to be submitted again: those of the ids, or those that match the filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """With a filter, how many at most: 1 to 1,000; 0 means 100."""
+    page_token: _builtins.str
+    """With a filter, where to go on: `next_page_token` of the call before. Without it, a call begins anew, and looks at
+    those that were refused before again.
+    """
+    dry_run: _builtins.bool
+    """Whether only to say what would be done."""
+    request_id: _builtins.str
+    """Idempotency key: the same key and request give the same answer for 24 h, and requeue nothing twice. While the
+    first use of a key still runs, another one is IDEMPOTENCY_KEY_IN_USE.
+    """
+    @_builtins.property
+    def command_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The dead commands' ids, each once."""
+
+    @_builtins.property
+    def filter(self) -> Global___DeadLetterFilter:
+        """Those that match, the longest dead first. It may not ask for those that were requeued: none is requeued twice."""
+
+    @_builtins.property
+    def options(self) -> Global___RequeueOptions:
+        """How the new commands are to be run, where that is to differ."""
+
+    def __init__(
+        self,
+        *,
+        command_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: Global___DeadLetterFilter | None = ...,
+        limit: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        options: Global___RequeueOptions | None = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_ids", b"command_ids", "dry_run", b"dry_run", "filter", b"filter", "limit", b"limit", "options", b"options", "page_token", b"page_token", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueDeadLettersRequest: _TypeAlias = RequeueDeadLettersRequest  # noqa: Y015
+
+@_typing.final
+class RequeueDeadLettersResponse(_message.Message):
+    """What became of each dead letter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    REQUEUED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    requeued: _builtins.int
+    """How many were requeued; in a dry run, how many would be."""
+    refused: _builtins.int
+    """How many were refused; in a dry run, how many would be."""
+    more: _builtins.bool
+    """Whether more match the filter than this call looked at."""
+    next_page_token: _builtins.str
+    """What goes on after those that this call looked at; empty when no more match."""
+    matched: _builtins.int
+    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequeueResult]:
+        """The answers, in the order of the ids; with a filter, the longest dead first."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___RequeueResult] | None = ...,
+        requeued: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        more: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
+        matched: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "more", b"more", "next_page_token", b"next_page_token", "refused", b"refused", "requeued", b"requeued", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueDeadLettersResponse: _TypeAlias = RequeueDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class RequeueResult(_message.Message):
+    """What became of one dead letter of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    """The dead command's id, as it was given."""
+    @_builtins.property
+    def command(self) -> Global___AcceptedCommand:
+        """It was requeued, as this command."""
+
+    @_builtins.property
+    def refusal(self) -> Global___BulkSubmitRefusal:
+        """It was refused, for this reason."""
+
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        command: Global___AcceptedCommand | None = ...,
+        refusal: Global___BulkSubmitRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_id", b"command_id", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["command", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___RequeueResult: _TypeAlias = RequeueResult  # noqa: Y015
+
+@_typing.final
+class PurgeDeadLettersRequest(_message.Message):
+    """Asks for many dead letters to be removed: those of the ids, or those that match the filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """With a filter, how many at most: 1 to 1,000; 0 means 100."""
+    dry_run: _builtins.bool
+    """Whether only to say what would be done."""
+    request_id: _builtins.str
+    """Idempotency key: the same key and request give the same answer for 24 h, and purge nothing more."""
+    @_builtins.property
+    def command_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The dead commands' ids, each once; whether they were requeued makes no difference."""
+
+    @_builtins.property
+    def filter(self) -> Global___DeadLetterFilter:
+        """Those that match, the longest dead first. Those that were requeued stay, unless the filter asks for them."""
+
+    def __init__(
+        self,
+        *,
+        command_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: Global___DeadLetterFilter | None = ...,
+        limit: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_ids", b"command_ids", "dry_run", b"dry_run", "filter", b"filter", "limit", b"limit", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeDeadLettersRequest: _TypeAlias = PurgeDeadLettersRequest  # noqa: Y015
+
+@_typing.final
+class PurgeDeadLettersResponse(_message.Message):
+    """What became of each dead letter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    PURGED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    purged: _builtins.int
+    """How many were removed; in a dry run, how many would be."""
+    refused: _builtins.int
+    """How many were refused; in a dry run, how many would be."""
+    more: _builtins.bool
+    """Whether more match the filter than this call looked at; call again to remove them."""
+    matched: _builtins.int
+    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurgeResult]:
+        """The answers, in the order of the ids; with a filter, the longest dead first."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___PurgeResult] | None = ...,
+        purged: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        more: _builtins.bool = ...,
+        matched: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "more", b"more", "purged", b"purged", "refused", b"refused", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeDeadLettersResponse: _TypeAlias = PurgeDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class PurgeResult(_message.Message):
+    """What became of one dead letter of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    """The dead command's id, as it was given."""
+    @_builtins.property
+    def refusal(self) -> Global___BulkSubmitRefusal:
+        """Why it was refused; absent for one that was removed, or that a dry run would remove."""
+
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        refusal: Global___BulkSubmitRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeResult: _TypeAlias = PurgeResult  # noqa: Y015

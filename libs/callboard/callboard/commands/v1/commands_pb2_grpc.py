@@ -60,6 +60,11 @@ class CommandServiceStub:
                 request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandRequest.SerializeToString,
                 response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandResponse.FromString,
                 _registered_method=True)
+        self.CancelCommands = channel.unary_unary(
+                '/callboard.commands.v1.CommandService/CancelCommands',
+                request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsRequest.SerializeToString,
+                response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsResponse.FromString,
+                _registered_method=True)
 
 
 class CommandServiceServicer:
@@ -102,6 +107,13 @@ class CommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelCommands(self, request, context):
+        """Cancels up to 1,000 commands that have not ended, the oldest first; each as CancelCommand does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CommandServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +141,11 @@ def add_CommandServiceServicer_to_server(servicer, server):
                     servicer.CancelCommand,
                     request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandRequest.FromString,
                     response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandResponse.SerializeToString,
+            ),
+            'CancelCommands': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelCommands,
+                    request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsRequest.FromString,
+                    response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -277,6 +294,33 @@ class CommandService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def CancelCommands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.commands.v1.CommandService/CancelCommands',
+            callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsRequest.SerializeToString,
+            callboard_dot_commands_dot_v1_dot_commands__pb2.CancelCommandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class DeadLetterServiceStub:
     """Looks after commands that failed for good.
@@ -303,10 +347,20 @@ class DeadLetterServiceStub:
                 request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLetterRequest.SerializeToString,
                 response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLetterResponse.FromString,
                 _registered_method=True)
+        self.RequeueDeadLetters = channel.unary_unary(
+                '/callboard.commands.v1.DeadLetterService/RequeueDeadLetters',
+                request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersRequest.SerializeToString,
+                response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersResponse.FromString,
+                _registered_method=True)
         self.PurgeDeadLetter = channel.unary_unary(
                 '/callboard.commands.v1.DeadLetterService/PurgeDeadLetter',
                 request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterRequest.SerializeToString,
                 response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterResponse.FromString,
+                _registered_method=True)
+        self.PurgeDeadLetters = channel.unary_unary(
+                '/callboard.commands.v1.DeadLetterService/PurgeDeadLetters',
+                request_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersRequest.SerializeToString,
+                response_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersResponse.FromString,
                 _registered_method=True)
 
 
@@ -329,7 +383,14 @@ class DeadLetterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequeueDeadLetter(self, request, context):
-        """Submits the dead command again, as a new command in the agent's live session.
+        """Submits the dead command again, as a new command in the agent's live session, as it was or changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequeueDeadLetters(self, request, context):
+        """Submits up to 1,000 dead commands again, named by their ids or by a filter; each is requeued or refused by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -337,6 +398,13 @@ class DeadLetterServiceServicer:
 
     def PurgeDeadLetter(self, request, context):
         """Removes a dead letter from the list; the command and its events remain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDeadLetters(self, request, context):
+        """Removes up to 1,000 dead letters, named by their ids or by a filter; the commands and their events remain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -360,10 +428,20 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
                     request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLetterRequest.FromString,
                     response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLetterResponse.SerializeToString,
             ),
+            'RequeueDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueDeadLetters,
+                    request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersRequest.FromString,
+                    response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersResponse.SerializeToString,
+            ),
             'PurgeDeadLetter': grpc.unary_unary_rpc_method_handler(
                     servicer.PurgeDeadLetter,
                     request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterRequest.FromString,
                     response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterResponse.SerializeToString,
+            ),
+            'PurgeDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDeadLetters,
+                    request_deserializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersRequest.FromString,
+                    response_serializer=callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -459,6 +537,33 @@ class DeadLetterService:
             _registered_method=True)
 
     @staticmethod
+    def RequeueDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.commands.v1.DeadLetterService/RequeueDeadLetters',
+            callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersRequest.SerializeToString,
+            callboard_dot_commands_dot_v1_dot_commands__pb2.RequeueDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PurgeDeadLetter(request,
             target,
             options=(),
@@ -475,6 +580,33 @@ class DeadLetterService:
             '/callboard.commands.v1.DeadLetterService/PurgeDeadLetter',
             callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterRequest.SerializeToString,
             callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.commands.v1.DeadLetterService/PurgeDeadLetters',
+            callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersRequest.SerializeToString,
+            callboard_dot_commands_dot_v1_dot_commands__pb2.PurgeDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

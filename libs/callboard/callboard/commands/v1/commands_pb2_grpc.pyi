@@ -28,6 +28,8 @@ class CommandServiceStub:
     """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by force
     after its grace. One that was cancelled already is returned as it is; one that ended otherwise is FAILED_PRECONDITION.
     """
+    CancelCommands: _aio.UnaryUnaryMultiCallable[_commands_pb2.CancelCommandsRequest, _commands_pb2.CancelCommandsResponse]
+    """Cancels up to 1,000 commands that have not ended, the oldest first; each as CancelCommand does."""
 
 class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submits, follows and cancels commands."""
@@ -74,6 +76,14 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         after its grace. One that was cancelled already is returned as it is; one that ended otherwise is FAILED_PRECONDITION.
         """
 
+    @_abc_1.abstractmethod
+    def CancelCommands(
+        self,
+        request: _commands_pb2.CancelCommandsRequest,
+        context: _aio.ServicerContext[_commands_pb2.CancelCommandsRequest, _abc.Awaitable[_commands_pb2.CancelCommandsResponse]],
+    ) -> _abc.Awaitable[_commands_pb2.CancelCommandsResponse]:
+        """Cancels up to 1,000 commands that have not ended, the oldest first; each as CancelCommand does."""
+
 def add_CommandServiceServicer_to_server(servicer: CommandServiceServicer, server: _aio.Server) -> None: ...
 
 class DeadLetterServiceStub:
@@ -85,9 +95,13 @@ class DeadLetterServiceStub:
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_commands_pb2.ListDeadLettersRequest, _commands_pb2.ListDeadLettersResponse]
     """Lists dead letters, newest first."""
     RequeueDeadLetter: _aio.UnaryUnaryMultiCallable[_commands_pb2.RequeueDeadLetterRequest, _commands_pb2.RequeueDeadLetterResponse]
-    """Submits the dead command again, as a new command in the agent's live session."""
+    """Submits the dead command again, as a new command in the agent's live session, as it was or changed."""
+    RequeueDeadLetters: _aio.UnaryUnaryMultiCallable[_commands_pb2.RequeueDeadLettersRequest, _commands_pb2.RequeueDeadLettersResponse]
+    """Submits up to 1,000 dead commands again, named by their ids or by a filter; each is requeued or refused by itself."""
     PurgeDeadLetter: _aio.UnaryUnaryMultiCallable[_commands_pb2.PurgeDeadLetterRequest, _commands_pb2.PurgeDeadLetterResponse]
     """Removes a dead letter from the list; the command and its events remain."""
+    PurgeDeadLetters: _aio.UnaryUnaryMultiCallable[_commands_pb2.PurgeDeadLettersRequest, _commands_pb2.PurgeDeadLettersResponse]
+    """Removes up to 1,000 dead letters, named by their ids or by a filter; the commands and their events remain."""
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks after commands that failed for good."""
@@ -114,7 +128,15 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _commands_pb2.RequeueDeadLetterRequest,
         context: _aio.ServicerContext[_commands_pb2.RequeueDeadLetterRequest, _abc.Awaitable[_commands_pb2.RequeueDeadLetterResponse]],
     ) -> _abc.Awaitable[_commands_pb2.RequeueDeadLetterResponse]:
-        """Submits the dead command again, as a new command in the agent's live session."""
+        """Submits the dead command again, as a new command in the agent's live session, as it was or changed."""
+
+    @_abc_1.abstractmethod
+    def RequeueDeadLetters(
+        self,
+        request: _commands_pb2.RequeueDeadLettersRequest,
+        context: _aio.ServicerContext[_commands_pb2.RequeueDeadLettersRequest, _abc.Awaitable[_commands_pb2.RequeueDeadLettersResponse]],
+    ) -> _abc.Awaitable[_commands_pb2.RequeueDeadLettersResponse]:
+        """Submits up to 1,000 dead commands again, named by their ids or by a filter; each is requeued or refused by itself."""
 
     @_abc_1.abstractmethod
     def PurgeDeadLetter(
@@ -123,5 +145,13 @@ class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_commands_pb2.PurgeDeadLetterRequest, _abc.Awaitable[_commands_pb2.PurgeDeadLetterResponse]],
     ) -> _abc.Awaitable[_commands_pb2.PurgeDeadLetterResponse]:
         """Removes a dead letter from the list; the command and its events remain."""
+
+    @_abc_1.abstractmethod
+    def PurgeDeadLetters(
+        self,
+        request: _commands_pb2.PurgeDeadLettersRequest,
+        context: _aio.ServicerContext[_commands_pb2.PurgeDeadLettersRequest, _abc.Awaitable[_commands_pb2.PurgeDeadLettersResponse]],
+    ) -> _abc.Awaitable[_commands_pb2.PurgeDeadLettersResponse]:
+        """Removes up to 1,000 dead letters, named by their ids or by a filter; the commands and their events remain."""
 
 def add_DeadLetterServiceServicer_to_server(servicer: DeadLetterServiceServicer, server: _aio.Server) -> None: ...

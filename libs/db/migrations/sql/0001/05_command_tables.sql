@@ -112,12 +112,15 @@ create table command.dead_letters (
 create index dead_letters_newest on command.dead_letters (tenant_id, dead_at);
 create index dead_letters_unpublished on command.dead_letters (dead_at) where not published;
 
+-- What a key was used for. A key that was cancelled before its submit has no command yet; `cancelled` then says by whom
+-- and why, and stays: the command that comes under the key is born cancelled.
 create table command.idempotency (
   tenant_id  text not null,
   method     text not null,
   key        text not null,
   hash       bytea not null,
-  command_id uuid not null,
+  command_id uuid,
+  cancelled  jsonb,
   expires_at timestamptz not null,
   primary key (tenant_id, method, key)
 );
@@ -136,6 +139,7 @@ create table command.connections (
   runner_id     uuid,
   attempts      integer not null default 0,
   connect_after timestamptz not null default clock_timestamp(),
+  kill          boolean not null default false,  -- the runner is to end the agent's processes and connect anew
   created_at    timestamptz not null default clock_timestamp(),
   primary key (tenant_id, session_uid)
 );

@@ -30,8 +30,9 @@ begin
         as i(key, hash, id, ord)
       where i.key is not null order by i.key, i.ord
       on conflict (tenant_id, method, key) do update
-        set hash = excluded.hash, command_id = excluded.command_id, expires_at = excluded.expires_at
-        where k.expires_at < clock_timestamp();
+        set hash = excluded.hash, command_id = excluded.command_id, expires_at = excluded.expires_at,
+            cancelled = case when k.expires_at >= clock_timestamp() then k.cancelled end
+        where k.expires_at < clock_timestamp() or k.command_id is null;
   end if;
   v_log := session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
@@ -67,12 +68,12 @@ begin
              when coalesce(a.part, s.part) <> p_part then 'moved'
              when coalesce(a.state, s.state) <> 'active' then 'not_active'
              else 'ok' end as code,
-           k.command_id as prior_id, n.runner_id as owner
+           k.command_id as prior_id, n.runner_id as owner, k.cancelled
     from item i
     left join of_agent a on i.agent_id is not null and a.agent_id = i.agent_id
     left join target s on i.session_id is not null and s.session_id = i.session_id
     left join lateral (
-      select k.command_id, k.hash from command.idempotency k
+      select k.command_id, k.hash, k.cancelled from command.idempotency k
       where i.key is not null and k.tenant_id = p_tenant and k.method = p_method and k.key = i.key offset 0) k on true
     left join lateral (
       select l.command_id, l.requeued_as from command.dead_letters l
@@ -86,12 +87,18 @@ begin
     insert into command.commands (
       tenant_id, command_id, part, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
       requeued_from, max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, not_before, retry_tool_errors,
-      ordering_key, retention_s, state, enqueued_at, next_attempt_at)
+      ordering_key, retention_s, state, enqueued_at, next_attempt_at, finished_at, expires_at, cancel_requested_at,
+      cancel_reason)
     select p_tenant, r.id, p_part, r.uid, r.sid, r.aid, r.type, r.params, r.correlation_id, r.actor, r.requeued_from,
            r.max_attempts, r.timeout_ms, r.backoff_ms, r.max_backoff_ms, r.priority, r.not_before,
-           r.retry_tool_errors, r.ordering_key, r.retention_s, case when r.not_before > v_now then 'scheduled' else 'queued' end,
+           r.retry_tool_errors, r.ordering_key, r.retention_s,
+           case when r.cancelled is not null then 'cancelled' when r.not_before > v_now then 'scheduled' else 'queued' end,
            -- The order of their submits is kept within a batch too: ordering keys go by it.
-           v_now + (r.ord - 1) * interval '1 microsecond', case when r.not_before > v_now then r.not_before end
+           v_now + (r.ord - 1) * interval '1 microsecond',
+           case when r.cancelled is null and r.not_before > v_now then r.not_before end,
+           case when r.cancelled is not null then v_now end,
+           case when r.cancelled is not null then v_now + r.retention_s * interval '1 second' end,
+           case when r.cancelled is not null then v_now end, r.cancelled ->> 'reason'
     from resolved r where r.code = 'ok' order by r.ord
   ), told as (
     select r.ord, 1 as sub, row(r.uid, 'command.enqueued', 4, r.id, r.correlation_id, r.actor, r.address,
@@ -101,6 +108,11 @@ begin
     select r.ord, 2, row(r.uid, 'command.requeued', 4, r.id, r.correlation_id, r.actor, r.address,
                          jsonb_build_object('requeuedFrom', r.requeued_from)::text)::session.new_event
     from resolved r where r.code = 'ok' and r.requeued_from is not null
+    union all
+    select r.ord, 3, row(r.uid, 'command.cancelled', 4, r.id, r.correlation_id, r.cancelled ->> 'actor',
+                         r.cancelled ->> 'address', jsonb_strip_nulls(jsonb_build_object(
+                           'attempt', 0, 'reason', r.cancelled ->> 'reason'))::text)::session.new_event
+    from resolved r where r.code = 'ok' and r.cancelled is not null
   ), readied as (
     insert into command.ready (tenant_id, command_id, part, session_uid, priority, available_at, dispatch_after,
                                blocked)
@@ -111,14 +123,14 @@ begin
              exists (select from command.commands c
                      where c.tenant_id = p_tenant and c.session_uid = r.uid and c.ordering_key = r.ordering_key
                        and c.finished_at is null)
-             or exists (select from resolved o where o.code = 'ok' and o.uid = r.uid
+             or exists (select from resolved o where o.code = 'ok' and o.cancelled is null and o.uid = r.uid
                         and o.ordering_key = r.ordering_key and o.ord < r.ord))
-    from resolved r where r.code = 'ok'
+    from resolved r where r.code = 'ok' and r.cancelled is null
     returning command_id, blocked
   )
   select (select array_agg(t.event order by t.ord, t.sub) from told t),
          array_agg(row(r.ord - 1, r.code, r.id, r.prior_id, r.correlation_id, r.aid, r.sid, r.agent_id, r.key,
-                       case when coalesce(r.not_before <= v_now, true) and not b.blocked then r.owner end,
+                       case when coalesce(r.not_before <= v_now, true) and b.blocked is false then r.owner end,
                        r.session_state, r.requeued_from)::command.submit_row order by r.ord)
     into v_events, v_rows
     from resolved r
@@ -129,10 +141,13 @@ begin
       from (select p_tenant as tenant_id, r.id, r.requeued_from from unnest(v_rows) as r where r.code = 'ok' offset 0) r
       where l.tenant_id = r.tenant_id and l.command_id = r.requeued_from;
   end if;
-  -- Refusals are not stored: the same key may be tried again.
+  -- Refusals are not stored: the same key may be tried again. A cancel that waits under it goes on waiting.
   if p_keyed then
+    update command.idempotency k set command_id = null, hash = ''
+      where k.tenant_id = p_tenant and k.method = p_method and k.cancelled is not null and k.key = any (array(
+        select r.key from unnest(v_rows) as r where r.code not in ('ok', 'replay', 'reused')));
     delete from command.idempotency k
-      where k.tenant_id = p_tenant and k.method = p_method and k.key = any (array(
+      where k.tenant_id = p_tenant and k.method = p_method and k.cancelled is null and k.key = any (array(
         select r.key from unnest(v_rows) as r where r.code not in ('ok', 'replay', 'reused')));
   end if;
   return query

@@ -73,54 +73,118 @@ begin
 end
 $$;
 
--- Cancels one command, or asks its runner to. Answers 'cancelled', 'requested', 'finished' or 'gone'.
-create function command.cancel(p_tenant text, p_part smallint, p_id uuid, p_grace_ms integer, p_reason text,
-                               p_actor text, p_address text)
-returns table (code text, state text, runner_id uuid, first_position bigint, last_position bigint, hint text)
+create type command.cancel_row as (id uuid, code text, state text, runner_id uuid);
+
+-- Cancels commands of one partition. Item: {id, mode: graceful | immediate | kill, grace_ms, reason, actor, address}.
+-- What waits is cancelled at once. What runs is asked to stop, and is cancelled by the reconciler when its grace is over;
+-- immediately, or to be killed, it is cancelled here and now: its lease token is gone, so whatever its runner still
+-- writes is fenced, and the runner stops the execution when it learns of it. Answers by code: 'cancelled', 'requested',
+-- 'finished' or 'gone'; `runner_id` is the runner to be told.
+create function command.cancel(p_tenant text, p_part smallint, p_items json)
+returns table (command_id uuid, code text, state text, runner_id uuid, first_position bigint, last_position bigint,
+               hint text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-  v_now   timestamptz;
-  v_row   command.commands;
-  v_done  session.appended;
+  v_log    session.log;
+  v_now    timestamptz;
+  v_events session.new_event[];
+  v_rows   command.cancel_row[];
+  v_keys   command.ordering[];
+  v_done   session.appended;
 begin
-  perform session.lock_log(p_tenant, p_part);
+  v_log := session.lock_log(p_tenant, p_part);
   v_now := clock_timestamp();
-  select * into v_row from command.commands c
-    where c.tenant_id = p_tenant and c.command_id = p_id and c.part = p_part;
-  if not found then
-    code := 'gone';
-  elsif v_row.state in ('succeeded', 'failed', 'cancelled') then
-    code := 'finished';
-    state := v_row.state;
-  elsif v_row.state = 'running' then
+  with item as materialized (
+    -- Of two cancels of one command in a batch, the later is answered like the first.
+    select distinct on (i.id) i.* from rows from (json_to_recordset(p_items) as (
+      id uuid, mode text, grace_ms integer, reason text, actor text, address text)) with ordinality
+      as i(id, mode, grace_ms, reason, actor, address, ord)
+    order by i.id, i.ord
+  ), found as materialized (
+    select i.*, c.*, v_now + i.grace_ms * interval '1 millisecond' as deadline,
+           case when c.at is null then 'gone'
+                when c.state in ('succeeded', 'failed', 'cancelled') then 'finished'
+                when c.state = 'running' and i.mode = 'graceful' and i.grace_ms > 0 then 'requested'
+                else 'cancelled' end as code
+    from item i left join lateral (
+      select c.ctid as at, c.state, c.session_uid, c.correlation_id, c.attempt, c.runner_id, c.started_at,
+             c.ordering_key, c.cancel_requested_at is not null as was_asked
+      from command.commands c
+      where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_part offset 0) c on true
+  ), asked as (
     update command.commands c
-      set cancel_requested_at = coalesce(c.cancel_requested_at, v_now), cancel_reason = coalesce(c.cancel_reason, p_reason),
-          cancel_deadline = least(c.cancel_deadline, v_now + p_grace_ms * interval '1 millisecond')
-      where c.tenant_id = p_tenant and c.command_id = p_id;
-    code := 'requested';
-    state := 'running';
-    runner_id := v_row.runner_id;
-  else
+      set cancel_requested_at = coalesce(c.cancel_requested_at, v_now),
+          cancel_reason = coalesce(c.cancel_reason, f.reason), cancel_deadline = least(c.cancel_deadline, f.deadline)
+      from found f where f.code = 'requested' and c.ctid = f.at
+  ), ended as (
     update command.commands c
       set state = 'cancelled', finished_at = v_now, expires_at = v_now + c.retention_s * interval '1 second',
-          next_attempt_at = null, cancel_requested_at = v_now,
-          cancel_reason = p_reason
-      where c.tenant_id = p_tenant and c.command_id = p_id;
-    delete from command.ready d where d.tenant_id = p_tenant and d.command_id = p_id;
-    if v_row.ordering_key is not null then
-      perform command.unblock(p_tenant, array[row(v_row.session_uid, v_row.ordering_key)::command.ordering]);
-    end if;
-    v_done := session.append_events(p_tenant, p_part, array[row(
-      v_row.session_uid, 'command.cancelled', 4, p_id, v_row.correlation_id, p_actor, p_address,
-      jsonb_build_object('attempt', v_row.attempt, 'reason', p_reason)::text)::session.new_event]);
-    code := 'cancelled';
-    state := 'cancelled';
-    first_position := v_done.first_position;
-    last_position := v_done.last_position;
-    hint := v_done.hint;
+          next_attempt_at = null, lease_token = null, runner_id = null,
+          cancel_requested_at = coalesce(c.cancel_requested_at, v_now),
+          cancel_reason = coalesce(c.cancel_reason, f.reason)
+      from found f where f.code = 'cancelled' and c.ctid = f.at
+  ), unready as (
+    delete from command.ready d
+      where d.tenant_id = p_tenant and d.command_id = any (array(select f.id from found f where f.code = 'cancelled'))
+  ), logged as (
+    insert into command.attempts (tenant_id, command_id, attempt, runner_id, outcome, charged, started_at, ended_at)
+      select p_tenant, f.id, f.attempt, f.runner_id, 'cancelled', false, f.started_at, v_now
+      from found f where f.code = 'cancelled' and f.state = 'running'
+  ), killed as (
+    update command.connections n set kill = true
+      from (select p_tenant as tenant_id, f.session_uid, f.runner_id from found f
+            where f.code = 'cancelled' and f.state = 'running' and f.mode = 'kill' offset 0) f
+      where n.tenant_id = f.tenant_id and n.session_uid = f.session_uid and n.runner_id = f.runner_id
+        and n.state = 'connected'
+  ), told as (
+    select f.ord, 1 as sub, row(f.session_uid, 'command.cancel_requested', 1, f.id, f.correlation_id, f.actor, f.address,
+             jsonb_strip_nulls(jsonb_build_object('attempt', f.attempt, 'mode', f.mode, 'reason', f.reason, 'deadline',
+               case when f.code = 'requested' then to_char(f.deadline at time zone 'UTC',
+                                                           'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') end
+             ))::text)::session.new_event as event
+    from found f where f.code in ('requested', 'cancelled') and f.state = 'running' and not f.was_asked
+    union all
+    select f.ord, 2, row(f.session_uid, 'command.cancelled', 4, f.id, f.correlation_id, f.actor, f.address,
+             jsonb_strip_nulls(jsonb_build_object('attempt', f.attempt, 'reason', f.reason, 'mode',
+               case when f.state = 'running' then f.mode end))::text)::session.new_event
+    from found f where f.code = 'cancelled'
+  )
+  select (select array_agg(t.event order by t.ord, t.sub) from told t),
+         array_agg(row(f.id, f.code, case when f.code = 'cancelled' then 'cancelled' else f.state end,
+                       case when f.code in ('requested', 'cancelled') then f.runner_id end)::command.cancel_row),
+         array_agg(distinct row(f.session_uid, f.ordering_key)::command.ordering)
+           filter (where f.code = 'cancelled' and f.ordering_key is not null)
+    into v_events, v_rows, v_keys from found f;
+  perform command.unblock(p_tenant, v_keys);
+  v_done := session.append_locked(v_log, v_events);
+  return query
+    select r.id, r.code, r.state, r.runner_id, v_done.first_position, v_done.last_position,
+           case when r.n = 1 then v_done.hint end
+    from unnest(v_rows) with ordinality as r(id, code, state, runner_id, n);
+end
+$$;
+
+-- Cancels what is submitted under a key, whenever that is: returns the command when there is one by now, to be cancelled
+-- by its id, and null when the cancel was recorded for the one to come. Submit takes the same row first of all, so one
+-- of the two sees the other, whichever comes first.
+create function command.cancel_key(p_tenant text, p_key text, p_cancelled jsonb) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_id uuid;
+begin
+  insert into command.idempotency as k (tenant_id, method, key, hash, cancelled, expires_at)
+    values (p_tenant, 'submit', p_key, '', p_cancelled, clock_timestamp() + interval '24 hours')
+    on conflict (tenant_id, method, key) do update
+      set hash = excluded.hash, command_id = null, expires_at = excluded.expires_at,
+          cancelled = case when k.expires_at < clock_timestamp() or k.cancelled is null then excluded.cancelled
+                           else k.cancelled end
+      where k.expires_at < clock_timestamp() or k.command_id is null;
+  if not found then
+    select k.command_id into v_id from command.idempotency k
+      where k.tenant_id = p_tenant and k.method = 'submit' and k.key = p_key;
   end if;
-  return next;
+  return v_id;
 end
 $$;
 

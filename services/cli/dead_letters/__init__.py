@@ -1,0 +1,1 @@
+"""`callboard dlq`: finds, shows, requeues and purges dead letters."""

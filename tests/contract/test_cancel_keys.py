@@ -1,0 +1,81 @@
+"""A cancel by the key of the submit holds whenever the command comes."""
+
+import asyncio
+import random
+
+from callboard.aio import Client
+from callboard.commands.v1.commands_pb2 import CancelCommandRequest, CancelCommandResponse
+from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
+from tests.support.outcomes import refused
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.stored_events import events_of, told
+from tests.support.suite import Suite
+
+
+async def cancel_key(client: Client, key: str, reason: str = "") -> CancelCommandResponse:
+    return await client.commands.CancelCommand(CancelCommandRequest(submit_request_id=key, reason=reason))
+
+
+async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_and_never_runs(
+    client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    for reason in ("unwanted", "again"):
+        assert not (await cancel_key(client, "k", reason)).HasField("command")
+    accepted = await submit(client, request_id="k")
+    command = await get_command(client, accepted.command_id)
+    assert command.state == CANCELLED
+    assert command.HasField("finished_at")
+    assert command.HasField("cancel_requested_at")
+    assert (await submit(client, request_id="k")).command_id == accepted.command_id
+    assert await told(client, session_id, accepted.command_id) == ["command.enqueued", "command.cancelled"]
+    last = next(e for e in await events_of(client, session_id) if e.type == "command.cancelled")
+    assert '"unwanted"' in last.payload_json
+    assert (await cancel_key(client, "k")).command.state == CANCELLED
+    assert (await ended(client, (await submit(client, request_id="l")).command_id)).state == SUCCEEDED
+    assert accepted.command_id not in {command_id for command_id, _ in executor.began}
+
+
+async def test_a_command_that_is_there_is_cancelled_by_its_key(client: Client) -> None:
+    await start(client)
+    accepted = await submit(client, request_id="k")
+    cancelled = (await cancel_key(client, "k")).command
+    assert (cancelled.command_id, cancelled.state) == (accepted.command_id, CANCELLED)
+
+
+async def test_one_that_has_ended_is_not_cancelled_by_its_key(client: Client, session_id: str) -> None:
+    accepted = await submit(client, request_id="k")
+    await ended(client, accepted.command_id)
+    with refused("COMMAND_FINISHED"):
+        await cancel_key(client, "k")
+
+
+async def test_the_cancel_outlives_a_submit_that_is_refused(client: Client) -> None:
+    await cancel_key(client, "k")
+    with refused("SESSION_NOT_ACTIVE"):
+        await submit(client, request_id="k")
+    await start(client)
+    accepted = await submit(client, "echo", {"other": "body"}, request_id="k")
+    assert (await get_command(client, accepted.command_id)).state == CANCELLED
+
+
+async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: Suite, client: Client) -> None:
+    await start(client)
+    order = random.Random(7)
+
+    async def both(key: str) -> str:
+        cancelling = asyncio.create_task(cancel_key(client, key)) if order.randrange(2) else None
+        accepted, _ = await asyncio.gather(submit(client, request_id=key), cancelling or cancel_key(client, key))
+        return accepted.command_id
+
+    ids = await asyncio.gather(*(both(f"k{number}") for number in range(60)))
+    assert {(await get_command(client, command_id)).state for command_id in ids} == {CANCELLED}
+    assert await suite.value("select count(*) from command.ready") == 0
+
+
+async def test_another_tenants_key_is_another_key(suite: Suite, client: Client) -> None:
+    other = suite.client(suite.new_key(tenant="globex"))
+    await make_agent(other)
+    await start(client)
+    accepted = await submit(client, request_id="k")
+    assert not (await cancel_key(other, "k")).HasField("command")
+    assert (await get_command(client, accepted.command_id)).state != CANCELLED

@@ -1,0 +1,117 @@
+"""How hard a running command is cancelled, and what its caller sees of it (C5)."""
+
+import orjson
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from callboard.aio import Client
+from callboard.commands.v1 import commands_pb2
+from tests.support.client_calls import CANCELLED, RUNNING, SUCCEEDED, cancel, ended, get_command, in_state, submit
+from tests.support.eventually import eventually
+from tests.support.outcomes import refused
+from tests.support.scripted_executor import ScriptedExecutor
+from tests.support.stored_events import events_of, told
+from tests.support.suite import Suite
+
+IMMEDIATE, KILL = commands_pb2.CANCEL_MODE_IMMEDIATE, commands_pb2.CANCEL_MODE_KILL
+BEGUN = ["command.enqueued", "command.started"]
+
+
+async def running(client: Client, type_: str = "hang") -> str:
+    accepted = await submit(client, type_)
+    await in_state(client, accepted.command_id, RUNNING)
+    return accepted.command_id
+
+
+async def test_the_caller_sees_the_cancel_requested_acknowledged_and_done(
+    client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    command_id = await running(client)
+    await cancel(client, command_id)
+    assert (await ended(client, command_id)).state == CANCELLED
+    ways = ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
+    assert await told(client, session_id, command_id) == [*BEGUN, *ways]
+    asked = next(e for e in await events_of(client, session_id) if e.type == "command.cancel_requested")
+    payload = orjson.loads(asked.payload_json)
+    assert (payload["mode"], payload["reason"], payload["attempt"]) == ("graceful", "unwanted", 1)
+    assert payload["deadline"].endswith("Z")
+    assert asked.actor.startswith("key:")
+
+
+async def test_a_graceful_cancel_that_is_not_heeded_is_acknowledged_and_forced_after_its_grace(
+    client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    command_id = await running(client, "deaf")
+    await cancel(client, command_id, grace=Duration(seconds=1))
+    assert (await ended(client, command_id)).state == CANCELLED
+    assert executor.running == {command_id}
+    before = await told(client, session_id, command_id)
+    assert before[2:] == ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
+    executor.gate.set()
+    await eventually(lambda: not executor.running)
+    assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+    assert await told(client, session_id, command_id) == before
+
+
+@pytest.mark.parametrize("mode", [IMMEDIATE, KILL])
+async def test_without_grace_the_command_is_cancelled_in_the_answer_and_its_execution_stopped(
+    mode: commands_pb2.CancelMode, suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    command_id = await running(client)
+    assert (await cancel(client, command_id, mode=mode)).state == CANCELLED
+    assert await told(client, session_id, command_id) == [*BEGUN, "command.cancel_requested", "command.cancelled"]
+    await eventually(lambda: not executor.running)
+    assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+    assert await told(client, session_id, command_id) == [*BEGUN, "command.cancel_requested", "command.cancelled"]
+    rows = await suite.rows("select outcome, charged from command.attempts where command_id = %s", command_id)
+    assert rows == [("cancelled", False)]
+
+
+async def test_a_kill_ends_the_agents_connection_and_the_session_goes_on_with_a_new_one(
+    client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    command_id = await running(client, "deaf")
+    assert (await cancel(client, command_id, mode=KILL)).state == CANCELLED
+    await eventually(lambda: (executor.closed, executor.opened) == (1, 2))
+    assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+    executor.gate.set()
+
+
+async def test_a_cancel_may_become_harder(client: Client, session_id: str, executor: ScriptedExecutor) -> None:
+    command_id = await running(client, "deaf")
+    assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
+    assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
+    assert (await cancel(client, command_id, mode=IMMEDIATE)).state == CANCELLED
+    types = await told(client, session_id, command_id)
+    assert [types.count(f"command.{way}") for way in ("cancel_requested", "cancelled")] == [1, 1]
+    assert (await cancel(client, command_id, mode=KILL)).state == CANCELLED
+    executor.gate.set()
+
+
+async def test_a_runner_lets_go_of_a_command_whose_lease_is_no_longer_its_own(
+    suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    command_id = await running(client)
+    await suite.rows(
+        "update command.commands set lease_token = gen_random_uuid() where command_id = %s", command_id
+    )  # fmt: skip
+    await eventually(lambda: not executor.running)
+    assert (await get_command(client, command_id)).state == RUNNING
+    assert await told(client, session_id, command_id) == BEGUN
+
+
+async def test_an_ordering_keys_next_command_goes_when_the_one_before_is_cancelled_at_once(
+    client: Client, session_id: str, executor: ScriptedExecutor
+) -> None:
+    first = await submit(client, "hang", ordering_key="o")
+    behind = await submit(client, ordering_key="o")
+    await in_state(client, first.command_id, RUNNING)
+    await cancel(client, first.command_id, mode=IMMEDIATE)
+    assert (await ended(client, behind.command_id)).state == SUCCEEDED
+
+
+async def test_one_command_is_named_by_its_id_or_by_its_key_and_not_by_both(client: Client) -> None:
+    request = commands_pb2.CancelCommandRequest
+    for unclear in (request(), request(command_id="x", submit_request_id="k")):
+        with refused("FIELD_INVALID"):
+            await client.commands.CancelCommand(unclear)

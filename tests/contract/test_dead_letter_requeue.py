@@ -1,0 +1,163 @@
+"""Dead letters are requeued with changes, by the thousand, and each once (C7)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callboard.aio import Client
+from callboard.commands.v1 import commands_pb2
+from callboard.commands.v1.commands_pb2 import RequeueOptions
+from callboard.events.v1.events_pb2 import ListEventsRequest
+from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
+from tests.support.client_calls import SUCCEEDED, ended, get_command, submit
+from tests.support.dead_letters import bury, bury_many, outcomes, requeue, requeue_many, successor
+from tests.support.outcomes import all_of, refused
+from tests.support.suite import Suite
+
+NOWHERE = "00000000-0000-7000-8000-000000000000"
+
+
+# one, with changes
+
+
+async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Client, session_id: str) -> None:
+    accepted = await submit(
+        client, "fail", {"retryable": False, "n": 1}, max_attempts=7, timeout=Duration(seconds=9),
+        priority=commands_pb2.COMMAND_PRIORITY_LOW,
+    )  # fmt: skip
+    old = await ended(client, accepted.command_id)
+    new = await get_command(client, (await requeue(client, accepted.command_id)).command_id)
+    assert (new.params_json, new.type, new.correlation_id) == (old.params_json, "fail", old.correlation_id)
+    assert (new.options.max_attempts, new.options.timeout.seconds, new.options.priority) == (7, 9, 3)
+
+
+async def test_a_requeue_takes_other_parameters_attempts_timeout_priority_and_time(
+    client: Client, session_id: str
+) -> None:
+    dead = await bury(client)
+    due = Timestamp()
+    due.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
+    options = RequeueOptions(
+        max_attempts=1, timeout=Duration(seconds=2), priority=commands_pb2.COMMAND_PRIORITY_HIGH, not_before=due
+    )
+    accepted = await requeue(client, dead, params_json='{"times": 0}', options=options)
+    new = await get_command(client, accepted.command_id)
+    assert orjson.loads(new.params_json) == {"times": 0}
+    assert (new.options.max_attempts, new.options.timeout.seconds, new.options.priority) == (1, 2, 1)
+    assert (new.state, new.requeued_from) == (commands_pb2.COMMAND_STATE_SCHEDULED, dead)
+    assert new.next_attempt_at.ToDatetime() == due.ToDatetime()
+    assert await successor(client, dead) == accepted.command_id
+
+
+async def test_other_parameters_may_make_the_command_succeed(client: Client, session_id: str) -> None:
+    dead = await bury(client)
+    accepted = await requeue(client, dead, params_json='{"times": 0}')
+    assert (await ended(client, accepted.command_id)).state == SUCCEEDED
+    page = await client.events.ListEvents(ListEventsRequest(session_id=session_id, page_size=100))
+    told = [event for event in page.events if event.command_id == accepted.command_id]
+    assert [event.type for event in told][:2] == ["command.enqueued", "command.requeued"]
+    assert orjson.loads(told[1].payload_json) == {"requeuedFrom": dead}
+
+
+async def test_empty_parameters_are_not_the_same_as_none(client: Client, session_id: str) -> None:
+    one, other = await bury(client), await bury(client)
+    emptied, kept = await requeue(client, one, params_json=""), await requeue(client, other)
+    assert (await get_command(client, emptied.command_id)).params_json == "{}"
+    assert "retryable" in (await get_command(client, kept.command_id)).params_json
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"params_json": "[]"}, "params_json"),
+        ({"params_json": "{"}, "params_json"),
+        ({"params_json": '{"a":"' + "x" * 1048576 + '"}'}, "params_json"),
+        ({"options": RequeueOptions(max_attempts=26)}, "options.max_attempts"),
+        ({"options": RequeueOptions(timeout=Duration(nanos=999_999_999))}, "options.timeout"),
+        ({"options": RequeueOptions(timeout=Duration(seconds=86401))}, "options.timeout"),
+        ({"options": RequeueOptions(priority=4)}, "options.priority"),  # type: ignore[arg-type]
+        ({"options": RequeueOptions(not_before=Timestamp(seconds=4102444800))}, "options.not_before"),
+    ],
+)
+async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeued(
+    client: Client, session_id: str, changes: dict[str, Any], field: str
+) -> None:
+    dead = await bury(client)
+    with refused("FIELD_INVALID") as caught:
+        await requeue(client, dead, **changes)
+    assert caught.value.violations[0].field == field
+    assert not await successor(client, dead)
+
+
+async def test_a_key_stands_for_the_changes_too(client: Client, session_id: str) -> None:
+    dead = await bury(client)
+    first = await requeue(client, dead, "key", params_json='{"times": 0}')
+    assert await requeue(client, dead, "key", params_json='{"times": 0}') == first
+    for changes in ({}, {"params_json": '{"times": 1}'}, {"options": RequeueOptions(max_attempts=1)}):
+        with refused("IDEMPOTENCY_KEY_REUSED"):
+            await requeue(client, dead, "key", **changes)
+
+
+async def test_a_second_requeue_says_what_the_first_one_made(client: Client, session_id: str) -> None:
+    dead = await bury(client)
+    accepted = await requeue(client, dead)
+    with refused("DEAD_LETTER_REQUEUED") as caught:
+        await requeue(client, dead)
+    assert caught.value.metadata == {"command_id": dead, "requeued_as": accepted.command_id}
+
+
+async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(client: Client, session_id: str) -> None:
+    dead = await bury(client)
+    await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
+    with refused("SESSION_NOT_ACTIVE") as caught:
+        await requeue(client, dead)
+    assert (caught.value.message, caught.value.metadata) == (
+        "agent clock has no active session; start one", {"agent_id": "clock"}
+    )  # fmt: skip
+
+
+# many, by id
+
+
+async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, client: Client, session_id: str) -> None:
+    fresh, before, other = await bury(client), await bury(client), await bury(client)
+    made = await requeue(client, before)
+    answer = await requeue_many(client, command_ids=[fresh, NOWHERE, before, "no id at all", other])
+    assert [one.command_id for one in answer.results] == [fresh, NOWHERE, before, "no id at all", other]
+    names = ["ok", "DEAD_LETTER_NOT_FOUND", "DEAD_LETTER_REQUEUED", "DEAD_LETTER_NOT_FOUND", "ok"]
+    assert outcomes(answer) == names
+    assert (answer.requeued, answer.refused, answer.more) == (2, 3, False)
+    assert dict(answer.results[2].refusal.metadata) == {"command_id": before, "requeued_as": made.command_id}
+    for one in (answer.results[0], answer.results[4]):
+        assert await successor(client, one.command_id) == one.command.command_id
+        assert (await get_command(client, one.command.command_id)).requeued_from == one.command_id
+    stranger = suite.client(suite.new_key(tenant="globex"))
+    assert set(outcomes(await requeue_many(stranger, command_ids=[fresh, other]))) == {"DEAD_LETTER_NOT_FOUND"}
+
+
+async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: Client, session_id: str) -> None:
+    ids = [await bury(client, n=n) for n in range(2)]
+    answer = await requeue_many(client, command_ids=ids, options=RequeueOptions(max_attempts=1))
+    for n, one in enumerate(answer.results):
+        command = await get_command(client, one.command.command_id)
+        assert (command.options.max_attempts, orjson.loads(command.params_json)["n"]) == (1, n)
+
+
+async def test_commands_with_large_parameters_are_requeued_a_few_at_a_time(client: Client, session_id: str) -> None:
+    ids = [await bury(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read at once
+    answer = await requeue_many(client, command_ids=[ids[0], "none", *ids[1:], NOWHERE])
+    assert (answer.requeued, answer.refused) == (18, 2)
+    assert [one.command_id for one in answer.results if one.HasField("command")] == ids
+
+
+async def test_of_racing_requeues_of_many_each_dead_letter_is_requeued_by_one(client: Client, session_id: str) -> None:
+    ids = await bury_many(client, 40)
+    answers = await all_of(*(requeue_many(client, command_ids=ids[::step]) for step in (1, -1, 1, -1)))
+    assert sum(answer.requeued for answer in answers) == 40
+    assert {name for answer in answers for name in outcomes(answer)} == {"ok", "DEAD_LETTER_REQUEUED"}
+    made = [one.command.command_id for answer in answers for one in answer.results if one.HasField("command")]
+    assert len(set(made)) == 40

@@ -1,0 +1,152 @@
+"""Dead letters are found by every filter, in pages, and shown with all of their attempts (C7)."""
+
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callboard.aio import Client
+from callboard.commands.v1 import commands_pb2
+from callboard.commands.v1.commands_pb2 import (
+    Command,
+    CommandOptions,
+    CommandSpec,
+    GetDeadLetterRequest,
+    ListDeadLettersRequest,
+    SubmitCommandRequest,
+)
+from callboard.errors.v1 import errors_pb2
+from tests.support.client_calls import ended, make_agent, quickly, start, submit
+from tests.support.dead_letters import bury, bury_many, listed, requeue
+from tests.support.outcomes import refused
+from tests.support.suite import Suite
+
+TOOL_ERROR, NOT_FOUND, TIMEOUT = (
+    errors_pb2.ERROR_REASON_TOOL_ERROR,
+    errors_pb2.ERROR_REASON_TOOL_NOT_FOUND,
+    errors_pb2.ERROR_REASON_COMMAND_TIMEOUT,
+)
+
+
+async def dead_at(client: Client, command_id: str) -> Timestamp:
+    response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=command_id))
+    return response.dead_letter.dead_at
+
+
+async def test_several_reasons_are_one_filter_and_the_page_is_still_newest_first(
+    client: Client, session_id: str
+) -> None:
+    codes = ("TOOL_ERROR", "TOOL_NOT_FOUND", "COMMAND_TIMEOUT", "TOOL_ERROR")
+    error, missing, late, latest = [await bury(client, code=code) for code in codes]
+    assert await listed(client, reasons=[TOOL_ERROR, TIMEOUT]) == [latest, late, error]
+    assert await listed(client, reason=NOT_FOUND) == await listed(client, reasons=[NOT_FOUND]) == [missing]
+    assert await listed(client, reason=NOT_FOUND, reasons=[TIMEOUT]) == [late, missing]
+    request = ListDeadLettersRequest(reasons=[TOOL_ERROR, TIMEOUT], page_size=2)
+    first = await client.dead_letters.ListDeadLetters(request)
+    rest = {"reasons": [TOOL_ERROR, TIMEOUT], "page_size": 2, "page_token": first.next_page_token}
+    assert await listed(client, **rest) == [error]
+    with refused("PAGE_TOKEN_INVALID"):
+        await listed(client, reasons=[TOOL_ERROR], page_token=first.next_page_token)
+
+
+async def test_dead_letters_are_found_by_the_time_of_their_death_from_the_first_moment_up_to_the_last(
+    client: Client, session_id: str
+) -> None:
+    ids = [await bury(client) for _ in range(3)]
+    second = await dead_at(client, ids[1])
+    assert await listed(client, dead_after=second) == [ids[2], ids[1]]
+    assert await listed(client, dead_before=second) == [ids[0]]
+    moment = Timestamp()
+    moment.FromDatetime(second.ToDatetime(tzinfo=UTC) + timedelta(microseconds=1))
+    assert await listed(client, dead_after=second, dead_before=moment) == [ids[1]]
+    with refused("FIELD_INVALID") as caught:
+        await listed(client, dead_after=second, dead_before=second)
+    assert caught.value.violations[0].field == "dead_before"
+
+
+async def test_those_that_were_requeued_are_told_from_those_that_were_not(client: Client, session_id: str) -> None:
+    kept = await bury(client)
+    await requeue(client, kept)
+    waiting = await bury(client)
+    requeued, others = commands_pb2.REQUEUED_FILTER_REQUEUED, commands_pb2.REQUEUED_FILTER_NOT_REQUEUED
+    assert await listed(client, requeued=requeued) == [kept]
+    assert waiting in await listed(client, requeued=others)
+    assert kept not in await listed(client, requeued=others)
+    assert kept in await listed(client, requeued=commands_pb2.REQUEUED_FILTER_ANY)
+    assert kept in await listed(client)
+
+
+async def test_a_dead_letter_is_found_by_its_correlation_id(client: Client, session_id: str) -> None:
+    spec = CommandSpec(agent_id="clock", type="fail", params_json='{"retryable":false}', correlation_id="order/7")
+    accepted = (await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))).command
+    await ended(client, accepted.command_id)
+    other = await bury(client)
+    assert await listed(client, correlation_id="order/7") == [accepted.command_id]
+    assert await listed(client, correlation_id=other) == [other]
+
+
+async def test_dead_letters_of_another_agent_session_or_tenant_are_not_listed(
+    suite: Suite, client: Client, session_id: str
+) -> None:
+    await make_agent(client, "bell")
+    bell = await start(client, "bell")
+    ours, theirs = await bury(client), await bury(client, "bell")
+    assert await listed(client, agent_id="bell") == await listed(client, session_id=bell.session_id) == [theirs]
+    assert await listed(client, agent_id="clock", type="fail") == [ours]
+    assert await listed(client, agent_id="clock", session_id=bell.session_id) == []
+    assert await listed(suite.client(suite.new_key(tenant="globex"))) == []
+
+
+async def test_pages_hold_each_dead_letter_once_also_when_many_died_in_one_moment(
+    client: Client, session_id: str
+) -> None:
+    ids = await bury_many(client, 23)
+    seen: list[str] = []
+    token = ""
+    while True:
+        request = ListDeadLettersRequest(page_size=5, page_token=token)
+        page = await client.dead_letters.ListDeadLetters(request)
+        assert len(page.dead_letters) <= 5
+        seen += [letter.command.command_id for letter in page.dead_letters]
+        if not (token := page.next_page_token):
+            break
+    assert seen == ids[::-1]
+
+
+async def test_every_attempt_is_shown_with_its_error_outcome_runner_and_duration(
+    suite: Suite, client: Client, session_id: str
+) -> None:
+    accepted = await submit(client, "fail", {"message": "no luck"}, **quickly(max_attempts=3))
+    await ended(client, accepted.command_id)
+    response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=accepted.command_id))
+    attempts = response.dead_letter.attempts
+    retrying, failed = commands_pb2.ATTEMPT_OUTCOME_RETRYING, commands_pb2.ATTEMPT_OUTCOME_FAILED
+    assert [attempt.attempt for attempt in attempts] == [1, 2, 3]
+    assert [attempt.outcome for attempt in attempts] == [retrying, retrying, failed]
+    runner = str(await suite.value("select runner_id from command.runners"))
+    for attempt in attempts:
+        assert (attempt.error.code, attempt.error.message, attempt.runner_id) == (TOOL_ERROR, "no luck", runner)
+        took = attempt.ended_at.ToNanoseconds() - attempt.started_at.ToNanoseconds()
+        assert attempt.duration.ToNanoseconds() == took >= 0
+        assert attempt.charged
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("reasons", [0]), ("reasons", [TOOL_ERROR] * 2), ("requeued", 4), ("correlation_id", "a b"), ("page_size", 501)],
+)
+async def test_a_filter_that_means_nothing_is_refused(client: Client, field: str, value: Any) -> None:
+    with refused("FIELD_INVALID") as caught:
+        await listed(client, **{field: value})
+    assert caught.value.violations[0].field.startswith(field)
+
+
+async def test_the_command_that_a_list_shows_is_whole(client: Client, session_id: str) -> None:
+    dead = await bury(client, note="whole", code="TOOL_NOT_FOUND")
+    page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest())
+    command: Command = page.dead_letters[0].command
+    assert (command.command_id, command.session_id, command.error.code) == (dead, session_id, NOT_FOUND)
+    assert '"note":"whole"' in command.params_json
+    assert isinstance(command.options, CommandOptions)
+    assert command.options.max_attempts == 3

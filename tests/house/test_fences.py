@@ -1,0 +1,79 @@
+"""Every statement that writes to a command names its lease, or takes it away (concurrency, rule 2)."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    [*(ROOT / "libs/db/migrations/sql").rglob("*.sql"), *(ROOT / "services/command/store").glob("*.sql")]
+)  # fmt: skip
+
+# Writes that name no lease, because they end it or there is none; each with what makes it safe. All but the last two
+# hold the partition's lock.
+WITHOUT = {
+    "command.claim": "of what waits, found as such in the same statement: the claim makes the lease",
+    "command.stop_session": "asks those that run; ends those that wait, or, by force, takes the lease away",
+    "command.cancel": "asks those that run; ends those that wait, or takes the lease away",
+    "command.dispatch_lost": "of what waits, found as such in the same statement",
+    "forget_commands": "of what ended long ago: `expires_at` is set by the end alone",
+}
+_WRITE = re.compile(r"\b(?:update|delete\s+from)\s+command\.commands\b", re.IGNORECASE)
+_NAMED = re.compile(r"^create (?:or replace )?function ([a-z_.]+)|^-- name: ([a-z_]+)", re.MULTILINE)
+
+
+def writes(source: str) -> Iterator[tuple[str, str]]:
+    """The name of the function or statement that each write to commands stands in, and the write."""
+    source = re.sub(r"(?m)^\s*--(?! name:).*$", "", source)
+    for found in _WRITE.finditer(source):
+        names = [one[1] or one[2] for one in _NAMED.finditer(source, 0, found.start())]
+        yield names[-1] if names else "", _statement(source[found.start() :])
+
+
+def _statement(text: str) -> str:
+    """A statement that stands first, up to the bracket that closes around it, or its semicolon."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0 or letter == ";":
+            return text[:place]
+    return text
+
+
+def is_fenced(statement: str) -> bool:
+    _, _, condition = statement.rpartition("where")
+    return bool(re.search(r"lease_token = \w+\.token", condition)) and "state = 'running'" in condition
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_write_to_a_command_is_fenced_by_its_lease(path: Path) -> None:
+    unfenced = {name for name, statement in writes(path.read_text(encoding="utf-8")) if not is_fenced(statement)}
+    assert unfenced - WITHOUT.keys() == set()
+
+
+@pytest.mark.parametrize("name", ["command.stop_session", "command.cancel"])
+def test_what_ends_a_running_command_without_its_lease_takes_the_lease_away(name: str) -> None:
+    found = [one for path in SOURCES for where, one in writes(path.read_text(encoding="utf-8")) if where == name]
+    ends = [one for one in found if "state = 'cancelled'" in one]
+    assert ends
+    assert all("lease_token = null" in one and "runner_id = null" in one for one in ends)
+    asks = [one for one in found if one not in ends]
+    assert asks
+    assert not any(re.search(r"\b(state|attempt|result|error|lease_token) =", one.split("where")[0]) for one in asks)
+
+
+def test_the_runners_writes_are_among_those_that_were_read() -> None:
+    fenced = {
+        name for path in SOURCES for name, one in writes(path.read_text(encoding="utf-8")) if is_fenced(one)
+    }  # fmt: skip
+    assert {"command.finish", "command.report"} <= fenced
+
+
+def test_a_write_without_its_fence_is_noticed() -> None:
+    source = (ROOT / "libs/db/migrations/sql/0001/07_command_run.sql").read_text(encoding="utf-8")
+    for fence in (" and c.lease_token = h.token", " and c.lease_token = l.token"):
+        assert source.count(fence) == 1
+        broken = source.replace(fence, "")
+        assert {name for name, one in writes(broken) if not is_fenced(one)} - WITHOUT.keys()

@@ -1,0 +1,187 @@
+"""`callboard dlq` as a user starts it, against a running suite."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callboard.aio import Client
+from libs.engines.ports import free_port
+from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
+from tests.support.dead_letters import bury, bury_many, listed, requeue, successor
+from tests.support.suite import Suite
+from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session_id, suite
+
+__all__ = ["broker_url", "client", "command_replicas", "executor", "session_id", "suite"]
+ROOT = Path(__file__).parents[2]
+NOWHERE = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclass
+class Done:
+    """How the command ended."""
+
+    code: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Terminal:
+    """Runs `callboard dlq` with an environment of its own."""
+
+    def __init__(self, home: Path, address: str, key: str) -> None:
+        self.environment = {
+            "PATH": os.environ["PATH"], "CALLBOARD_HOME": str(home), "CALLBOARD_COMMAND_ADDRESS": address,
+            "CALLBOARD_KEY": key,
+        }  # fmt: skip
+
+    async def dlq(self, *arguments: str, text: str = "", **environment: str) -> Done:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.cli", "dlq", *arguments,
+            cwd=ROOT, env={**self.environment, **environment}, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, error = await asyncio.wait_for(process.communicate(text.encode()), 60)
+        assert process.returncode is not None
+        return Done(process.returncode, out.decode(), error.decode())
+
+
+@pytest.fixture
+def terminal(suite: Suite, tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path, suite.command_addresses[0], suite.key)
+
+
+async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
+    terminal: Terminal, client: Client, session_id: str
+) -> None:
+    empty = await terminal.dlq("list")
+    assert (empty.code, empty.out) == (0, "no dead letters match\n")
+    error = await bury(client, message="no \x1b[31mluck")
+    missing = await bury(client, code="TOOL_NOT_FOUND")
+    table = await terminal.dlq("list")
+    assert table.code == 0, table.error
+    first, second, third = table.out.splitlines()
+    assert first.split()[:4] == ["ID", "AGENT", "TYPE", "REASON"]
+    assert second.startswith(missing)
+    assert third.startswith(error)
+    assert "\x1b" not in table.out
+    told = (await terminal.dlq("list", "--reason", "tool_error", "--agent", "clock", "--after", "1h", "--json")).json
+    assert [letter["id"] for letter in told["deadLetters"]] == [error]
+    assert told["deadLetters"][0]["error"]["message"] == "no \x1b[31mluck"
+    page = (await terminal.dlq("list", "--limit", "1", "--json")).json
+    rest = (await terminal.dlq("list", "--page-token", page["nextPageToken"], "--json")).json
+    assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
+
+
+async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Client, session_id: str) -> None:
+    dead = await bury(client, message="no luck")
+    shown = await terminal.dlq("show", dead)
+    assert shown.code == 0, shown.error
+    for word in (dead, "TOOL_ERROR", "no luck", "failed", session_id, '"retryable":false'):
+        assert word in shown.out
+    (attempt,) = (await terminal.dlq("show", dead, "--json")).json["attempts"]
+    assert (attempt["outcome"], attempt["error"]["code"]) == ("failed", "TOOL_ERROR")
+    assert attempt["duration"] >= 0
+    gone = await terminal.dlq("show", NOWHERE)
+    assert (gone.code, gone.error) == (1, "callboard: DEAD_LETTER_NOT_FOUND: there is no such dead letter\n")
+
+
+async def test_one_is_requeued_with_other_parameters(
+    terminal: Terminal, client: Client, session_id: str, tmp_path: Path
+) -> None:
+    typed, piped = await bury(client), await bury(client)
+    done = await terminal.dlq("requeue", typed, "--params", '{"times": 0}', "--max-attempts", "1", "--json")
+    assert done.code == 0, done.error
+    command = await ended(client, done.json["results"][0]["jobId"])
+    assert (command.state, command.options.max_attempts, command.requeued_from) == (SUCCEEDED, 1, typed)
+    done = await terminal.dlq("requeue", piped, "--params", "-", text='{"times": 0}')
+    made = await successor(client, piped)
+    assert (done.code, f"requeued as {made}" in done.out) == (0, True)
+    wrong = await terminal.dlq("requeue", await bury(client), "--params", "[]")
+    assert (wrong.code, "params_json: must be a JSON object" in wrong.error) == (1, True)
+    two = await terminal.dlq("requeue", typed, piped, "--params", "{}")
+    assert (two.code, "--params goes with one id" in two.error) == (2, True)
+
+
+async def test_several_are_requeued_by_id_and_a_refusal_ends_with_1(
+    terminal: Terminal, client: Client, session_id: str
+) -> None:
+    fresh, before = await bury(client), await bury(client)
+    await requeue(client, before)
+    done = await terminal.dlq("requeue", fresh, before, NOWHERE, "--priority", "high", "--request-id", "key")
+    assert done.code == 1
+    assert "DEAD_LETTER_REQUEUED" in done.out
+    assert done.out.splitlines()[-1] == "1 requeued, 2 refused"
+    made = await successor(client, fresh)
+    assert (await get_command(client, made)).options.priority == 1
+    again = await terminal.dlq("requeue", fresh, before, NOWHERE, "--priority", "high", "--request-id", "key", "--json")
+    assert again.json["results"][0]["jobId"] == made
+
+
+async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
+    terminal: Terminal, client: Client, session_id: str
+) -> None:
+    ids = await bury_many(client, 5)
+    other = await bury(client, code="TOOL_NOT_FOUND")
+    dry = await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "3", "--dry-run")
+    assert (dry.code, dry.out.splitlines()[-1]) == (0, "3 would be requeued, 0 would be refused; 5 match")
+    some = (await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "2", "--json")).json
+    assert ([one["id"] for one in some["results"]], some["more"]) == (ids[:2], True)
+    rest = await terminal.dlq("requeue", "--all", "--before", "0s", "--json")
+    assert {*ids[2:], other} <= {one["id"] for one in rest.json["results"]}
+
+
+async def test_a_purge_by_filter_wants_a_yes(terminal: Terminal, client: Client, session_id: str) -> None:
+    ids = await bury_many(client, 3)
+    unsure = await terminal.dlq("purge", "--agent", "clock")
+    assert (unsure.code, "say --yes" in unsure.error) == (2, True)
+    assert (await terminal.dlq("purge", "--all", "--dry-run", "--json")).json["matched"] == 3
+    assert await listed(client) == ids[::-1]
+    done = await terminal.dlq("purge", "--agent", "clock", "--limit", "2", "--yes")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "2 purged, 0 refused; more match")
+    assert (await terminal.dlq("purge", ids[2])).code == 0
+    assert await listed(client) == []
+
+
+async def test_without_a_session_the_refusal_names_the_agent(
+    terminal: Terminal, client: Client, session_id: str
+) -> None:
+    dead = await bury(client)
+    await stop(client)
+    done = await terminal.dlq("requeue", dead)
+    assert done.code == 1
+    assert "agent clock has no active session; start one" in done.out
+    edited = await terminal.dlq("requeue", dead, "--params", "{}")
+    assert (edited.code, "SESSION_NOT_ACTIVE: agent clock has no active session" in edited.error) == (1, True)
+
+
+async def test_what_is_wrong_is_said_with_its_exit_code(suite: Suite, terminal: Terminal) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    for arguments, environment, code, says in (
+        (("requeue",), {}, 2, "or say --all"),
+        (("list", "--reason", "TOOL_EROR"), {}, 2, "did you mean TOOL_ERROR"),
+        (("list",), {"CALLBOARD_COMMAND_ADDRESS": nobody}, 4, f"no command service answers at {nobody}"),
+        (("list",), {"CALLBOARD_KEY": ""}, 1, "no key"),
+        (("list",), {"CALLBOARD_KEY": "cb_wrong"}, 1, "CREDENTIALS_INVALID"),
+        (("purge", NOWHERE), {"CALLBOARD_KEY": suite.new_key("operator")}, 1, "this needs the role admin"),
+    ):
+        done = await terminal.dlq(*arguments, **environment)
+        assert (done.code, done.out) == (code, ""), (arguments, done)
+        assert says in done.error
+        assert "Traceback" not in done.error
+
+
+async def test_the_key_and_the_address_are_found_in_the_home(suite: Suite, terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "dev-key").write_text(suite.key + "\n")
+    (tmp_path / "endpoints.json").write_text(json.dumps({"command": suite.command_addresses[0]}))
+    done = await terminal.dlq("list", CALLBOARD_KEY="", CALLBOARD_COMMAND_ADDRESS="")
+    assert (done.code, done.out) == (0, "no dead letters match\n")

@@ -1,0 +1,160 @@
+"""What a call on dead letters reads does not grow with how many there are, whichever filter it has."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from libs.db import Database
+from services.command.domain.dead_letter import DeadLetterFilter
+from services.command.store.batch_keys import PostgresBatchKeys
+from services.command.store.dead_letters import PostgresDeadLetters
+
+TENANT, LETTERS, PAGE, MOST = "acme", 4000, 10, 60
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+# Of every thousand, one is another agent's, another session's, of another type, reason and correlation; and of all but
+# the newest 20 each was requeued long ago.
+_NUMBERED = """
+with numbered as (
+  select n, md5(n::text)::uuid as id, n %% 1000 = 0 as rare, %(first)s + n * interval '1 second' as at
+  from generate_series(1, %(letters)s) as n
+)
+"""
+_COMMANDS = """
+insert into command.commands (
+  tenant_id, command_id, part, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
+  max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, retry_tool_errors, retention_s, state, enqueued_at,
+  finished_at)
+select %(tenant)s, id, 0, id, 'ses', 'clock', 'echo', '{}', case when rare then 'rare' else id::text end, 'key:k',
+       3, 1000, 10, 10, 1, false, 3600, 'failed', at, at
+from numbered
+"""
+_LETTERS = """
+insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, reason, dead_at, requeued_as)
+select %(tenant)s, id, case when rare then 'bell' else 'clock' end, case when rare then 'ses-2' else 'ses-1' end,
+       case when rare then 'rare' else 'echo' end, case when rare then 'TOOL_NOT_FOUND' else 'TOOL_ERROR' end, at,
+       case when n <= %(letters)s - 20 then id end
+from numbered
+"""
+_READ = """
+    select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) from pg_stat_user_tables
+    where schemaname in ('session', 'command')
+"""
+RARE = {
+    "agent": DeadLetterFilter(agent_id="bell"),
+    "session": DeadLetterFilter(session_id="ses-2"),
+    "type": DeadLetterFilter(type="rare"),
+    "reason": DeadLetterFilter(reasons=("TOOL_NOT_FOUND",)),
+    "reasons": DeadLetterFilter(reasons=("TOOL_NOT_FOUND", "COMMAND_TIMEOUT")),
+    "correlation": DeadLetterFilter(correlation_id="rare"),
+    "not requeued": DeadLetterFilter(requeued=False),
+    "all": DeadLetterFilter(),
+    "time": DeadLetterFilter(dead_after=FIRST + timedelta(seconds=100), dead_before=FIRST + timedelta(seconds=110)),
+}
+
+
+class Rig:
+    """The store, on one connection: the plans made first are those used last."""
+
+    def __init__(self, database: Database, admin: psycopg.AsyncConnection) -> None:
+        self._database, self._admin = database, admin
+        self.letters, self.keys = PostgresDeadLetters(database), PostgresBatchKeys(database, "requeue_many")
+
+    async def cost(self, call: Callable[[], Awaitable[Any]]) -> tuple[int, Any]:
+        """How many rows a call read, and its result."""
+        before = await self._rows_read()
+        result = await call()
+        return await self._rows_read() - before, result
+
+    async def grow(self) -> list[UUID]:
+        values = {"tenant": TENANT, "letters": LETTERS, "first": FIRST}
+        for insert in (_COMMANDS, _LETTERS):
+            await self._admin.execute((_NUMBERED + insert).encode(), values)
+        cursor = await self._admin.execute(b"select command_id from command.dead_letters order by dead_at")
+        return [row[0] for row in await cursor.fetchall()]
+
+    async def _rows_read(self) -> int:
+        await self._database.rows("select pg_stat_force_next_flush()")
+        row = await (await self._admin.execute(_READ.encode())).fetchone()
+        return int(row[0]) if row else 0
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database.of(url, role="callboard_command", name="command", size=1)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def rig(database_url: str, app_database_url: str) -> AsyncIterator[Rig]:
+    async with (
+        opened(app_database_url) as database,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin,
+    ):
+        yield Rig(database, admin)
+
+
+async def test_every_filter_reads_its_index_and_no_more_than_a_page(rig: Rig) -> None:
+    async def found(wanted: DeadLetterFilter) -> list[Any]:
+        return await rig.letters.find(TENANT, wanted, None, PAGE)
+
+    async def matched(wanted: DeadLetterFilter) -> list[Any]:
+        return await rig.letters.match(TENANT, wanted, None, PAGE)
+
+    for _ in range(8):  # statements are prepared at their sixth run, while the tables are empty
+        for wanted in RARE.values():
+            assert (await found(wanted), await matched(wanted)) == ([], [])
+    await rig.grow()
+    costs = {}
+    for name, wanted in RARE.items():
+        for way in (found, matched):
+            costs[name, way.__name__], result = await rig.cost(partial(way, wanted))
+            expected = PAGE if name in {"not requeued", "all", "time"} else LETTERS // 1000
+            assert len(result) == expected, name
+    assert {name: rows for name, rows in costs.items() if rows > MOST} == {}
+
+
+async def test_a_page_deep_in_the_list_reads_no_more_than_the_first(rig: Rig) -> None:
+    ids = await rig.grow()
+    place = {"at": (FIRST + timedelta(seconds=LETTERS // 2)).isoformat(), "id": str(UUID(int=0))}
+    rows, page = await rig.cost(lambda: rig.letters.find(TENANT, DeadLetterFilter(), place, PAGE))
+    assert [letter.command.command_id for letter in page] == ids[LETTERS // 2 - 2 :: -1][:PAGE]
+    assert rows <= MOST
+
+
+async def test_what_names_dead_letters_by_id_reads_only_those(rig: Rig) -> None:
+    nowhere = [uuid4() for _ in range(5)]
+
+    async def everything(ids: list[UUID]) -> None:
+        key = uuid4().hex
+        assert (await rig.keys.take(TENANT, key, b"h", 60)).code == "taken"
+        assert await rig.keys.keep_plan(TENANT, key, "plan") == "plan"
+        assert await rig.keys.keep_answer(TENANT, key, "answer") == "answer"
+        assert (await rig.keys.take(TENANT, key, b"h", 60)).answer == "answer"
+        await rig.letters.letters(TENANT, ids)
+        await rig.letters.commands(TENANT, ids)
+        await rig.letters.purge_many(TENANT, uuid4().hex, b"h", ids, requeued=None, more=False)
+
+    for _ in range(8):
+        await everything(nowhere)
+    ids = await rig.grow()
+    rows, _ = await rig.cost(lambda: everything(ids[:5]))
+    assert rows <= MOST
+    assert set(await rig.letters.letters(TENANT, ids[:6])) == {ids[5]}
+
+
+async def test_a_count_stops_at_its_limit(rig: Rig) -> None:
+    await rig.grow()
+    rows, number = await rig.cost(lambda: rig.letters.count(TENANT, DeadLetterFilter(), 50))
+    assert number == 50
+    assert rows <= MOST
+    assert await rig.letters.count(TENANT, DeadLetterFilter(reasons=("TOOL_NOT_FOUND",)), 50) == LETTERS // 1000

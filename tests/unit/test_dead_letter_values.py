@@ -1,0 +1,70 @@
+"""Dead letters as values: what is submitted again, and what is kept under a key."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from uuid import UUID
+
+import pytest
+
+from libs.errors import Reason, Refusal
+from services.command.domain.command import Command
+from services.command.domain.dead_letter import Changes, Plan, again
+from services.command.operations.batch_answers import Requeued, read_plan, read_requeued, write_plan, write_requeued
+from services.command.ports.stores import Submitted
+
+NOW = datetime(2026, 1, 31, 9, 30, 0, 123456, tzinfo=UTC)
+DEAD, MADE = UUID(int=1), UUID(int=2)
+OLD = Command(
+    command_id=DEAD, session_id="ses-1", agent_id="clock", type="run_tool", params='{"a":1}', correlation_id="c",
+    requested_by="key:k", requeued_from=None, max_attempts=3, timeout_ms=1000, backoff_ms=10, max_backoff_ms=20,
+    priority=1, not_before=NOW, retry_tool_errors=True, ordering_key="o", retention_s=60, state="failed", attempt=3,
+    charged=3, progress=None, result=None, error=None, cancel_requested_at=None, enqueued_at=NOW, started_at=NOW,
+    finished_at=NOW, next_attempt_at=None,
+)  # fmt: skip
+
+
+def test_a_dead_command_is_submitted_as_it_was_to_its_agent_and_at_once() -> None:
+    new = again(OLD, Changes(), "key")
+    assert (new.agent_id, new.session_id, new.requeued_from, new.not_before) == ("clock", "", DEAD, None)
+    for name in ("type", "params", "correlation_id", "max_attempts", "timeout_ms", "backoff_ms", "max_backoff_ms",
+                 "priority", "retry_tool_errors", "ordering_key", "retention_s"):  # fmt: skip
+        assert getattr(new, name) == getattr(OLD, name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(params="{}"),
+        Changes(max_attempts=1),
+        Changes(timeout_ms=5),
+        Changes(priority=0),
+        Changes(not_before=NOW),
+    ],
+)
+def test_each_change_is_made_and_makes_another_request(changes: Changes) -> None:
+    plain, new = again(OLD, Changes(), "key"), again(OLD, changes, "key")
+    (changed,) = [name for name in Changes.__slots__ if getattr(changes, name) is not None]
+    assert getattr(new, changed) == getattr(changes, changed)
+    assert replace(new, **{changed: getattr(plain, changed)}, hash=plain.hash) == plain
+    assert new.hash != plain.hash
+
+
+def test_the_hash_of_a_requeue_without_changes_is_that_of_the_release_before() -> None:
+    assert again(OLD, Changes(), "key").hash == sha256(DEAD.bytes).digest()
+
+
+def test_a_priority_of_zero_is_a_change() -> None:
+    assert again(OLD, Changes(priority=0), "").priority == 0
+
+
+def test_a_plan_and_its_answer_survive_being_kept() -> None:
+    plan = Plan(("a", "b"), more=True, place={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
+    assert read_plan(write_plan(plan)) == plan
+    made = Submitted("ok", MADE, "c", "clock", "ses-1", NOW, "active")
+    refusal = Refusal(Reason.DEAD_LETTER_REQUEUED, "before", metadata={"requeued_as": str(MADE)})
+    first, second = read_requeued(write_requeued([Requeued("a", command=made), Requeued("b", refusal=refusal)]))
+    assert first == Requeued("a", command=made)
+    assert second.refusal is not None
+    assert (second.given, second.refusal.reason, second.refusal.message) == ("b", refusal.reason, "before")
+    assert second.refusal.metadata == refusal.metadata
