@@ -6,7 +6,7 @@ BIN := .venv/bin
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
-.PHONY: help setup up demo test check bench protos lock clean
+.PHONY: help setup up demo test check bench chaos chaos-mutations protos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,13 @@ check: setup ## Check format, lint, types, import directions and protos
 
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
+
+chaos: setup # Hurt the suite by a schedule drawn from SEED (FAULTS=F1,F7 MINUTES=3), and check what it did
+	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SCHEDULE),--schedule $(SCHEDULE))
+
+chaos-mutations: setup # Break the code on purpose, and see that the checker finds each break
+	@$(PYTHON) -m tests.chaos.mutate $(if $(ONLY),--only "$(ONLY)")
 
 protos: setup ## Generate the Python code of the protos
 	@$(PYTHON) tools/protos generate

@@ -1,0 +1,67 @@
+"""Calls of clients, written into the history, tried again with the same key while their outcome is unknown."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+
+from callboard.aio import CallboardError, Client
+from tests.chaos.journal import Operations
+
+CALL_SECONDS = 8.0
+_UNKNOWN = {
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL,
+}  # fmt: skip
+_AGAIN = {"IDEMPOTENCY_KEY_IN_USE", "SESSION_STOPPING", "RATE_LIMITED"}
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Caller:
+    """Calls one replica after another. `draw` makes the choices that need no replay."""
+
+    clients: list[Client]
+    operations: Operations
+    draw: random.Random
+
+    async def once(
+        self,
+        kind: str,
+        call: Callable[[Client], Awaitable[Answer]],
+        told: Callable[[Answer], dict[str, Any]],
+        **fields: Any,
+    ) -> tuple[str, Answer | None]:
+        """Calls once; returns `ok`, `fail`, `again` (refused for now) or `info` (unknown), and the answer."""
+        number = self.operations.invoke(kind, **fields)
+        try:
+            answer = await call(self.draw.choice(self.clients))
+        except CallboardError as error:
+            unknown = error.code in _UNKNOWN
+            phase = "info" if unknown else "fail"
+            self.operations.complete(number, kind, phase, code=error.code.name, reason=error.reason, text=error.message)
+            return ("again" if error.reason in _AGAIN else phase), None
+        except asyncio.CancelledError:
+            self.operations.complete(number, kind, "info", code="GIVEN_UP", reason="")
+            raise
+        self.operations.complete(number, kind, "ok", **told(answer))
+        return "ok", answer
+
+    async def until_known(
+        self, kind: str, call: Callable[[Client], Awaitable[Answer]], told: Callable[[Answer], dict[str, Any]],
+        *, tries: int = 30, **fields: Any,
+    ) -> tuple[str, Answer | None]:  # fmt: skip
+        """Calls with the same key until the outcome is known, or tries are up: then `info` or `again`."""
+        phase, wait = "info", 0.05
+        answer: Answer | None = None
+        for _ in range(tries):
+            outcome = await self.once(kind, call, told, **fields)
+            phase, answer = outcome
+            if phase in ("ok", "fail"):
+                break
+            await asyncio.sleep(self.draw.uniform(0, wait))
+            wait = min(2.0, wait * 2)
+        return phase, answer

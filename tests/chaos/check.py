@@ -1,0 +1,65 @@
+"""The checker: reads a saved run, whenever, and says what did not hold.
+
+python -m tests.chaos.check DIR
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.chaos import call_rules, command_rules, session_rules, stream_rules
+from tests.chaos.history import History, Rule, Violation
+
+RULES: Mapping[str, Rule] = {
+    "I1": command_rules.accepted_commands_end,
+    "I2": command_rules.outcomes_are_single,
+    "I3": command_rules.attempts_are_numbered,
+    "I4": stream_rules.numbers_have_no_gap,
+    "I5": stream_rules.subscribers_see_everything_once,
+    "I6": command_rules.dead_letters_are_the_failed,
+    "I7": session_rules.nothing_follows_a_stop,
+    "I8": session_rules.one_session_lives,
+    "I9": call_rules.keys_mean_one_thing,
+    "I11": call_rules.nothing_is_left_over,
+    "order": command_rules.ordered_commands_take_turns,
+    "I13": call_rules.unknown_calls_are_whole,
+}
+_SHOWN = 5
+
+
+def check(folder: Path) -> list[Violation]:
+    """Every violation in a saved run; one that has no end.json, or no commands, is one itself."""
+    history = History(folder)
+    if not history.end or not history.commands:
+        return [Violation("run", "it has no end, or no commands: nothing was shown")]
+    return [Violation(name, text) for name, rule in RULES.items() for text in rule(history)]
+
+
+def report(folder: Path, violations: list[Violation]) -> str:
+    """What was found, a few lines of each rule, for people; and what the run amounted to."""
+    history = History(folder)
+    phases = [operation["phase"] for operation in history.operations]
+    lines = [
+        f"{len(history.commands)} commands, {len(history.events)} events, {len(history.rows('seen'))} seen, "
+        f"{len(history.effects)} effects; {len(phases)} calls, {phases.count('info')} of unknown outcome; "
+        f"{sum(row['phase'] == 'begin' for row in history.rows('faults'))} faults; "
+        f"settled in {history.end.get('settle_seconds')} s"
+    ]
+    skipped = {row["problem"] for row in history.rows("faults") if row.get("problem")}
+    lines += sorted(skipped)
+    for name in dict.fromkeys(violation.rule for violation in violations):
+        texts = [violation.text for violation in violations if violation.rule == name]
+        lines += [f"{name} is violated {len(texts)} times:", *(f"  {text}" for text in texts[:_SHOWN])]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Checks the folder given; 1 when anything is violated."""
+    folder = Path(sys.argv[1])
+    violations = check(folder)
+    sys.stdout.write(report(folder, violations) + "\n" + ("VIOLATED\n" if violations else "all rules hold\n"))
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What must hold of commands: I1, I2, I3, I6."""
+
+from collections import Counter, defaultdict
+
+from tests.chaos.history import ENDED, TERMINAL, History
+from tests.chaos.journal import Row
+
+_OF_RUNNERS = {"command.completed", "command.progress", "command.output"}
+
+
+def accepted_commands_end(history: History) -> list[str]:
+    """I1: every command whose submit was answered OK exists, and has ended by the time everything had to."""
+    broken = [] if history.end.get("settled") else ["not all that was open ended in time"]
+    accepted = {row["answer"]["command_id"] for row in history.asked("submit", phase="ok")}
+    broken += [f"{id_} was accepted and is not there" for id_ in accepted - history.commands.keys()]
+    return broken + [
+        f"{id_} is {command['state']} at attempt {command['attempt']}"
+        for id_, command in history.commands.items()
+        if command["state"] not in TERMINAL
+    ]
+
+
+def outcomes_are_single(history: History) -> list[str]:
+    """I2: one end of each command, told once, and nothing after it; one result at most; a cancel wins."""
+    broken = []
+    for command_id, command in history.commands.items():
+        told = [event["type"] for event in history.by_command.get(command_id, [])]
+        ends = [ENDED[type_] for type_ in told if type_ in ENDED]
+        if ends != ([command["state"]] if command["state"] in TERMINAL else []):
+            broken.append(f"{command_id} is {command['state']}, and its events tell of {ends}")
+        rest = told[next((n for n, type_ in enumerate(told) if type_ in ENDED), len(told)) + 1 :]
+        if set(rest) - {"command.dead_lettered"}:
+            broken.append(f"{command_id}: {rest} after its end")
+        if command["cancel_requested_at"] and command["state"] != "cancelled":
+            broken.append(f"{command_id} was to be cancelled, and is {command['state']}")
+        won = [row["attempt"] for row in history.attempts.get(command_id, []) if row["outcome"] == "succeeded"]
+        if len(won) != (command["state"] == "succeeded"):
+            broken.append(f"{command_id} is {command['state']}, and attempts {won} succeeded")
+    return broken + _strangers(history) + _results(history)
+
+
+def _strangers(history: History) -> list[str]:
+    """What a runner tells of a command, it tells of the attempt that it began itself: others are fenced."""
+    broken = []
+    for command_id, events in history.by_command.items():
+        holder = ""
+        for event in events:
+            if event["type"] == "command.started":
+                holder = event["actor"]
+            elif event["type"] in _OF_RUNNERS and event["actor"] != holder:
+                broken.append(f"{command_id}: {event['type']} by {event['actor']}, and {holder} held it")
+    return broken
+
+
+def _results(history: History) -> list[str]:
+    """What a tool's command has as its result is what one execution of its last attempt returned."""
+    ended = {line["mark"]: line for line in history.effects if line["phase"] == "end"}
+    broken = []
+    for command in history.commands.values():
+        mark = _mark(command)
+        if mark is None:
+            continue
+        effect = ended.get(mark)
+        if effect is None or (effect["commandId"], int(effect["attempt"])) != (
+            command["command_id"],
+            command["attempt"],
+        ):
+            broken.append(f"{command['command_id']} at attempt {command['attempt']} has the result of {effect}")
+    return broken
+
+
+def _mark(command: Row) -> str | None:
+    result = command.get("result") or ""
+    found = result.rpartition('"mark":')[2].strip(' "')[:32] if '"mark":' in result else ""
+    return found if len(found) == 32 and found.isalnum() else None
+
+
+def attempts_are_numbered(history: History) -> list[str]:
+    """I3: attempts are 1 to n, each begun once at most and ended once; the charged ones are within the limit."""
+    broken = []
+    for command_id, command in history.commands.items():
+        numbers = [row["attempt"] for row in history.attempts.get(command_id, [])]
+        told = [event for event in history.by_command.get(command_id, []) if event["type"] == "command.started"]
+        if numbers != list(range(1, command["attempt"] + 1)):
+            broken.append(f"{command_id} is at attempt {command['attempt']}, and {numbers} have ended")
+        if len(told) > len(numbers):
+            broken.append(f"{command_id} began {len(told)} times and ended {len(numbers)}")
+        charged = sum(row["charged"] for row in history.attempts.get(command_id, []))
+        if charged > command["max_attempts"]:
+            broken.append(f"{command_id} was charged {charged} of {command['max_attempts']} attempts")
+        if charged != command["charged"] and command["state"] != "cancelled":
+            broken.append(f"{command_id} counts {command['charged']} charges, its attempts {charged}")
+    begun = Counter((line["commandId"], line["attempt"]) for line in history.effects if line["phase"] == "start")
+    return broken + [f"attempt {attempt} of {id_} began {n} times" for (id_, attempt), n in begun.items() if n > 1]
+
+
+def dead_letters_are_the_failed(history: History) -> list[str]:
+    """I6: the dead letters are the failed commands, each told of once, each exhausted or past retrying."""
+    letters = {row["command_id"]: row for row in history.rows("dead_letters")}
+    failed = {id_ for id_, command in history.commands.items() if command["state"] == "failed"}
+    told = Counter(event["command_id"] for event in history.events if event["type"] == "command.dead_lettered")
+    broken = [f"{id_} has failed and has no dead letter" for id_ in failed - letters.keys()]
+    broken += [f"{id_} has a dead letter and is {history.commands[id_]['state']}" for id_ in letters.keys() - failed]
+    broken += [f"{id_} was told dead {told[id_]} times" for id_ in failed | told.keys() if told[id_] != (id_ in failed)]
+    for command_id in failed:
+        command = history.commands[command_id]
+        retryable = '"retryable":true' in (command["error"] or "").replace(" ", "")
+        if retryable and command["charged"] < command["max_attempts"] and command["released"] < 20:
+            broken.append(f"{command_id} is dead after {command['charged']} of {command['max_attempts']}")
+    return broken
+
+
+def ordered_commands_take_turns(history: History) -> list[str]:
+    """Order: the commands of an ordering key run one after the other, in the order of their submits."""
+    open_: dict[tuple[str, str], list[str]] = defaultdict(list)
+    broken = []
+    for event in history.events:
+        command = history.commands.get(event["command_id"] or "")
+        if command is None or not command["ordering_key"]:
+            continue
+        waiting = open_[command["session_uid"], command["ordering_key"]]
+        if event["type"] == "command.enqueued":
+            waiting.append(command["command_id"])
+        elif event["type"] == "command.started" and waiting[:1] != [command["command_id"]]:
+            broken.append(f"{command['command_id']} began before {waiting[:1]} had ended")
+        elif event["type"] in ENDED and command["command_id"] in waiting:
+            waiting.remove(command["command_id"])
+    return broken

@@ -1,0 +1,190 @@
+"""Plays a schedule: each action by its name, done for real, its beginning and end written down."""
+
+import asyncio
+import contextlib
+import random
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.chaos import broker_faults, disk_faults, process_faults
+from tests.chaos.herd import stampede
+from tests.chaos.proxy import BLACKHOLE, CALM, Weather
+from tests.chaos.rig import Rig
+from tests.chaos.schedule import SERVICES, Schedule, Step
+from tests.chaos.workload import Workload
+
+_MOST_LATE = 4.0  # seconds
+
+Action = Callable[["Faults", Step], Awaitable[None]]
+
+
+class Faults:
+    """Does what the schedule says to the rig."""
+
+    def __init__(self, rig: Rig, workload: Workload) -> None:
+        self.rig = rig
+        self.workload = workload
+        self.copies: list[Path] = []
+        self.herds = 0
+        self._busy: dict[str, asyncio.Lock] = {}
+
+    async def play(self, schedule: Schedule) -> None:
+        """Begins each step at its time. A step on a part that another step has down waits for that one, or is left
+        out when that takes long: a slow machine gets fewer faults, not a longer run."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for step in schedule.steps:
+                await asyncio.sleep(max(0.0, began + step.at - loop.time()))
+                tasks.create_task(self._do(step, began + step.at + _MOST_LATE))
+            await asyncio.sleep(max(0.0, began + schedule.seconds - loop.time()))
+
+    async def _do(self, step: Step, latest: float) -> None:
+        fields = {"fault": step.fault, "action": step.action, "target": step.target, "options": step.options}
+        locks = [self._busy.setdefault(name, asyncio.Lock()) for name in sorted(_touched(step))]
+        async with contextlib.AsyncExitStack() as held:
+            for lock in locks:
+                await held.enter_async_context(lock)
+            if asyncio.get_running_loop().time() > latest:
+                self.rig.faults.note(phase="late", **fields)
+                return
+            self.rig.faults.note(phase="begin", **fields)
+            problem = ""
+            try:
+                await ACTIONS[step.action](self, step)
+            except OSError as error:  # the machine has not the means: told, never hidden
+                problem = f"skipped: {error}"
+            self.rig.faults.note(phase="end", problem=problem, **fields)
+
+
+def _touched(step: Step) -> set[str]:
+    if step.action in ("kill_all",):
+        return set(SERVICES)
+    return {step.target} if step.target else set()
+
+
+async def _kill(faults: Faults, step: Step) -> None:
+    part = faults.rig.parts[step.target]
+    if part.is_running:
+        await part.kill()
+    await asyncio.sleep(step.seconds)
+    await part.start()
+
+
+async def _pause(faults: Faults, step: Step) -> None:
+    part = faults.rig.parts[step.target]
+    targets = [part.pid, *process_faults.children(part.pid)] if step.target == "postgres" else [part.pid]
+    process_faults.signal_all(targets, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(step.seconds)
+    finally:
+        process_faults.signal_all(targets, signal.SIGCONT)
+
+
+async def _postgres_immediate(faults: Faults, step: Step) -> None:
+    part = faults.rig.parts["postgres"]
+    await part.kill(signal.SIGQUIT)
+    await asyncio.sleep(step.seconds)
+    await part.start()
+
+
+async def _kill_all(faults: Faults, step: Step) -> None:
+    parts = [faults.rig.parts[name] for name in SERVICES]
+    await asyncio.gather(*(part.kill() for part in parts if part.is_running))
+    await asyncio.gather(*(part.start() for part in parts))
+
+
+async def _nats_wipe(faults: Faults, step: Step) -> None:
+    part = faults.rig.parts["nats"]
+    await part.kill()
+    await asyncio.to_thread(shutil.rmtree, faults.rig.nats_store, ignore_errors=True)
+    await asyncio.sleep(step.seconds)
+    await part.start()
+
+
+async def _nats_wipe_live(faults: Faults, step: Step) -> None:
+    """The store goes while the server runs; the server is killed a little later, and begins with nothing."""
+    await asyncio.to_thread(shutil.rmtree, faults.rig.nats_store, ignore_errors=True)
+    await asyncio.sleep(step.seconds)
+    await _nats_wipe(faults, Step(0, step.fault, "nats_wipe", "nats", 0.1))
+
+
+async def _nats_copy(faults: Faults, step: Step) -> None:
+    copy = faults.rig.nats_store.with_name(f"copy-{len(faults.copies)}")
+    await asyncio.to_thread(process_faults.copy_while_in_use, faults.rig.nats_store, copy)
+    faults.copies.append(copy)
+
+
+async def _nats_roll_back(faults: Faults, step: Step) -> None:
+    part = faults.rig.parts["nats"]
+    await part.kill()
+    await asyncio.to_thread(shutil.rmtree, faults.rig.nats_store, ignore_errors=True)
+    await asyncio.to_thread(shutil.copytree, faults.copies[-1], faults.rig.nats_store)
+    await asyncio.sleep(step.seconds)
+    await part.start()
+
+
+async def _cut(faults: Faults, step: Step) -> None:
+    faults.rig.links[step.target].cut()
+
+
+async def _weather(faults: Faults, step: Step) -> None:
+    link = faults.rig.links[step.target]
+    chosen = {
+        "blackhole": BLACKHOLE,
+        "one_way": Weather(lost_up=step.options.get("lost") == "up", lost_down=step.options.get("lost") == "down"),
+        "latency": Weather(latency=step.options.get("milliseconds", 0) / 1000),
+    }[step.action]
+    link.turn(chosen)
+    try:
+        await asyncio.sleep(step.seconds)
+    finally:
+        link.turn(CALM)
+
+
+async def _drop_reply(faults: Faults, step: Step) -> None:
+    faults.rig.links[step.target].drop_reply(step.options["statement"])
+
+
+async def _stampede(faults: Faults, step: Step) -> None:
+    faults.herds += 1
+    await stampede(faults.workload, f"herd-{faults.herds}", step.seconds, step.options["seed"])
+
+
+async def _repeat_deliveries(faults: Faults, step: Step) -> None:
+    await broker_faults.repeat_deliveries(faults.rig, step.seconds, random.Random(step.options["seed"]))
+
+
+async def _poison(faults: Faults, step: Step) -> None:
+    await broker_faults.publish_poison(faults.rig)
+
+
+async def _starve(faults: Faults, step: Step) -> None:
+    await process_faults.starve(faults.rig.parts[step.target].pid, step.seconds)
+
+
+async def _out_of_memory(faults: Faults, step: Step) -> None:
+    await process_faults.out_of_memory(faults.rig.parts[step.target])
+
+
+async def _kill_tools(faults: Faults, step: Step) -> None:
+    process_faults.signal_all(process_faults.tools(faults.rig.out)[:1], signal.SIGKILL)
+
+
+async def _clock(faults: Faults, step: Step) -> None:
+    await process_faults.jump_clock(faults.rig, step.target, step.seconds, step.options["shift"])
+
+
+async def _fill(faults: Faults, step: Step) -> None:
+    await disk_faults.fill(faults.rig, step.target, step.seconds)
+
+
+ACTIONS: dict[str, Action] = {
+    "kill": _kill, "pause": _pause, "postgres_immediate": _postgres_immediate, "kill_all": _kill_all,
+    "nats_wipe": _nats_wipe, "nats_wipe_live": _nats_wipe_live, "nats_copy": _nats_copy,
+    "nats_roll_back": _nats_roll_back, "cut": _cut, "blackhole": _weather, "one_way": _weather, "latency": _weather,
+    "drop_reply": _drop_reply, "stampede": _stampede, "repeat_deliveries": _repeat_deliveries, "poison": _poison,
+    "starve": _starve, "out_of_memory": _out_of_memory, "kill_tools": _kill_tools, "clock": _clock, "fill": _fill,
+}  # fmt: skip

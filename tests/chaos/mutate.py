@@ -1,0 +1,79 @@
+"""The checker's own test: each mutation is put into a copy of the source tree, run, and must be found.
+
+python -m tests.chaos.mutate [--only WORD] [--seed N]
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.check import check
+from tests.chaos.mutations import MUTATIONS, Mutation
+
+_ROOT = Path(__file__).resolve().parents[2]
+_COPIED = ("services", "libs", "tests", "examples")
+_RATE = 30.0
+_MOST_SECONDS = 400.0
+
+
+class StaleMutationError(Exception):
+    """The code that a mutation changes is not there any more: the mutation has to follow it."""
+
+
+def mutated_tree(mutation: Mutation, folder: Path) -> None:
+    """Copies the source tree and patches it; raises StaleMutationError."""
+    for name in _COPIED:
+        shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, old, new in mutation.patches:
+        path = folder / file
+        text = path.read_text(encoding="utf-8")
+        if old not in text:
+            raise StaleMutationError(f"{file} has no {old!r}")
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def found_by(mutation: Mutation, seed: int, out: Path) -> tuple[set[str], str]:
+    """Runs the mutated suite; returns the rules that it violates, and what the run said."""
+    with tempfile.TemporaryDirectory(prefix="callboard-mutation-") as name:
+        folder = Path(name)
+        mutated_tree(mutation, folder)
+        paths = os.pathsep.join([name, str(folder / "libs/callboard")])
+        command = [sys.executable, "-m", "tests.chaos", "--seed", str(seed), "--faults", mutation.faults]
+        command += ["--minutes", str(mutation.seconds / 60), "--rate", str(_RATE), "--settle", "15", "--out", str(out)]
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
+            timeout=_MOST_SECONDS, check=False,
+        )  # fmt: skip
+    said = (done.stdout + done.stderr)[-4000:]
+    return {violation.rule for violation in check(out)}, said
+
+
+def main() -> int:
+    """Runs all mutations, or those whose names hold the word; 1 when one is not found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutate")
+    parser.add_argument("--only", default="", help="words; a mutation whose name holds one of them is run")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    missed = 0
+    for mutation in [each for each in MUTATIONS if any(word in each.name for word in options.only.split(","))]:
+        out = Path(tempfile.mkdtemp(prefix="callboard-chaos-mutation-"))
+        try:
+            rules, said = found_by(mutation, options.seed, out)
+        except StaleMutationError as error:
+            rules, said = set(), str(error)
+        found = bool(rules & mutation.rules)
+        missed += not found
+        verdict = "found" if found else "MISSED"
+        sys.stdout.write(f"{verdict:7} {mutation.name}: {', '.join(sorted(rules)) or 'nothing'} ({out})\n")
+        if not found:
+            sys.stdout.write(f"{said}\n")
+        sys.stdout.flush()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

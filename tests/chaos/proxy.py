@@ -1,0 +1,148 @@
+"""A TCP proxy for one link whose faults are switched on and off while it runs."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from dataclasses import dataclass
+
+from tests.chaos.pg_frames import ClientStatements, ends_with_ready
+
+_CHUNK = 64 * 1024  # bytes
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # close sends RST
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What happens to bytes; seconds. `lost_up` is what the client sends, `lost_down` what it is answered."""
+
+    latency: float = 0.0
+    lost_up: bool = False
+    lost_down: bool = False
+
+
+CALM = Weather()
+BLACKHOLE = Weather(lost_up=True, lost_down=True)
+
+
+class _Pair:
+    """One connection of the link: bytes that are lost stay lost, so it is cut when the weather is calm again."""
+
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter | None) -> None:
+        self.client = client
+        self.server = server
+        self.has_lost = False
+        self.swallows = False
+        self.statements = ClientStatements()
+
+    def cut(self) -> None:
+        """Resets both sides."""
+        for writer in (self.client, self.server):
+            if writer is not None and not writer.is_closing():
+                sock = writer.get_extra_info("socket")
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+                writer.transport.abort()
+
+
+class Link:
+    """A proxy on a loopback port in front of one server; `name` is `client>server`."""
+
+    def __init__(self, name: str, host: str, port: int) -> None:
+        self.name = name
+        self.port = 0
+        self.dropped: list[str] = []
+        """The statements whose replies were dropped."""
+        self._host, self._target = host, port
+        self._weather = CALM
+        self._pairs: set[_Pair] = set()
+        self._drops: list[re.Pattern[str]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listens on a port of its own."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_CHUNK)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Ends all connections and listens no more."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Resets every connection; new ones are let through."""
+        for pair in list(self._pairs):
+            pair.cut()
+
+    def turn(self, weather: Weather) -> None:
+        """Changes the weather; connections that have lost bytes are reset."""
+        self._weather = weather
+        for pair in [pair for pair in self._pairs if pair.has_lost]:
+            pair.cut()
+
+    def drop_reply(self, pattern: str) -> None:
+        """Has the next statement that matches run, its reply dropped once it has committed, and the connection cut."""
+        self._drops.append(re.compile(pattern))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        pair = _Pair(writer, None)
+        self._pairs.add(pair)
+        try:
+            if self._weather.lost_up or self._weather.lost_down:  # accepted, and never heard of again
+                pair.has_lost = True
+                await reader.read(-1)
+                return
+            server_reader, pair.server = await asyncio.open_connection(self._host, self._target, limit=_CHUNK)
+            await asyncio.gather(self._up(pair, reader, pair.server), self._down(pair, server_reader, writer))
+        except OSError:
+            pass
+        finally:
+            pair.cut()
+            self._pairs.discard(pair)
+            self._tasks.discard(task)
+
+    async def _up(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK):
+            if self._drops or self.name.endswith(">postgres"):
+                self._arm(pair, data)
+            if self._weather.lost_up:
+                pair.has_lost = True
+                continue
+            await self._forward(data, writer)
+        pair.cut()
+
+    async def _down(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        swallowed = b""
+        while data := await reader.read(_CHUNK):
+            if pair.swallows:
+                swallowed = (swallowed + data)[-16:]
+                if ends_with_ready(swallowed):
+                    break
+                continue
+            if self._weather.lost_down:
+                pair.has_lost = True
+                continue
+            await self._forward(data, writer)
+        pair.cut()
+
+    async def _forward(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        if self._weather.latency:
+            await asyncio.sleep(self._weather.latency)
+        writer.write(data)
+        await writer.drain()
+
+    def _arm(self, pair: _Pair, data: bytes) -> None:
+        for sql in pair.statements.feed(data):
+            for pattern in [pattern for pattern in self._drops if pattern.search(sql)][:1]:
+                self._drops.remove(pattern)
+                self.dropped.append(pattern.pattern)
+                pair.swallows = True

@@ -1,0 +1,82 @@
+"""One run: the suite is started, loaded, hurt by a schedule, healed, and all that happened is written down.
+
+The folder gets schedule.json, the histories (operations, effects, faults, seen), the processes' logs, the tables'
+rows and end.json; `check` reads it, now or later.
+"""
+
+import asyncio
+import json
+import random
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.calls import Caller
+from tests.chaos.faults import Faults
+from tests.chaos.journal import Journal, Operations
+from tests.chaos.process_faults import clock_environment
+from tests.chaos.rig import Rig, running_rig
+from tests.chaos.schedule import NEED_LINKS, Schedule
+from tests.chaos.settle import SETTLE_SECONDS, caught_up, connected, dump, leftovers, settle
+from tests.chaos.subscribers import Subscriber
+from tests.chaos.workload import AGENTS, ODD_TOOLS, Workload
+
+SUBSCRIBERS = 20
+_CONNECT_SECONDS = 30.0  # four tool servers start at once; a rule does not depend on it
+
+
+async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_seconds: float = SETTLE_SECONDS) -> None:
+    """Plays the schedule on a suite of its own under load, and leaves the histories in the folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    schedule.save(out / "schedule.json")
+    faults = set(schedule.faults)
+    environment: dict[str, str] = {}
+    with suppress(OSError):  # without a compiler, each jump says that there is no clock to move
+        environment = clock_environment(out) if "F14" in faults else {}
+    async with running_rig(
+        out, proxied=bool(faults & NEED_LINKS), environment=environment, disks="F11" in faults
+    ) as rig:
+        operations, seen = Operations(out / "operations.jsonl"), Journal(out / "seen.jsonl")
+        caller = Caller([rig.client(0), rig.client(1)], operations, random.Random(schedule.seed))
+        odd = tuple(tool for fault in schedule.faults for tool in ODD_TOOLS.get(fault, []))
+        workload = Workload(caller, schedule.seed, rate, odd)
+        await workload.prepare()
+        await connected(rig, _CONNECT_SECONDS)
+        subscribers = [_subscriber(rig, number, seen, schedule.seed) for number in range(SUBSCRIBERS)]
+        following = [asyncio.create_task(each.run(), name=each.name) for each in subscribers]
+        try:
+            end = await _play(rig, workload, subscribers, schedule, settle_seconds)
+            await dump(rig, out)
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+            operations.close()
+            seen.close()
+        (out / "end.json").write_text(json.dumps(end, indent=1) + "\n", encoding="utf-8")
+
+
+def _subscriber(rig: Rig, number: int, seen: Journal, seed: int) -> Subscriber:
+    agent = AGENTS[number % len(AGENTS)]
+    clients = [rig.client(number), rig.client(number + 1)]
+    return Subscriber(f"subscriber-{number}", agent, clients, seen, random.Random(f"{seed}/{number}"))
+
+
+async def _play(
+    rig: Rig, workload: Workload, subscribers: list[Subscriber], schedule: Schedule, settle_seconds: float
+) -> dict[str, Any]:
+    stopping = asyncio.Event()
+    load = asyncio.create_task(workload.run(stopping), name="load")
+    faults = Faults(rig, workload)
+    await faults.play(schedule)
+    await rig.heal()
+    rig.faults.note(phase="healed", dropped={name: link.dropped for name, link in rig.links.items() if link.dropped})
+    stopping.set()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(load, settle_seconds)
+    end = await settle(rig, settle_seconds)
+    end["runners_healthy"] = {name: rig.parts[name].is_running for name in rig.named("runner")}
+    await asyncio.gather(*(workload.stop(agent) for agent in AGENTS))
+    end["stopped"] = (await settle(rig, settle_seconds))["settled"]
+    end["caught_up"] = await caught_up(subscribers, rig, settle_seconds / 2)
+    return {**end, **await leftovers(rig, 15)}

@@ -1,0 +1,113 @@
+"""The checker finds what it is there for, in small histories made by hand; a sound one has no violation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.check import check
+from tests.chaos.journal import Row, write_rows
+
+COMMAND = "01900000-0000-7000-8000-000000000001"
+
+
+def _event(position: int, seq: int, type_: str, *, command: str | None = None, session: str = "s1") -> Row:
+    return {
+        "tenant_id": "acme", "part": 1, "position": position, "seq": seq, "event_id": f"e{position}", "type": type_,
+        "session_id": session, "agent_id": "echo-1", "command_id": command, "payload": "{}",
+        "actor": "runner:1",
+    }  # fmt: skip
+
+
+def _sound() -> dict[str, Any]:
+    types = [("session.started", None), ("command.enqueued", COMMAND), ("command.started", COMMAND),
+             ("command.completed", COMMAND), ("session.stopped", None)]  # fmt: skip
+    events = [_event(n, n, type_, command=command) for n, (type_, command) in enumerate(types, 1)]
+    invoked = {"time": 1.0, "op": 1, "kind": "submit", "phase": "invoke", "key": "key-1", "agent_id": "echo-1"}
+    answered = {"time": 1.1, "op": 1, "kind": "submit", "phase": "ok", "command_id": COMMAND, "session_id": "s1"}
+    stop = {"time": 3.0, "op": 2, "kind": "stop", "phase": "invoke", "key": "stop-1", "agent_id": "echo-1"}
+    stopped = {"time": 3.1, "op": 2, "kind": "stop", "phase": "ok", "session_id": "s1", "state": 8, "previous": ""}
+    seen = [
+        {
+            "time": 2.0,
+            "subscriber": "x",
+            "agent_id": "echo-1",
+            "session_id": "s1",
+            "seq": e["seq"],
+            "event_id": e["event_id"],
+        }
+        for e in events
+    ]
+    start = {"time": 1.5, "phase": "start", "commandId": COMMAND, "attempt": 1, "mark": "a" * 32}
+    return {
+        "commands": [{
+            "command_id": COMMAND, "session_uid": "u1", "session_id": "s1", "state": "succeeded", "attempt": 1,
+            "charged": 1, "released": 0, "max_attempts": 3, "correlation_id": "key-1", "requeued_from": None,
+            "ordering_key": "o",
+            "cancel_requested_at": None, "result": '{"mark":"' + "a" * 32 + '"}', "error": None,
+        }],
+        "attempts": [{"command_id": COMMAND, "attempt": 1, "outcome": "succeeded", "charged": True}],
+        "events": events, "operations": [invoked, answered, stop, stopped], "seen": seen,
+        "effects": [start, {**start, "time": 1.6, "phase": "end"}],
+        "sessions": [{"tenant_id": "acme", "session_uid": "u1", "session_id": "s1", "agent_id": "echo-1",
+                      "state": "stopped", "ended_at": "x"}],
+        "heads": [{"session_id": "s1", "last_seq": 5}], "log": [{"tenant_id": "acme", "part": 1, "position": 5}],
+        "command_keys": [{"method": "submit", "key": "key-1", "command_id": COMMAND}], "dead_letters": [],
+        "ready": [], "connections": [],
+    }  # fmt: skip
+
+
+def _rules(folder: Path, rows: dict[str, Any], **end: Any) -> set[str]:
+    for name, found in rows.items():
+        write_rows(folder / f"{name}.jsonl", found)
+    ended = {"settled": True, "caught_up": True, "tools": [], "consumers": {}, **end}
+    (folder / "end.json").write_text(json.dumps(ended))
+    return {violation.rule for violation in check(folder)}
+
+
+def test_a_sound_history_has_no_violation(tmp_path: Path) -> None:
+    assert _rules(tmp_path, _sound()) == set()
+
+
+def test_an_empty_history_shows_nothing_and_is_no_success(tmp_path: Path) -> None:
+    assert {violation.rule for violation in check(tmp_path)} == {"run"}
+
+
+CHANGES: list[tuple[str, str, Any]] = [
+    ("I1", "commands", lambda rows: rows[0].update(state="queued")),
+    ("I1", "operations", lambda rows: rows[1].update(command_id="lost")),
+    ("I2", "events", lambda rows: rows.append(_event(6, 6, "command.failed", command=COMMAND))),
+    ("I2", "events", lambda rows: rows[3].update(actor="runner:2")),
+    ("I2", "effects", lambda rows: rows[1].update(attempt=2)),
+    ("I2", "commands", lambda rows: rows[0].update(cancel_requested_at="x")),
+    ("I3", "attempts", lambda rows: rows.append({**rows[0], "attempt": 3})),
+    ("I3", "effects", lambda rows: rows.append(rows[0])),
+    ("I4", "events", lambda rows: rows[2].update(seq=9)),
+    ("I4", "log", lambda rows: rows[0].update(position=6)),
+    ("I5", "seen", lambda rows: rows.pop(2)),
+    ("I5", "seen", lambda rows: rows.append(rows[4])),
+    ("I5", "seen", lambda rows: rows.pop()),
+    ("I5", "seen", lambda rows: rows[1].update(event_id="vanished")),
+    ("I6", "dead_letters", lambda rows: rows.append({"command_id": COMMAND, "published": True})),
+    ("I7", "effects", lambda rows: rows.append({**rows[0], "attempt": 2, "time": 9.0})),
+    ("I7", "events", lambda rows: rows.append(_event(6, 6, "command.progress", command=COMMAND))),
+    ("I8", "events", lambda rows: rows.insert(1, _event(2, 1, "session.started", session="s2"))),
+    ("I9", "operations", lambda rows: rows.extend([{**rows[0], "op": 3}, {**rows[1], "op": 3, "command_id": "other"}])),
+    ("I9", "operations", lambda rows: rows.extend([{**rows[0], "op": 3, "other_body": True}, {**rows[1], "op": 3}])),
+    ("I11", "ready", lambda rows: rows.append({"command_id": COMMAND})),
+    ("I13", "command_keys", lambda rows: rows[0].update(command_id="other")),
+    ("I13", "events", lambda rows: rows[1].update(type="custom.step")),
+]
+
+
+@pytest.mark.parametrize(("rule", "file", "change"), CHANGES)
+def test_each_rule_is_found_violated(tmp_path: Path, rule: str, file: str, change: Any) -> None:
+    rows = _sound()
+    change(rows[file])
+    assert rule in _rules(tmp_path, rows)
+
+
+def test_what_did_not_end_in_time_is_found(tmp_path: Path) -> None:
+    assert _rules(tmp_path, _sound(), settled=False) == {"I1"}
+    assert _rules(tmp_path, _sound(), tools=[7]) == {"I11"}

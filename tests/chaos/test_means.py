@@ -1,0 +1,85 @@
+"""The means of the faults do what they say: a fault that hurts nobody would prove nothing."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.chaos.process_faults import clock_environment
+from tests.chaos.proxy import BLACKHOLE, CALM, Link
+from tests.support.engines import TestPostgres
+
+_TELL = """
+import os, time
+print(os.getpid(), flush=True)
+wall, ends = time.time(), time.monotonic() + 20
+while abs(time.time() - wall) < 1000 and time.monotonic() < ends:
+    pass
+print(time.time(), flush=True)
+"""
+
+
+@pytest.fixture
+async def link(postgres: TestPostgres) -> AsyncIterator[Link]:
+    port = int(postgres.admin_url.rpartition(":")[2].partition("/")[0])
+    made = Link("test>postgres", "127.0.0.1", port)
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def _connect(url: str, link: Link) -> psycopg.AsyncConnection:
+    at = url.rpartition(":")
+    through = f"{at[0]}:{link.port}/{at[2].partition('/')[2]}"
+    return await psycopg.AsyncConnection.connect(through, autocommit=True, connect_timeout=5)
+
+
+def test_a_process_has_another_wall_clock_and_the_same_steady_one(tmp_path: Path) -> None:
+    environment = {**os.environ, **clock_environment(tmp_path)}
+    command = [sys.executable, "-I", "-c", _TELL]
+    (tmp_path / "clocks").mkdir()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        (tmp_path / "clocks" / process.stdout.readline().strip()).write_text("-3600")
+        told = float(process.stdout.readline())
+    assert -3605 < told - time.time() < -3595
+
+
+async def test_a_dropped_reply_leaves_the_statement_committed(database_url: str, link: Link) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
+        await owner.execute("create table t (n integer)")
+        connection = await _connect(database_url, link)
+        link.drop_reply("insert into t")
+        await connection.execute("select 1")
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("insert into t values (%s)", [1])
+        assert await (await owner.execute("select n from t")).fetchall() == [(1,)]
+        assert link.dropped == ["insert into t"]
+
+
+async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: str, link: Link) -> None:
+    connection = await _connect(database_url, link)
+    link.turn(BLACKHOLE)
+    asking = asyncio.create_task(connection.execute("select 1"))
+    assert not (await asyncio.wait([asking], timeout=0.5))[0]
+    link.turn(CALM)
+    with pytest.raises(psycopg.OperationalError):
+        await asking
+    async with await _connect(database_url, link) as again:
+        await again.execute("select 1")
+
+
+async def test_a_cut_resets_what_is_connected_and_lets_others_in(database_url: str, link: Link) -> None:
+    connection = await _connect(database_url, link)
+    await connection.execute("select 1")
+    link.cut()
+    with pytest.raises(psycopg.OperationalError):
+        await connection.execute("select 1")
+    async with await _connect(database_url, link) as again:
+        await again.execute("select 1")

@@ -1,0 +1,192 @@
+"""W1 and W2: submits at a steady rate to ten agents, long tools among them; sessions are restarted now and then."""
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
+from callboard.aio import Client
+from callboard.commands.v1.commands_pb2 import (
+    CancelCommandRequest,
+    CommandOptions,
+    CommandSpec,
+    SubmitCommandRequest,
+    SubmitCommandResponse,
+)
+from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StartSessionRequest, StopSessionRequest
+from tests.chaos.calls import CALL_SECONDS, Caller
+
+ECHOING = [f"echo-{number}" for number in range(1, 7)]
+TOOLED = [f"tool-{number}" for number in range(1, 5)]
+AGENTS = ECHOING + TOOLED
+_MOST_AT_ONCE = 400
+ODD_TOOLS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "F17": [("crash", {}), ("big", {"size": 5 << 20}), ("stubborn", {"seconds": 9.0})],
+    "F22": [("crash", {}), ("garbage", {}), ("hang", {})],
+}
+"""The tools that a fault brings with it: they crash, hang, answer garbage or far too much."""
+_LIFE_EVERY = 2.0  # seconds between two changes of some session
+
+
+@dataclass
+class Workload:
+    """Submits until it is told to stop. `seed` fixes what is asked, in which order."""
+
+    caller: Caller
+    seed: int
+    rate: float
+    """Submits a second."""
+    odd_tools: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """Tools that are called now and then beside the others, with their arguments."""
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    number: int = 0
+    last_starts: dict[str, str] = field(default_factory=dict)
+    """The key of each agent's last start."""
+
+    async def prepare(self) -> None:
+        """Makes the agents and starts their sessions."""
+        for agent in AGENTS:
+            connector = Connector(kind="echo") if agent in ECHOING else Connector(kind="mcp", server="chaos")
+            request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=connector))
+            await self.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
+        await asyncio.gather(*(self.start(agent) for agent in AGENTS))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Submits at the rate, and changes sessions, until told to stop; then waits for all answers."""
+        draw, loop = random.Random(self.seed), asyncio.get_running_loop()
+        due = lives = loop.time()
+        while not stopping.is_set():
+            if len(self.tasks) < _MOST_AT_ONCE:
+                self._spawn(self.submit(draw))
+            if loop.time() - lives > _LIFE_EVERY:
+                lives = loop.time()
+                self._spawn(self._change_session(draw.choice(AGENTS), draw))
+            due = max(due + 1 / self.rate, loop.time() - 1)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _spawn(self, work: Any) -> None:
+        self.tasks.add(task := asyncio.ensure_future(work))
+        task.add_done_callback(self.tasks.discard)
+
+    def submit(self, draw: random.Random) -> Awaitable[None]:
+        """One submit with a key of its own; a tenth is repeated, some are repeated with another body or cancelled."""
+        self.number += 1
+        return self._submit(self._spec(f"key-{self.number}", draw), draw.random())
+
+    async def _submit(self, spec: CommandSpec, fate: float) -> None:
+        phase, answer = await self._send(spec)
+        if phase != "ok" or answer is None:
+            return
+        if fate < 0.1:
+            await self._send(spec)
+        elif fate < 0.12:
+            other = CommandSpec()
+            other.CopyFrom(spec)
+            other.params_json = json.dumps({"other": True})
+            await self._send(other, other_body=True)
+        elif fate < 0.15:
+            await self._cancel(answer.command.command_id)
+
+    async def _send(self, spec: CommandSpec, **fields: Any) -> tuple[str, SubmitCommandResponse | None]:
+        request = SubmitCommandRequest(command=spec)
+        return await self.caller.until_known(
+            "submit",
+            lambda client: client.commands.SubmitCommand(request, timeout=CALL_SECONDS),
+            lambda answer: {
+                "command_id": answer.command.command_id,
+                "session_id": answer.command.session_id,
+                "enqueued_at": answer.command.enqueued_at.ToJsonString(),
+            },
+            key=spec.request_id, agent_id=spec.agent_id, **fields,
+        )  # fmt: skip
+
+    async def _cancel(self, command_id: str) -> None:
+        request = CancelCommandRequest(command_id=command_id, grace=Duration(seconds=1))
+        await self.caller.once(
+            "cancel",
+            lambda client: client.commands.CancelCommand(request, timeout=CALL_SECONDS),
+            lambda answer: {"state": answer.command.state},
+            command_id=command_id,
+        )
+
+    def _spec(self, key: str, draw: random.Random) -> CommandSpec:
+        agent = draw.choice(AGENTS if draw.random() < 0.4 else ECHOING)
+        options = CommandOptions(
+            max_attempts=draw.choice([2, 3, 5]), timeout=Duration(seconds=6), backoff=Duration(nanos=200_000_000),
+            max_backoff=Duration(seconds=1), ordering_key=draw.choice(["", "", "", f"o{draw.randrange(3)}"]),
+        )  # fmt: skip
+        type_, params = self._work(agent, draw)
+        return CommandSpec(
+            agent_id=agent,
+            type=type_,
+            params_json=json.dumps(params),
+            correlation_id=key,
+            request_id=key,
+            options=options,
+        )
+
+    def _work(self, agent: str, draw: random.Random) -> tuple[str, dict[str, Any]]:
+        if agent in ECHOING:
+            if draw.random() < 0.5:
+                return "echo", {"n": self.number}
+            return "sleep", {"seconds": draw.choice([draw.uniform(0, 0.5), draw.uniform(0, 4)])}
+        weights = [8.0, 5.0, 1.0, 1.0, *(0.05 if tool == "hang" else 0.15 for tool, _ in self.odd_tools)]
+        tool, arguments = draw.choices([*_tools(draw), *self.odd_tools], weights)[0]
+        return "run_tool", {"tool": tool, "arguments": arguments}
+
+    async def start(self, agent: str, again: str = "") -> str:
+        """Starts the agent's session, with a key that was used before when one is given; returns how that ended."""
+        key = again or self._life_key("start")
+        self.last_starts[agent] = key
+        request = StartSessionRequest(agent_id=agent, request_id=key)
+        return await self._live("start", agent, key, lambda c: c.sessions.StartSession(request, timeout=CALL_SECONDS))
+
+    async def stop(self, agent: str) -> str:
+        """Stops the agent's session, and returns how that ended."""
+        key = self._life_key("stop")
+        request = StopSessionRequest(agent_id=agent, request_id=key)
+        return await self._live("stop", agent, key, lambda c: c.sessions.StopSession(request, timeout=CALL_SECONDS))
+
+    async def restart(self, agent: str) -> str:
+        """Restarts the agent's session, and returns how that ended."""
+        key = self._life_key("restart")
+        request = RestartSessionRequest(agent_id=agent, request_id=key)
+        return await self._live(
+            "restart", agent, key, lambda c: c.sessions.RestartSession(request, timeout=CALL_SECONDS)
+        )
+
+    async def _live(self, kind: str, agent: str, key: str, call: Callable[[Client], Awaitable[Any]]) -> str:
+        phase, _ = await self.caller.until_known(
+            kind, call, lambda answer: {"session_id": answer.session.session_id, "state": answer.session.state,
+                                        "previous": getattr(getattr(answer, "previous", None), "session_id", "")},
+            key=key, agent_id=agent,
+        )  # fmt: skip
+        return phase
+
+    def _life_key(self, kind: str) -> str:
+        self.number += 1
+        return f"{kind}-{self.number}"
+
+    async def _change_session(self, agent: str, draw: random.Random) -> None:
+        if draw.random() < 0.5:
+            await self.restart(agent)
+        else:
+            await self.stop(agent)
+            if draw.random() < 0.8:  # the answer is that of then, whatever became of the session
+                await self.start(agent, again=self.last_starts[agent])
+            await self.start(agent)
+
+
+def _tools(draw: random.Random) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        ("work", {"seconds": draw.uniform(0, 0.2)}),
+        ("work", {"seconds": draw.uniform(1, 4)}),
+        ("fail", {}),
+        ("stubborn", {"seconds": 1.0}),
+    ]
