@@ -4,6 +4,7 @@ This is the only file that touches nats-py's inner parts; `tests/unit/test_bus_c
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -122,10 +123,12 @@ class Connection(NatsClient):
         return writer.transport.get_write_buffer_size() if writer is not None else 0
 
     def _write(self) -> None:
-        if self._unsent and self.alive and self._transport is not None:
-            self._transport.write(b"".join(self._unsent))
+        line = b"".join(self._unsent)
         self._unsent.clear()
         self._unsent_size = 0
+        if line and self.alive and self._transport is not None:
+            with contextlib.suppress(OSError, RuntimeError):  # closed a moment ago: the reader ends the connection
+                self._transport.write(line)
 
     def _dispatch(self, subscription: int, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
         handler = self._handlers.get(subscription)

@@ -38,7 +38,7 @@ class ServerLimits:
             ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", PERMITTED_PING_SECONDS * 1000),
+            ("grpc.http2.min_ping_interval_without_data_ms", PERMITTED_PING_SECONDS * 1000),
         ]
         if self.max_connection_age_seconds is not None:
             options += [

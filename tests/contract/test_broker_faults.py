@@ -11,7 +11,10 @@ import pytest
 
 from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
+from libs.bus import Bus
+from libs.bus.api import JetStreamApi
 from libs.ids import partition_of
+from services.command.broker import dispatches
 from tests.integration.bus_rig import Broker, broker_in
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, in_state, start, submit, submit_many
 from tests.support.eventually import eventually
@@ -84,5 +87,26 @@ async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, clie
         acks = await Publisher(bus).publish_many([Message(subject, body, uuid4().hex) for body in bodies])
         assert all(isinstance(ack, PubAck) for ack in acks)
         assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+    finally:
+        await bus.close()
+
+
+async def test_a_stream_that_refuses_everything_is_made_anew_and_what_waits_is_dispatched_again(
+    suite: Suite, client: Client, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a write that failed, nats-server refuses all that follows; here a sealed stream stands for it."""
+    monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.5)
+    await suite.runner(ScriptedExecutor())
+    await start(client)
+    await ended(client, (await submit(client)).command_id)
+    bus = await Bus.connect(broker.url, "a full disk")
+    try:
+        api = JetStreamApi(bus)
+        config = (await api.ask("STREAM.INFO.COMMANDS"))["config"]
+        await api.ask("STREAM.UPDATE.COMMANDS", {**config, "sealed": True})  # nothing unseals it
+        ids = await submit_many(client, 20)
+        for command_id in ids:
+            assert (await ended(client, command_id, 30)).state == SUCCEEDED
+        assert not (await api.ask("STREAM.INFO.COMMANDS"))["config"].get("sealed")
     finally:
         await bus.close()

@@ -31,7 +31,7 @@ tools = [
     "last",
     "silence",
 ]
-tools += ["environment", "numbers"]
+tools += ["environment", "numbers", "stick"]
 
 
 def record(text: str) -> None:
@@ -66,6 +66,8 @@ def call(request: dict[str, Any]) -> None:
     match name:
         case "hold":
             pass
+        case "stick":
+            time.sleep(600)
         case "text":
             write(head + rb"a\ud800b\u0000c" + b'"}]}}')
         case "bytes":

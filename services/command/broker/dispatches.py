@@ -1,5 +1,6 @@
 """The stream of dispatches, over JetStream."""
 
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from uuid import UUID
@@ -8,6 +9,7 @@ import orjson
 import structlog
 
 from libs.bus import (
+    BrokerRefusedError,
     Bus,
     BusError,
     ConsumerMissingError,
@@ -31,6 +33,8 @@ from services.command.ports.dispatch import Dispatch
 
 _log = structlog.get_logger(__name__)
 
+_BROKEN_SECONDS = 5.0
+
 
 class JetStreamBroker:
     """Publishes ids and nothing else; remembers the stream's epoch and the highest sequence that it gave."""
@@ -40,10 +44,12 @@ class JetStreamBroker:
         self._publisher = Publisher(bus)
         self._epoch = ""
         self._highest = 0
+        self._refused_since: float | None = None
 
     async def ensure(self) -> str:
         """Make the streams where they are missing and return the present epoch of the dispatches' one."""
         try:
+            await self._replace_broken()
             epochs = {spec.name: await self._streams.ensure_stream(spec) for spec in STREAMS}
             state = await self._streams.stream_state(COMMANDS.name)
         except BusError as error:
@@ -58,6 +64,19 @@ class JetStreamBroker:
             _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=self._highest)
             self._highest = state.last_sequence
         return self._epoch
+
+    async def _replace_broken(self) -> None:
+        """Delete a stream that has refused everything for a while; it is made anew, and a new epoch dispatches again.
+
+        After a write that failed (a full disk), nats-server 2.15 refuses all that follows, also once there is room and
+        after a purge; only a new stream takes messages (measured). Nothing is lost with the old one: the truth is in
+        the database.
+        """
+        since = self._refused_since
+        if since is not None and time.monotonic() - since > _BROKEN_SECONDS:
+            _log.warning("stream_made_anew", refused_for=round(time.monotonic() - since, 1))
+            self._refused_since = None
+            await self._streams.delete_stream(COMMANDS.name)
 
     async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
         """Publish dispatches and return those that were stored; the rest will be due again.
@@ -79,6 +98,10 @@ class JetStreamBroker:
                 published += [Published(dispatch, ack.sequence, self._epoch) for dispatch in group]
             else:
                 _log.info("dispatch_not_stored", error=str(ack), commands=len(group))
+        if published:
+            self._refused_since = None
+        elif self._refused_since is None and any(isinstance(ack, BrokerRefusedError) for ack in acks):
+            self._refused_since = time.monotonic()
         return published
 
     async def place(self, runner_id: UUID, priority: int) -> ConsumerPlace | None:

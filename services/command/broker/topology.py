@@ -13,7 +13,7 @@ COMMANDS = StreamSpec(
     name="COMMANDS",
     subjects=("commands.>",),
     max_age_seconds=24 * 3600.0,
-    max_bytes=1024 * 1024 * 1024,
+    max_bytes=256 * 1024 * 1024,
     max_message_bytes=64 * 1024,
     duplicate_window_seconds=120.0,
 )
@@ -21,13 +21,13 @@ DEAD_LETTERS = StreamSpec(
     name="DEAD_LETTERS",
     subjects=("dead_letters.>",),
     max_age_seconds=30 * 24 * 3600.0,
-    max_bytes=1024 * 1024 * 1024,
+    max_bytes=256 * 1024 * 1024,
 )
 ADVISORIES = StreamSpec(
     name="ADVISORIES",
     subjects=("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.>",),
     max_age_seconds=7 * 24 * 3600.0,
-    max_bytes=64 * 1024 * 1024,
+    max_bytes=16 * 1024 * 1024,
 )
 STREAMS = (COMMANDS, DEAD_LETTERS, ADVISORIES)
 

@@ -109,6 +109,8 @@ class Finish:
     reason: str | None = None
     delay_ms: int = 0
     note: str | None = None
+    counted: bool = True
+    """Whether a release counts towards the limit of releases."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -24,6 +25,10 @@ from services.command.runner.reports import AttemptReporter
 
 _log = structlog.get_logger(__name__)
 _FINISH_TRIES = 10
+
+
+class _NotBegunError(Exception):
+    """The connection was lost while the command waited for its turn."""
 
 
 @dataclass(slots=True)
@@ -143,8 +148,7 @@ class Attempts:
     async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish | None:
         connection = self._connection_of(work.session_uid)
         if connection is None:
-            lost = Failure(FailureCode.CONNECTION_LOST, "the session's connection is gone", True, charged=False)
-            return self._failed(lost, claim, token, work)
+            return self._not_begun(claim, token, work)
         reporter = AttemptReporter(
             work.command_id, token, self._actor,
             lambda report: self._store.report(offer.tenant_id, offer.part, report),
@@ -163,6 +167,8 @@ class Attempts:
             finish = succeeded(
                 work.command_id, token, claim.attempt, self._actor, result, time.monotonic() - began
             )  # fmt: skip
+        except _NotBegunError:
+            finish = self._not_begun(claim, token, work)
         except AttemptFailedError as error:
             finish = self._failed(error.failure, claim, token, work)
         except asyncio.CancelledError:
@@ -197,6 +203,15 @@ class Attempts:
         decision = decide(failure, policy, charged=claim.charged, released=claim.released, draw=self._random)
         return ended_by(failure, decision, work.command_id, token, claim.attempt, self._actor)
 
+    def _not_begun(self, claim: Claim, token: UUID, work: Work) -> Finish:
+        """Give back a command whose connection was lost before it began: no release of its own, and as suspect as
+        before, or what ends its agent would run beside the others again."""
+        details = _suspicion(work.error)
+        lost = Failure(
+            FailureCode.CONNECTION_LOST, "the session's connection is gone", True, charged=False, details=details
+        )
+        return replace(self._failed(lost, replace(claim, released=0), token, work), counted=False)
+
     async def _finish(self, offer: Offer, finish: Finish) -> str:
         """Write the end; through a database that is away for a while, since the lease may hold longer than that."""
         for attempt in range(_FINISH_TRIES):
@@ -211,13 +226,16 @@ class Attempts:
         self, work: Work, connection: Connection, execution: Execution, reporter: AttemptReporter
     ) -> bytes:  # fmt: skip
         """Execute, and return the result as JSON text."""
-        async with self._isolation.running(work.session_uid, alone=_is_suspect(work.error)):
+        async with self._isolation.running(work.session_uid, alone=bool(_suspicion(work.error))):
+            if connection.lost.is_set():
+                raise _NotBegunError
             return orjson.dumps(await connection.execute(execution, reporter))
 
 
-def _is_suspect(error: str | None) -> bool:
-    """Whether the command ran when its session's connection was lost, the last time that it was tried."""
+def _suspicion(error: str | None) -> Mapping[str, Any]:
+    """Return the details of a last failure that the command may be to blame for: it ran as the connection was lost."""
     if error is None:
-        return False
+        return {}
     read = orjson.loads(error)
-    return read["code"] == FailureCode.CONNECTION_LOST and bool(read["details"].get("suspects"))
+    is_suspect = read["code"] == FailureCode.CONNECTION_LOST and read["details"].get("suspects")
+    return {"suspects": read["details"]["suspects"]} if is_suspect else {}

@@ -136,9 +136,15 @@ class Connections:
             return None
         held.connection = connection
         event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
-        settled = await self._store.connected(
-            wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
-        )  # fmt: skip
+        try:
+            settled = await self._store.connected(
+                wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
+            )
+        except Refusal:
+            # Whose it is now is not known. Left open, it would be nobody's: this task holds it alone.
+            held.connection = None
+            await connection.close(CLOSE_GRACE)
+            raise
         if not settled and not held.closing:
             held.connection = None
             await connection.close(CLOSE_GRACE)

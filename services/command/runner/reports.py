@@ -6,8 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import structlog
 
+from libs.errors import Refusal
 from services.command.ports.stores import Report
+
+_log = structlog.get_logger(__name__)
 
 _EVERY = 0.1
 _OUTPUTS = 100
@@ -63,10 +67,12 @@ class AttemptReporter:
             self._sending = asyncio.get_running_loop().create_task(self._loop(), name=f"reports {self._command_id}")
 
     async def _loop(self) -> None:
-        while self._progress or self._outputs or self._dropped:
-            await asyncio.shield(self._flush())
-            await asyncio.sleep(_EVERY)
-        self._sending = None
+        try:
+            while self._progress or self._outputs or self._dropped:
+                await asyncio.shield(self._flush())
+                await asyncio.sleep(_EVERY)
+        finally:
+            self._sending = None
 
     async def _flush(self) -> None:
         reports = []
@@ -75,8 +81,15 @@ class AttemptReporter:
         reports += [self._report("command.output", text, None) for text in self._outputs]
         if self._dropped:
             reports.append(self._report("command.output", f'{{"dropped":{self._dropped}}}', None))
+        outputs = len(self._outputs) + self._dropped
         self._progress, self._outputs, self._dropped = None, [], 0
-        held = await asyncio.gather(*(self._send(report) for report in reports))
+        try:
+            held = await asyncio.gather(*(self._send(report) for report in reports))
+        except Refusal as refusal:
+            # Whether they were stored is not known, and no report comes twice: their number is told in their place.
+            self._dropped += outputs
+            _log.warning("reports_failed", reason=refusal.reason, outputs=outputs)
+            return
         if not all(held):
             self._on_fenced()
 

@@ -174,4 +174,5 @@ def _finish_item(finish: Finish) -> dict[str, Any]:
         "actor": finish.actor,
         "event": finish.event,
         "note": finish.note,
+        "counted": finish.counted,
     }

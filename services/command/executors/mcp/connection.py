@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import anyio
 import structlog
 from mcp import ClientSession, MCPError
 from mcp_types import (
@@ -26,6 +27,7 @@ from services.command.ports.executor import Execution, Reporter
 
 _log = structlog.get_logger(__name__)
 
+_PING_SECONDS = 5.0
 _LOST_GRACE = 1.0  # seconds for the rest of the group of a server that died, or closed its output
 
 
@@ -46,6 +48,7 @@ class McpConnection:
         self._lost = asyncio.Event()
         self._reason = ""
         self._suspects: list[Reports] = []
+        self._doubting: asyncio.Task[None] | None = None
         self._running: list[Reports] = []
         self._entered = asyncio.Event()
         self._session: ClientSession | None = None
@@ -103,6 +106,7 @@ class McpConnection:
             async with asyncio.timeout(execution.timeout):
                 return storable(await command(attempt))
         except TimeoutError:
+            self._doubt()
             raise timed_out(execution.timeout) from None
         finally:
             self._running.remove(reports)
@@ -144,10 +148,28 @@ class McpConnection:
             self._failure = error
         finally:
             self._lose("the server could not be reached")
+            if self._doubting is not None:
+                self._doubting.cancel()
             self._entered.set()
             self._on_end()
             if self._failure is not None or self._reason != "it was closed":
                 _log.info("connection_lost", server=self._name, diagnosis=self.diagnosis())
+
+    def _doubt(self) -> None:
+        """A command ran into its timeout: see whether the server still answers anything."""
+        if self._doubting is None or self._doubting.done():
+            self._doubting = asyncio.create_task(self._ask(), name=f"mcp ping {self._name}")
+
+    async def _ask(self) -> None:
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                if self._session is not None:
+                    await self._session.send_ping()
+        except TimeoutError:
+            # Those that are under way did nothing wrong: the one that did has ended, and was charged.
+            self._lose(f"the server did not answer a ping within {_PING_SECONDS:g} s", by_us=True)
+        except (MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return  # an answer too, or the connection is lost already
 
     def _lose(self, reason: str, *, by_us: bool = False) -> None:
         """Note the first reason, and which executions were under way: one that was alone may be to blame."""

@@ -124,7 +124,8 @@ end
 $$;
 
 -- Ends attempts, fenced. Item: {id, token, outcome: succeeded | retrying | released | failed | cancelled, result (JSON
--- text), large (the result is stored apart), error (JSON text), reason, delay_ms, charged, actor, event, note}.
+-- text), large (the result is stored apart), error (JSON text), reason, delay_ms, charged, actor, event, note, counted
+-- (false for a release that is none of the command's own)}.
 -- `unblocked` says that the next of an ordering key may go. `event` is the payload of the outcome's event, `note` that of `command.dead_lettered`. A cancel that was asked for
 -- before the end wins over every outcome.
 create function command.finish(p_tenant text, p_part smallint, p_items json)
@@ -145,8 +146,8 @@ begin
   with item as materialized (
     select i.* from rows from (json_to_recordset(p_items) as (
       id uuid, token uuid, outcome text, result text, large boolean, error text, reason text, delay_ms integer,
-      charged boolean, actor text, event text, note text)) with ordinality
-      as i(id, token, outcome, result, large, error, reason, delay_ms, charged, actor, event, note, ord)
+      charged boolean, actor text, event text, note text, counted boolean)) with ordinality
+      as i(id, token, outcome, result, large, error, reason, delay_ms, charged, actor, event, note, counted, ord)
   ), held as materialized (
     select i.*, c.at, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt, c.started_at,
            c.runner_id, c.ordering_key, c.priority, c.cancel_reason,
@@ -160,7 +161,7 @@ begin
     update command.commands c
       set state = case h.final when 'released' then 'retrying' else h.final end,
           charged = c.charged + (h.charged and h.final <> 'released')::integer,
-          released = c.released + (h.final = 'released' or not h.charged)::integer,
+          released = c.released + ((h.final = 'released' or not h.charged) and h.counted is not false)::integer,
           lease_token = null, runner_id = null,
           result = case when h.final = 'succeeded' and not h.large then h.result end,
           error = case when h.final = 'succeeded' then null else h.error end,

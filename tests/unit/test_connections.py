@@ -1,0 +1,82 @@
+"""The connection manager, over a store that loses an answer."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+from libs.errors import Reason, Refusal
+from services.command.ports.executor import Connector, SessionRef
+from services.command.ports.stores import WantedConnection
+from services.command.runner.connections import Connections
+from tests.support.eventually import eventually
+
+
+class Agent:
+    """A connection that notes whether it was closed."""
+
+    description: Mapping[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+
+    async def close(self, grace: float) -> None:
+        self.lost.set()
+
+
+class Opener:
+    """Connects everyone."""
+
+    def __init__(self) -> None:
+        self.opened: list[Agent] = []
+
+    async def connect(self, session: SessionRef, connector: Connector) -> Agent:
+        self.opened.append(Agent())
+        return self.opened[-1]
+
+
+class Memory:
+    """Wants one connection, and loses the answer that says whose it is."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.given_back: list[UUID] = []
+        self._wanted = [WantedConnection("acme", uuid4(), 0, "ses-1", "clock", "echo", "", 1)]
+
+    async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
+        wanted, self._wanted = self._wanted, []
+        return wanted
+
+    async def connected(self, *_: Any) -> bool:
+        if not self.answers:
+            raise Refusal(Reason.DATABASE_UNAVAILABLE, "the answer was lost")
+        return True
+
+    async def connect_failed(self, tenant_id: str, session_uid: UUID, runner_id: UUID, delay: float) -> None:
+        self.given_back.append(session_uid)
+
+
+def manager(store: Memory, opener: Opener) -> Connections:
+    return Connections(uuid4(), store, opener, 10)  # type: ignore[arg-type]
+
+
+async def test_an_agent_whose_session_may_not_be_ours_is_closed_and_not_forgotten_open() -> None:
+    store, opener = Memory(answers=False), Opener()
+    connections = manager(store, opener)
+    await connections.take_wanted()
+    await eventually(lambda: connections.held == 0)
+    (agent,) = opener.opened
+    assert agent.lost.is_set()
+
+
+async def test_an_agent_that_is_killed_is_given_back_to_be_connected_anew() -> None:
+    store, opener = Memory(answers=True), Opener()
+    connections = manager(store, opener)
+    (wanted,) = store._wanted
+    await connections.take_wanted()
+    await eventually(lambda: connections.of(wanted.session_uid))
+    await connections.kill(uuid4())  # not held here: nothing to do
+    await connections.kill(wanted.session_uid)
+    await eventually(lambda: store.given_back == [wanted.session_uid])
+    assert connections.of(wanted.session_uid) is None
+    assert opener.opened[0].lost.is_set()
