@@ -22,13 +22,23 @@ create function command.stop_session(p_tenant text, p_part smallint, p_session_u
                                      p_force boolean, p_deadline timestamptz, p_actor text)
 returns command.stop_step language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_now  timestamptz := clock_timestamp();
-  v_step command.stop_step;
+  v_now   timestamptz := clock_timestamp();
+  v_asked session.new_event[];
+  v_step  command.stop_step;
 begin
-  update command.commands c set cancel_requested_at = v_now, cancel_deadline = p_deadline,
-                                cancel_reason = 'session stopped'
-    where c.tenant_id = p_tenant and c.session_uid = p_session_uid and c.finished_at is null and c.state = 'running'
-      and c.cancel_requested_at is null;
+  with asked as (
+    update command.commands c set cancel_requested_at = v_now, cancel_deadline = p_deadline,
+                                  cancel_reason = 'session stopped'
+      where c.tenant_id = p_tenant and c.session_uid = p_session_uid and c.finished_at is null
+        and c.state = 'running' and c.cancel_requested_at is null
+      returning c.command_id, c.correlation_id, c.attempt
+  )
+  select array_agg(row(p_session_uid, 'command.cancel_requested', 1, a.command_id, a.correlation_id, p_actor, '',
+                       jsonb_build_object('attempt', a.attempt, 'mode', 'graceful', 'reason', 'session stopped',
+                                          'deadline', to_char(p_deadline at time zone 'UTC',
+                                                              'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
+                      )::session.new_event)
+    into v_asked from asked a;
   with chosen as materialized (
     select c.ctid as at, c.command_id, c.state as was, c.runner_id, c.attempt, c.started_at, c.correlation_id
     from command.commands c
@@ -54,7 +64,7 @@ begin
                        jsonb_build_object('attempt', k.attempt, 'reason', 'session stopped',
                                           'forced', k.was = 'running')::text)::session.new_event)
     into v_step.events from chosen k;
-  v_step.events := coalesce(v_step.events, '{}');
+  v_step.events := coalesce(v_asked, '{}') || coalesce(v_step.events, '{}');
   select count(*), array_agg(distinct c.runner_id) filter (where c.runner_id is not null)
     into v_step.open_commands, v_step.runners
     from command.commands c where c.tenant_id = p_tenant and c.session_uid = p_session_uid
