@@ -1,6 +1,7 @@
 """A short run of the faults that matter most, on real processes: all rules hold."""
 
-import random
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,15 +13,17 @@ from tests.chaos.schedule import plan
 
 FAULTS = ("F1", "F2", "F4", "F5", "F7", "F24")
 SECONDS_EACH = 15.0
+SEED = 20261121  # the same schedule each time; `make chaos` draws others
 RATE = 30.0  # submits a second: the machine has to run all else beside it
 
 
 @pytest.mark.slow
 async def test_nothing_is_lost_or_done_twice_while_everything_is_killed_paused_and_wiped() -> None:
     """I1 to I9, I11 and I13 hold over kills, pauses, a wiped broker, a crashed database and 64 rival clients."""
-    seed = random.SystemRandom().randrange(1 << 31)
+    seed = int(os.environ.get("CHAOS_SEED") or SEED)
     folder = Path(tempfile.mkdtemp(prefix=f"callboard-chaos-smoke-{seed}-"))
     print(f"seed {seed}, saved in {folder}")  # noqa: T201 - pytest shows it with a failure
     await run(plan(seed, FAULTS, SECONDS_EACH * len(FAULTS)), folder, rate=RATE)
     violations = check(folder)
     assert not violations, f"seed {seed}, saved in {folder}:\n{report(folder, violations)}"
+    shutil.rmtree(folder)
