@@ -33,11 +33,11 @@ check: setup ## Check format, lint, types, import directions and protos
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
 
-chaos: setup # Hurt the suite by a schedule drawn from SEED (FAULTS=F1,F7 MINUTES=3), and check what it did
+chaos: setup ## Hurt the suite by a schedule drawn from SEED (FAULTS=F1,F7 MINUTES=3), and check what it did
 	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SCHEDULE),--schedule $(SCHEDULE))
 
-chaos-mutations: setup # Break the code on purpose, and see that the checker finds each break
+chaos-mutations: setup ## Break the code on purpose, and see that the checker finds each break
 	@$(PYTHON) -m tests.chaos.mutate $(if $(ONLY),--only "$(ONLY)")
 
 protos: setup ## Generate the Python code of the protos

@@ -58,12 +58,12 @@ class Effects:
             return await call_next(ctx)
         params = dict(ctx.params or {})
         self.note("start", params)
-        phase = "cancelled"
+        phase = "error"
         try:
             result = await call_next(ctx)
             phase = "error" if getattr(result, "is_error", False) else "end"
-        except Exception:
-            phase = "error"
+        except asyncio.CancelledError:
+            phase = "cancelled"
             raise
         finally:
             self.note(phase, params)
