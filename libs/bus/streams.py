@@ -71,7 +71,12 @@ class Streams:
         return True
 
     async def purge_below(self, stream: str, sequence: int) -> int:
-        """Remove all messages below `sequence`, delivered or not; answers how many."""
+        """Remove all messages below `sequence`, delivered or not; answers how many.
+
+        Below the first one there is nothing, and the broker is not asked: to it, a sequence of 0 means all messages.
+        """
+        if sequence <= 1:
+            return 0
         body = {"seq": sequence}
         purged: int = (await self._api.ask(f"STREAM.PURGE.{name_token(stream)}", body))["purged"]
         return purged

@@ -92,7 +92,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             Service(
                 "callboard.health.v1.ReadinessService",
                 health_pb2_grpc.add_ReadinessServiceServicer_to_server,
-                ReadinessServicer(database.is_up, lambda: bus.connected),
+                ReadinessServicer(database.is_up, lambda: bus.connected and broker.stores),
             ),
         ]
         server = await stack.enter_async_context(

@@ -107,6 +107,15 @@ async def test_a_full_stream_refuses_and_drops_nothing(bus: Bus) -> None:
     assert (await streams.stream_state("COMMANDS")).first_sequence == 3
 
 
+@pytest.mark.parametrize("sequence", [0, 1])
+async def test_nothing_is_below_the_first_message(bus: Bus, sequence: int) -> None:
+    streams = Streams(bus)
+    await streams.ensure_stream(STREAM)
+    await Publisher(bus).publish("commands.a", b"{}", "1")
+    assert await streams.purge_below("COMMANDS", sequence) == 0
+    assert (await streams.stream_state("COMMANDS")).messages == 1
+
+
 async def test_one_bad_message_of_many_fails_alone(bus: Bus) -> None:
     streams, publisher = Streams(bus), Publisher(bus)
     await streams.ensure_stream(STREAM)

@@ -1,9 +1,10 @@
 """The stream of dispatches, over JetStream."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import structlog
@@ -22,6 +23,7 @@ from libs.bus import (
 from services.command.broker.topology import (
     COMMANDS,
     MAX_PER_DISPATCH,
+    PROBE_SUBJECT,
     STREAMS,
     dead_letter_subject,
     dispatch_subject,
@@ -33,7 +35,8 @@ from services.command.ports.dispatch import Dispatch
 
 _log = structlog.get_logger(__name__)
 
-_BROKEN_SECONDS = 5.0
+_BROKEN_SECONDS = 10.0
+_KEPT_SECONDS = 60.0
 
 
 class JetStreamBroker:
@@ -44,16 +47,22 @@ class JetStreamBroker:
         self._publisher = Publisher(bus)
         self._epoch = ""
         self._highest = 0
-        self._refused_since: float | None = None
+        self._failing_since: float | None = None
+        self._floors: deque[tuple[float, int]] = deque()
+
+    @property
+    def stores(self) -> bool:
+        """Whether the stream kept the last message that it was asked to keep."""
+        return bool(self._epoch) and self._failing_since is None
 
     async def ensure(self) -> str:
-        """Make the streams where they are missing and return the present epoch of the dispatches' one."""
+        """Make the streams where they are missing, see that they store, and return the dispatches' present epoch."""
         try:
             await self._replace_broken()
             epochs = {spec.name: await self._streams.ensure_stream(spec) for spec in STREAMS}
             state = await self._streams.stream_state(COMMANDS.name)
         except BusError as error:
-            raise BrokerAwayError(str(error)) from error
+            raise self._away(error) from error
         created = epochs[COMMANDS.name]
         if self._epoch != created:
             _log.info("stream_epoch", epoch=created, before=self._epoch or None)
@@ -63,20 +72,54 @@ class JetStreamBroker:
             # places of its consumers, by every replica alike (rule 6).
             _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=self._highest)
             self._highest = state.last_sequence
+        await self._probe()
         return self._epoch
 
-    async def _replace_broken(self) -> None:
-        """Delete a stream that has refused everything for a while; it is made anew, and a new epoch dispatches again.
+    async def _probe(self) -> None:
+        """Publish a message of no meaning and read it back: a broker whose disk is full says that all is well, lists
+        its streams, and stores nothing (failures, row 27)."""
+        began = time.monotonic()
+        try:
+            ack = await self._publisher.publish(PROBE_SUBJECT, b"", uuid4().hex)
+            kept = await self._streams.read_message(COMMANDS.name, ack.sequence)
+        except BusError as error:
+            if self._failing_since is None:
+                self._failing_since = began
+                _log.warning("stream_stores_nothing", error=str(error))
+            raise BrokerAwayError(f"the stream stores nothing: {error}") from error
+        if kept is not None:  # another replica may have trimmed it away already
+            self._highest = max(self._highest, ack.sequence)
+        if self._failing_since is not None:
+            _log.info("stream_stores_again", failed_for=round(time.monotonic() - self._failing_since, 1))
+            self._failing_since = None
 
-        After a write that failed (a full disk), nats-server 2.15 refuses all that follows, also once there is room and
-        after a purge; only a new stream takes messages (measured). Nothing is lost with the old one: the truth is in
-        the database.
+    async def _replace_broken(self) -> None:
+        """Delete a stream that has stored nothing for a while; it is made anew, and a new epoch dispatches again.
+
+        After a write that failed (a full disk), nats-server 2.15 refuses or never answers all that follows, also once
+        there is room and after a purge; only a new stream takes messages (measured). Nothing is lost with the old one:
+        the truth is in the database.
         """
-        since = self._refused_since
-        if since is not None and time.monotonic() - since > _BROKEN_SECONDS:
-            _log.warning("stream_made_anew", refused_for=round(time.monotonic() - since, 1))
-            self._refused_since = None
+        since = self._failing_since
+        if since is None or time.monotonic() - since <= _BROKEN_SECONDS:
+            return
+        self._failing_since = None
+        try:
+            found = await self._streams.stream_state(COMMANDS.name)
+        except StreamMissingError:
+            return
+        if found.epoch == self._epoch:  # not made anew by another replica yet
+            _log.warning("stream_made_anew", failed_for=round(time.monotonic() - since, 1))
             await self._streams.delete_stream(COMMANDS.name)
+
+    def _away(self, error: BusError) -> BrokerAwayError:
+        """Note whether the broker refused, as it does with a broken stream, or does not answer, which passes."""
+        if not isinstance(error, BrokerRefusedError):
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = time.monotonic()
+            _log.warning("stream_refuses", error=str(error))
+        return BrokerAwayError(str(error))
 
     async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
         """Publish dispatches and return those that were stored; the rest will be due again.
@@ -98,10 +141,6 @@ class JetStreamBroker:
                 published += [Published(dispatch, ack.sequence, self._epoch) for dispatch in group]
             else:
                 _log.info("dispatch_not_stored", error=str(ack), commands=len(group))
-        if published:
-            self._refused_since = None
-        elif self._refused_since is None and any(isinstance(ack, BrokerRefusedError) for ack in acks):
-            self._refused_since = time.monotonic()
         return published
 
     async def place(self, runner_id: UUID, priority: int) -> ConsumerPlace | None:
@@ -111,7 +150,7 @@ class JetStreamBroker:
         except (ConsumerMissingError, StreamMissingError):
             return None
         except BusError as error:
-            raise BrokerAwayError(str(error)) from error
+            raise self._away(error) from error
         return ConsumerPlace(
             state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending, state.num_pending
         )
@@ -133,16 +172,24 @@ class JetStreamBroker:
         return [letter for letter, ack in zip(letters, acks, strict=True) if isinstance(ack, PubAck)]
 
     async def trim(self) -> None:
-        """Remove dispatches that every consumer has settled."""
+        """Remove dispatches that every consumer has settled, a while after that.
+
+        One that was delivered as often as it may counts as settled at once, and is read once more, for its advisory.
+        """
         highest = self._highest  # before the question: what is published meanwhile is above it
+        now = time.monotonic()
         try:
             consumers = await self._streams.list_consumers(COMMANDS.name)
             # A consumer with nothing to deliver holds back nothing, however low its own last message was.
             floors = [c.ack_floor_stream_seq if c.num_pending or c.num_ack_pending else highest for c in consumers]
-            if floors:
-                await self._streams.purge_below(COMMANDS.name, min(floors))
+            floor = min(floors, default=highest)
+            self._floors.append((now, floor))
+            before = 0
+            while self._floors and self._floors[0][0] <= now - _KEPT_SECONDS:
+                before = self._floors.popleft()[1]
+            await self._streams.purge_below(COMMANDS.name, min(before, floor))  # a rollback lowers the floor
         except BusError as error:
-            raise BrokerAwayError(str(error)) from error
+            raise self._away(error) from error
 
 
 def _subject(dispatch: Dispatch) -> str:

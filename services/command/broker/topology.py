@@ -33,6 +33,9 @@ STREAMS = (COMMANDS, DEAD_LETTERS, ADVISORIES)
 
 ADVISORY_READER = ConsumerSpec(stream="ADVISORIES", name="reconciler", filter_subjects=ADVISORIES.subjects)
 
+PROBE_SUBJECT = "commands.probe"
+"""What is published to see whether the stream stores; no consumer takes it, and trimming removes it."""
+
 MAX_PER_DISPATCH = 100
 """Commands in one message at most: those of a batch that go to the same runner travel together."""
 

@@ -1,0 +1,168 @@
+"""The stream of dispatches: whether it stores, when it is made anew, and what is trimmed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from libs.bus import Bus, Delivery, PullLoop, Streams
+from libs.bus.api import JetStreamApi
+from services.command.broker import dispatches
+from services.command.broker.dispatches import JetStreamBroker
+from services.command.broker.topology import COMMANDS, runner_consumer
+from services.command.ports.delivery import BrokerAwayError
+from services.command.ports.dispatch import Dispatch
+from tests.integration.bus_rig import Broker, broker_in
+from tests.support.eventually import eventually
+
+PRIORITY = 1
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Broker]:
+    async with broker_in(tmp_path) as server:
+        await server.start()
+        yield server
+
+
+@pytest.fixture
+async def bus(server: Broker) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(server.url, "test")
+    yield bus
+    await bus.close(1)
+
+
+async def seal(bus: Bus) -> None:
+    """Has the stream refuse everything from now on, as after a write that failed; nothing unseals it."""
+    api = JetStreamApi(bus)
+    config = (await api.ask(f"STREAM.INFO.{COMMANDS.name}"))["config"]
+    await api.ask(f"STREAM.UPDATE.{COMMANDS.name}", {**config, "sealed": True})
+
+
+async def publish(broker: JetStreamBroker, runner_id: UUID, count: int) -> list[int]:
+    """Publishes dispatches to the runner, a message each, and returns their places."""
+    found = [
+        await broker.publish([Dispatch("acme", 0, PRIORITY, runner_id, uuid4(), 1)]) for _ in range(count)
+    ]  # fmt: skip
+    return [published[0].sequence for published in found]
+
+
+async def take(bus: Bus, runner_id: UUID, count: int) -> None:
+    """Takes so many dispatches as the runner, and acknowledges them."""
+    taken: list[Delivery] = []
+
+    def on_message(delivery: Delivery) -> None:
+        delivery.ack()
+        taken.append(delivery)
+
+    async def nothing_to_ensure() -> None: ...
+
+    name = runner_consumer(runner_id, PRIORITY).name
+    pull = PullLoop(
+        bus, COMMANDS.name, name, free_slots=lambda: 10, on_message=on_message, ensure=nothing_to_ensure
+    )  # fmt: skip
+    task = asyncio.create_task(pull.run())
+    await eventually(lambda: len(taken) == count)
+    pull.stop()
+    await task
+
+
+async def test_a_stream_that_stores_nothing_is_seen_at_once_and_made_anew_after_a_while(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = JetStreamBroker(bus)
+    stores = [broker.stores]
+    epoch = await broker.ensure()
+    stores.append(broker.stores)
+    await seal(bus)
+    for _ in range(2):
+        with pytest.raises(BrokerAwayError, match="stores nothing"):
+            await broker.ensure()
+        stores.append(broker.stores)
+    monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.0)
+    assert await broker.ensure() != epoch
+    assert [*stores, broker.stores] == [False, True, False, False, True]
+
+
+async def test_a_stream_that_another_replica_has_made_anew_is_left_alone(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = JetStreamBroker(bus), JetStreamBroker(bus)
+    await first.ensure()
+    await second.ensure()
+    await seal(bus)
+    for broker in (first, second):
+        with pytest.raises(BrokerAwayError):
+            await broker.ensure()
+    monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.0)
+    epoch = await first.ensure()
+    assert await second.ensure() == epoch
+    assert (await Streams(bus).stream_state(COMMANDS.name)).epoch == epoch
+
+
+async def test_a_broker_that_does_not_answer_is_away_and_its_stream_stays(
+    server: Broker, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.0)
+    broker = JetStreamBroker(bus)
+    epoch = await broker.ensure()
+    await server.kill()
+    await eventually(lambda: not bus.connected)
+    for _ in range(2):
+        with pytest.raises(BrokerAwayError):
+            await broker.ensure()
+    await server.start()
+    await eventually(lambda: bus.connected)
+    assert await broker.ensure() == epoch
+
+
+async def test_a_deleted_stream_comes_back_in_another_epoch(bus: Bus) -> None:
+    broker = JetStreamBroker(bus)
+    epoch = await broker.ensure()
+    await Streams(bus).delete_stream(COMMANDS.name)
+    assert await broker.ensure() != epoch
+    assert broker.stores
+
+
+@pytest.mark.parametrize("kept_seconds", [0.0, 60.0])
+async def test_what_all_consumers_have_settled_is_trimmed_a_while_later(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch, kept_seconds: float
+) -> None:
+    monkeypatch.setattr(dispatches, "_KEPT_SECONDS", kept_seconds)
+    broker, streams = JetStreamBroker(bus), Streams(bus)
+    await broker.ensure()
+    quick, slow = uuid4(), uuid4()
+    for runner_id in (quick, slow):
+        await streams.ensure_consumer(runner_consumer(runner_id, PRIORITY))
+    (held,) = await publish(broker, slow, 1)
+    await publish(broker, quick, 3)
+    await take(bus, quick, 3)
+    for _ in range(3):
+        await broker.trim()
+    first = (await streams.stream_state(COMMANDS.name)).first_sequence
+    assert first <= held, "nobody has taken it yet"
+    await streams.delete_consumer(COMMANDS.name, runner_consumer(slow, PRIORITY).name)
+    for _ in range(2):
+        await broker.trim()
+    left = (await streams.stream_state(COMMANDS.name)).first_sequence
+    assert (left > held) is (kept_seconds == 0.0)
+
+
+async def test_a_rolled_back_stream_loses_nothing_to_what_was_settled_before(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The places of before are higher than all that the stream holds now."""
+    monkeypatch.setattr(dispatches, "_KEPT_SECONDS", 0.0)
+    broker, streams = JetStreamBroker(bus), Streams(bus)
+    await broker.ensure()
+    runner_id = uuid4()
+    await publish(broker, runner_id, 20)
+    await broker.trim()
+    await streams.delete_stream(COMMANDS.name)
+    await broker.ensure()
+    await streams.ensure_consumer(runner_consumer(runner_id, PRIORITY))
+    (place,) = await publish(broker, runner_id, 1)
+    await broker.trim()
+    assert await streams.read_message(COMMANDS.name, place) is not None
