@@ -60,6 +60,7 @@ class JetStreamBroker:
         try:
             await self._replace_broken()
             epochs = {spec.name: await self._streams.ensure_stream(spec) for spec in STREAMS}
+            highest = self._highest  # before the question: what is published meanwhile may be above its answer
             state = await self._streams.stream_state(COMMANDS.name)
         except BusError as error:
             raise self._away(error) from error
@@ -67,10 +68,10 @@ class JetStreamBroker:
         if self._epoch != created:
             _log.info("stream_epoch", epoch=created, before=self._epoch or None)
             self._epoch, self._highest = created, state.last_sequence
-        elif state.last_sequence < self._highest:
+        elif state.last_sequence < highest:
             # The stream lost what it had acknowledged: it was restored from an older copy. What it lost is found by the
             # places of its consumers, by every replica alike (rule 6).
-            _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=self._highest)
+            _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=highest)
             self._highest = state.last_sequence
         await self._probe()
         return self._epoch
