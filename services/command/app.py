@@ -20,6 +20,7 @@ from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
 from services.command.broker.advisories import Advisories
 from services.command.broker.dispatches import JetStreamBroker
+from services.command.broker.durability import check_writes_through
 from services.command.operations.cancels import Cancels
 from services.command.operations.commands import Commands, Keyed
 from services.command.operations.dead_letter_batches import DeadLetterBatches
@@ -50,6 +51,8 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(database.close)
         bus = await Bus.connect(settings.nats_url.get_secret_value(), "callboard-command")
         stack.push_async_callback(bus.close)
+        if settings.nats_monitor_url:
+            await check_writes_through(settings.nats_monitor_url)
         hints = Hints(bus)
         signals = BusSignals(hints)
         tasks = await stack.enter_async_context(TaskWatch())

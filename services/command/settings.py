@@ -14,6 +14,7 @@ class CommandSettings(BaseSettings):
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     nats_url: SecretStr = Field(validation_alias="NATS_URL")
+    nats_monitor_url: str = Field(default="", validation_alias="NATS_MONITOR_URL")
     host: str = "127.0.0.1"
     command_port: int = Field(default=7402, ge=0, le=65535)
     metrics_port: int = Field(default=0, ge=0, le=65535)

@@ -1,0 +1,64 @@
+"""Whether the broker syncs what it acknowledges is asked of the broker itself."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from libs.engines import free_port
+from libs.engines.nats_server import _program
+from services.command.broker.durability import check_writes_through
+from tests.support.eventually import eventually
+
+UNSYNCED = "broker_acknowledges_before_it_syncs"
+
+
+@contextlib.asynccontextmanager
+async def monitored(folder: Path, sync: str) -> AsyncIterator[str]:
+    """A nats-server with this sync_interval, until the block ends; gives the URL of its monitoring port."""
+    port = free_port()
+    configuration = folder / "nats.conf"
+    configuration.write_text(
+        f'listen: "127.0.0.1:{free_port(but_not=frozenset({port}))}"\nhttp: "127.0.0.1:{port}"\n'
+        f'jetstream {{ store_dir: "{folder}/store", sync_interval: {sync} }}\n'
+    )
+    process = await asyncio.create_subprocess_exec(_program(), "--config", configuration)
+    try:
+        await eventually(lambda: answers(port))
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_a_broker_that_writes_through_is_noted(tmp_path: Path) -> None:
+    async with monitored(tmp_path, "always") as url:
+        with capture_logs() as logs:
+            assert await check_writes_through(url) is True
+    assert [(line["event"], line["log_level"]) for line in logs] == [("broker_writes_through", "info")]
+
+
+async def test_a_broker_that_syncs_later_than_it_acknowledges_is_an_error_in_the_log(tmp_path: Path) -> None:
+    async with monitored(tmp_path, '"2m"') as url:
+        with capture_logs() as logs:
+            assert await check_writes_through(url) is False
+    assert [(line["event"], line["log_level"]) for line in logs] == [(UNSYNCED, "error")]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[", "no url"])
+async def test_a_port_that_does_not_say_is_a_warning_and_no_more(url: str) -> None:
+    with capture_logs() as logs:
+        assert await check_writes_through(url) is None
+    assert [line["event"] for line in logs] == ["broker_durability_unknown"]
