@@ -20,7 +20,11 @@ from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retr
 _log = structlog.get_logger(__name__)
 _Row = TypeVar("_Row")
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
-_GUARDS = "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
+_GUARDS = (
+    "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
+    # A client that reads no more: its backend waits to write, with its locks, and no other timeout fires (rule 5).
+    " -c tcp_user_timeout=5s"
+)
 # Plans are made once a connection, perhaps while a table is empty: they must be those for a full one. Planning the
 # batched statements anew costs more than running them.
 _PLANS = "-c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"

@@ -27,6 +27,7 @@ from services.command.operations.dead_letter_batches import DeadLetterBatches
 from services.command.operations.dead_letters import DeadLetters
 from services.command.operations.dispatcher import Dispatcher
 from services.command.operations.reconciler import Reconciler
+from services.command.operations.snapshots import Snapshots
 from services.command.servicer.commands import CommandServicer
 from services.command.servicer.dead_letters import DeadLetterServicer
 from services.command.settings import CommandSettings
@@ -61,11 +62,19 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         broker = JetStreamBroker(bus)
         delivery = PostgresDelivery(database, signals, PostgresWork(database, signals))
         dispatcher = Dispatcher(delivery, broker)
-        Readings(registry).gauge(
+        snapshots = Snapshots(delivery)
+        readings = Readings(registry)
+        readings.gauge(
             "callboard_dispatches_standing",
             "Dispatches that wait in the stream",
             "priority",
             lambda: dispatcher.standing,
+        )
+        readings.gauge(
+            "callboard_oldest_snapshot_seconds",
+            "How long the oldest snapshot of the database has been held",
+            "",
+            lambda: {"": snapshots.oldest_seconds},
         )
         commands = PostgresCommands(database, signals, dispatcher)
         letters = PostgresDeadLetters(database)
@@ -112,6 +121,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         tasks.start("offers", dispatcher.publish_offers())
         tasks.start("marks", dispatcher.mark_published())
         tasks.start("dispatch", dispatcher.rounds())
+        tasks.start("snapshots", snapshots.watch())
         tasks.start("reconciler", Reconciler(delivery, broker, signals, lease=settings.lease).run())
         await stack.enter_async_context(
             MetricsServer(registry, lambda: not tasks.failed.done(), port=settings.metrics_port, host=settings.host)

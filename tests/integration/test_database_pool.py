@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from libs.db import Database, pool
+from tests.support.eventually import eventually
 
 
 async def test_connections_that_died_while_they_rested_are_replaced_before_anyone_gets_one(
@@ -35,3 +36,24 @@ async def test_who_asks_is_lent_the_connection_that_was_used_last(app_database_u
         assert len(backends) == 1
     finally:
         await database.close()
+
+
+async def test_a_client_that_reads_nothing_any_more_does_not_hold_a_lock_for_long(
+    database_url: str, app_database_url: str
+) -> None:
+    """A paused process's kernel still answers, so the connection looks alive; its backend waits to write, with the
+    lock of its statement, for as long as that (concurrency, rule 5)."""
+    database = Database.of(app_database_url, role="callboard_session", name="paused", size=1)
+    paused = psycopg.connect(database.pool.conninfo, autocommit=True)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+
+        async def waits_to_write() -> bool:
+            found = await other.execute(
+                "select 1 from pg_stat_activity where application_name = 'paused' and wait_event = 'ClientWrite'"
+            )
+            return found.rowcount == 1
+
+        paused.pgconn.send_query(b"select pg_advisory_xact_lock(77), repeat('x', 60000000)")
+        await eventually(waits_to_write)
+        await asyncio.wait_for(other.execute("select pg_advisory_xact_lock(77)"), 20)
+    paused.close()

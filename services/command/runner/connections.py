@@ -20,6 +20,7 @@ _log = structlog.get_logger(__name__)
 MAX_CONNECT_ATTEMPTS = 3
 CLOSE_GRACE = 5.0
 _MAX_RECONNECT_DELAY = 30.0
+_FORGIVEN_AFTER = 120.0  # seconds without a loss, which the longest delay and a slow start do not make up
 _UNHELD_FOR = 5.0
 
 
@@ -40,7 +41,7 @@ class Connections:
         self._executor = executor
         self._limit = limit
         self._held: dict[UUID, _Held] = {}
-        self._losses: dict[UUID, int] = {}
+        self._losses: dict[UUID, tuple[int, float]] = {}
         self._unheld: dict[UUID, float] = {}
 
     def of(self, session_uid: UUID) -> Connection | None:
@@ -168,12 +169,19 @@ class Connections:
 
     async def _lost(self, wanted: WantedConnection, connection: Connection) -> None:
         """The agent's process died: clean up and have the session connected again, more slowly each time."""
-        losses = self._losses.get(wanted.session_uid, 0) + 1
-        self._losses[wanted.session_uid] = losses
-        delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2**losses)
+        losses = self._lost_again(wanted.session_uid)
+        delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2 ** min(losses, 10))
         _log.warning("agent_connection_lost", agent_id=wanted.agent_id, losses=losses, retry_in=delay)
         await connection.close(CLOSE_GRACE)
         await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
+
+    def _lost_again(self, session_uid: UUID) -> int:
+        """Count the losses of a session's agent that follow closely on one another."""
+        now = time.monotonic()
+        self._losses = {uid: loss for uid, loss in self._losses.items() if now - loss[1] < _FORGIVEN_AFTER}
+        before, _ = self._losses.get(session_uid, (0, now))
+        self._losses[session_uid] = (before + 1, now)
+        return before + 1
 
     async def close(self, tenant_id: str, session_uid: UUID) -> None:
         """Close a session's connection because the session has ended; also one that is not held here any more."""

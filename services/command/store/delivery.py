@@ -97,6 +97,10 @@ class PostgresDelivery:
         tenants, ids = [letter.tenant_id for letter in letters], [letter.command_id for letter in letters]
         await self._database.changed(_SQL["mark_letters"], (tenants, ids))
 
+    async def oldest_snapshot(self) -> float:
+        """Return for how many seconds the oldest snapshot has been held, 0 when none is."""
+        return float((await self._database.rows("select command.oldest_snapshot()"))[0][0])
+
     async def forget(self) -> None:
         """Delete idempotency keys, runners and ended commands that are past their time."""
         await self._database.changed(_SQL["forget_commands"])
