@@ -84,6 +84,8 @@ class StdioEntry(_Common):
     cwd: AbsolutePath | None = None
     """Where it runs; a private directory that goes with the connection, when left out."""
     limits: Limits = Limits()
+    cancel: Literal["ask", "kill"] = "ask"
+    """What a cancel of a running command does: ask the server, which says nothing of heeding it, or end it too."""
 
 
 class HttpEntry(_Common):

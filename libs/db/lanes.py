@@ -1,4 +1,4 @@
-"""Lanes: what arrives while a transaction commits forms the next one (design 2, rule 9).
+"""Lanes: what arrives while a transaction commits forms the next one (ADR 0003).
 
 One lane for each key, for example (tenant, log partition), since batches that mix partitions lock them all: 11,500
 events a second against 39,500 (concurrency, rule 4). No timer, and no delay when idle.

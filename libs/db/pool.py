@@ -16,6 +16,8 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 from sqlalchemy.sql import ClauseElement
 
 from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retryable
+from libs.db.statements import Statement
+from libs.failpoints import failpoint
 
 _log = structlog.get_logger(__name__)
 _Row = TypeVar("_Row")
@@ -32,6 +34,7 @@ _PLANS = "-c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan
 # be up to an hour away. When it has given up, whoever asks for a connection next begins anew, and somebody always asks.
 _RECONNECT_SECONDS = 2.0
 _RESTED_SECONDS = 0.25
+# A server that is gone without a word is noticed within seconds (failures, row 20).
 _KEEPALIVES = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -78,6 +81,17 @@ async def _lives(connection: psycopg.AsyncConnection[Any]) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+async def _execute(cursor: psycopg.AsyncCursor[Any], statement: str, parameters: Parameters) -> None:
+    """Run a statement; when this returns it has committed, and its rows are here."""
+    await cursor.execute(statement.encode(), parameters)
+    if isinstance(statement, Statement):
+        failpoint(statement.name, _reply_lost)
+
+
+def _reply_lost() -> Exception:
+    return psycopg.OperationalError("a failpoint: as if the connection had broken before the answer")
 
 
 class Database:
@@ -161,14 +175,14 @@ class Database:
     async def rows(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows as tuples."""
         async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            await cursor.execute(statement.encode(), parameters)
+            await _execute(cursor, statement, parameters)
             return await cursor.fetchall() if cursor.description else []
 
     async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
         """Run a statement and return its rows as instances of `kind`, columns by name."""
         factory = cast(AsyncRowFactory[_Row], class_row(kind))
         async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
-            await cursor.execute(statement.encode(), parameters)
+            await _execute(cursor, statement, parameters)
             return await cursor.fetchall()
 
     async def selected(self, kind: type[_Row], query: ClauseElement) -> list[_Row]:
@@ -178,6 +192,6 @@ class Database:
 
     async def changed(self, statement: str, parameters: Parameters = ()) -> int:
         """Run a statement and return how many rows it changed."""
-        async with self.connection() as connection:
-            cursor = await connection.execute(statement.encode(), parameters)
+        async with self.connection() as connection, connection.cursor() as cursor:
+            await _execute(cursor, statement, parameters)
             return cursor.rowcount

@@ -11,6 +11,7 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from libs.failpoints import FailpointSettings, arm
 from libs.telemetry.logs import configure
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
@@ -24,6 +25,7 @@ def run_process(
     a setting is missing or wrong, which is said by the name of its variable."""
     try:
         read = settings()
+        failpoints = FailpointSettings()
     except ValidationError as error:
         configure(name)
         for fault in error.errors(include_input=False, include_url=False):
@@ -31,6 +33,7 @@ def run_process(
             _log.error("setting_wrong", variable=variable, rule=fault["msg"])
         sys.exit(2)
     configure(name, getattr(read, "log_level", "info"))
+    arm(failpoints)
     try:
         uvloop.run(_run(read, serve))
     except Exception:  # noqa: BLE001 - the end of the process: said whole, once, in the log

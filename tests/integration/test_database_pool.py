@@ -44,7 +44,7 @@ async def test_a_client_that_reads_nothing_any_more_does_not_hold_a_lock_for_lon
     """A paused process's kernel still answers, so the connection looks alive; its backend waits to write, with the
     lock of its statement, for as long as that (concurrency, rule 5)."""
     database = Database.of(app_database_url, role="callboard_session", name="paused", size=1)
-    paused = psycopg.connect(database.pool.conninfo, autocommit=True)
+    paused = psycopg.connect(str(database.pool.conninfo), autocommit=True)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
 
         async def waits_to_write() -> bool:

@@ -1,6 +1,7 @@
 """One named process of the suite: started, killed, paused, ended, and what it wrote."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -39,9 +40,25 @@ class Part:
 
     async def start(self, **changes: str) -> None:
         """Starts it, with these changes to its environment for good, and waits until it is ready."""
+        await self.launch(**changes)
+        assert await self.until_ready(), f"{self.name} did not get ready:\n{self.log.read_text()[-4000:]}"
+
+    async def launch(self, **changes: str) -> None:
+        """Starts it as `start` does, and waits for nothing: it may end before it is ready."""
         self._spec = replace(self._spec, environment={**self._spec.environment, **changes})
         self._child = await Child.start(self._spec, self._folder, self._folder)
-        assert await self._child.until_ready(), f"{self.name} did not get ready:\n{self.log.read_text()[-4000:]}"
+
+    async def until_ready(self) -> bool:
+        """Waits until it is ready; false when it ended first or took too long."""
+        assert self._child is not None
+        return await self._child.until_ready()
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Waits until it has ended by itself, for so long at most; says whether it has."""
+        assert self._child is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._child.wait(), max(0.0, seconds))
+        return not self.is_running
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Ends it on the spot: this process alone, not those that it started."""

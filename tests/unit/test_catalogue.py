@@ -96,6 +96,8 @@ HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
         (STDIO + "startup_timeout = 0", "startup_timeout", "greater than 0"),
         (STDIO + "limits = { memory = 1 }", "limits.memory", "no known key"),
         (STDIO + "limits = { open_files = 1 }", "limits.open_files", "16"),
+        (STDIO + 'cancel = "hope"', "cancel", "'ask' or 'kill'"),
+        (HTTP + 'cancel = "kill"', "cancel", "no known key"),
         ('transport = "http"\nurl = "file:///etc/passwd"', "url", "http or https"),
         ('transport = "http"\nurl = "mcp.example.org"', "url", "http or https"),
         ('transport = "http"\nurl = "http://"', "url", "host"),

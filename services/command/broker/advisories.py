@@ -59,7 +59,7 @@ class Advisories:
                 await self._settle(delivery.payload)
             except (BusError, Refusal) as error:
                 _log.warning("advisory_unsettled", error=str(error))
-                delivery.nak(5.0)
+                delivery.nak(5.0)  # at once, it would be delivered to its limit in milliseconds (failures, row 10)
             else:
                 delivery.ack()
 

@@ -198,6 +198,8 @@ def _subject(dispatch: Dispatch) -> str:
 
 
 def _message(subject: str, group: Sequence[Dispatch]) -> Message:
+    """Make a message whose id a second try repeats and another dispatch does not: else the stream would take it for
+    the first one, and drop it (failures, row 3)."""
     first = group[0]
     ids = [(dispatch.command_id, dispatch.dispatch_no) for dispatch in group]
     return Message(subject, encode_dispatch(ids), f"{first.command_id}:{first.dispatch_no}:{len(group)}")

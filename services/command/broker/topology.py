@@ -41,7 +41,10 @@ MAX_PER_DISPATCH = 100
 
 
 def runner_consumer(runner_id: UUID, priority: int) -> ConsumerSpec:
-    """Describe the consumer of a runner for one priority; sessions stay with a runner, so dispatches name it."""
+    """Describe the consumer of a runner for one priority; sessions stay with a runner, so dispatches name it.
+
+    Attempts are counted in the database alone; `max_deliver` only ends a loop of the broker's own (failures, row 7).
+    """
     return ConsumerSpec(
         stream=COMMANDS.name,
         name=f"runner-{runner_id.hex}-{priority}",

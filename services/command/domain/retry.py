@@ -29,7 +29,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """No further attempt, for this reason."""
+    """No further attempt, for this reason; written in the transaction that ends the last one (failures, row 8)."""
 
     reason: FailureCode
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from services.command.domain.cancel import Cancel, OpenFilter
 from services.command.domain.command import Actor, Command
 from services.command.operations.batch_keys import LEASE_SECONDS, check_key, leased
@@ -37,7 +38,9 @@ class Cancels:
         if command_id is None:
             raise command_missing()
         async with self._keyed.under(actor.tenant_id, "cancel", key, command_id):
+            failpoint("cancels.after_key_before_cancel")
             (done,) = await self._store.cancel(actor, [command_id], how)
+            failpoint("cancels.after_cancel_before_answer")
             return await self._cancelled(actor, command_id, done)
 
     async def by_key(self, actor: Actor, submit_key: str, how: Cancel) -> Command | None:

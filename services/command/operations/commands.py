@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from services.command.domain.command import Actor, Command, NewCommand
 from services.command.ports.stores import CommandStore, KeyStore, Submitted
 
@@ -51,6 +52,7 @@ class Commands:
     async def submit(self, actor: Actor, command: NewCommand) -> Submitted:
         """Store a command and return its ids, or refuse."""
         done = await self._store.submit(actor, "submit", command)
+        failpoint("commands.after_submit_before_answer")
         if done.code in ("ok", "replay"):
             return done
         raise refusal_of(done, command)

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from services.command.domain.command import Actor
 from services.command.domain.dead_letter import Changes, DeadLetter, again
 from services.command.operations.batch_keys import check_key
@@ -36,6 +37,7 @@ class DeadLetters:
             raise letter_missing(command_id)
         new = again(old, changes, key)
         done = await self._commands.submit(actor, "requeue", new)
+        failpoint("dead_letters.after_requeue_before_answer")
         if done.code in ("ok", "replay"):
             return done
         if done.code == "letter_gone":

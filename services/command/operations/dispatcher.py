@@ -1,4 +1,8 @@
-"""The dispatcher: hands committed commands to the broker, in the background (concurrency, rule 6)."""
+"""The dispatcher: hands committed commands to the broker, in the background (concurrency, rule 6).
+
+What is to be published stands in `command.ready` since the commit, so it is neither lost nor told of too early,
+wherever a process dies (failures, row 1).
+"""
 
 import asyncio
 import time
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 import structlog
 
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from services.command.domain.command import PRIORITIES
 from services.command.ports.delivery import Broker, BrokerAwayError, DeliveryStore, Published
 from services.command.ports.dispatch import Dispatch
@@ -70,6 +75,7 @@ class Dispatcher:
             while self._offered:
                 if batch := self._taken():
                     self._unmarked += await self._broker.publish(batch)
+                    failpoint("dispatcher.after_offers_published")
                 else:  # as many stand as may: see how many of them were claimed
                     await asyncio.sleep(_BUSY_PAUSE)
                     try:
@@ -104,6 +110,7 @@ class Dispatcher:
             batch, self._unmarked = self._unmarked, []
             if batch:
                 try:
+                    failpoint("dispatcher.before_offers_marked")
                     await self._store.mark(batch)
                 except Refusal as refusal:
                     _log.warning("mark_failed", reason=refusal.reason, dispatches=len(batch))
@@ -133,10 +140,12 @@ class Dispatcher:
                 self._standing[_key(dispatch)] += 1
                 room.append(dispatch)
         if room:
+            failpoint("dispatcher.after_due_before_publish")
             try:
                 published = await self._broker.publish(room)
             except BrokerAwayError:
                 return _LOOK_EVERY
+            failpoint("dispatcher.after_publish_before_mark")
             await self._store.mark(published)
             _log.debug("dispatched", due=len(due), published=len(published))
             return _BUSY_PAUSE

@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from services.command.domain.failure import Failure, FailureCode
 from services.command.domain.retry import DeadLetter, RetryPolicy, decide
 from services.command.operations.outcomes import ended_by
@@ -60,13 +61,17 @@ class Reconciler:
         if now - self._sound_since >= self._lease:
             for runner_id, name in await self._store.lapse_runners():
                 _log.warning("runner_lapsed", runner_id=str(runner_id), name=name)
+                failpoint("reconciler.after_lapse_before_expiry")
+        # Before their commands, which would be dispatched to the dead once more.
+        if await self._store.free_connections():
+            failpoint("reconciler.after_freeing_before_hint")
+            self._signals.connections_wanted()
         for stray in await self._store.expired():
             await self._expire(stray)
+            failpoint("reconciler.between_expiries")
         for stray in await self._store.overdue_cancels():
             await self._store.finish(stray.tenant_id, stray.part, _cancelled(stray))
             self._signals.runner_asked(stray.runner_id)
-        if await self._store.free_connections():
-            self._signals.connections_wanted()
         await self._store.orphaned()
         await self._store.forget()
 
@@ -84,18 +89,21 @@ class Reconciler:
         )
 
     async def _broker_pass(self) -> None:
-        """Have dispatched again what the stream cannot deliver any more, and publish the dead letters."""
+        """Have dispatched again what the stream cannot deliver any more (failures, row 2), and publish dead letters."""
         epoch = await self._broker.ensure()
         for runner_id, priority in await self._store.published_to():
             place = await self._broker.place(runner_id, priority)
             upto = place.undeliverable if place is not None else 0
             again = await self._store.undelivered(runner_id, priority, epoch, upto)
             if again:
+                failpoint("reconciler.after_redispatch_before_hint")
                 _log.info("dispatched_again", runner_id=str(runner_id), priority=priority, commands=again)
                 self._signals.commands_waiting()
         letters = await self._store.letters()
         if letters:
-            await self._store.mark_letters(await self._broker.publish_letters(letters))
+            published = await self._broker.publish_letters(letters)
+            failpoint("reconciler.after_letters_before_mark")
+            await self._store.mark_letters(published)
         await self._broker.trim()
 
 

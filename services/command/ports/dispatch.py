@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A command that may be delivered: ids only, the rest is in the database (design 2, rule 2)."""
+    """A command that may be delivered: ids only, the rest is in the database (failures, row 1)."""
 
     tenant_id: str
     part: int

@@ -14,6 +14,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
 from services.command.domain.retry import RetryPolicy, decide
 from services.command.operations.outcomes import acknowledged, cancelled, ended_by, succeeded
@@ -81,7 +82,7 @@ class Attempts:
             one.task.cancel()
 
     def let_go(self, command_id: UUID) -> None:
-        """Stop an execution whose command is this runner's no longer; what it comes to is written nowhere."""
+        """Stop an execution whose command is this runner's no longer; it writes nothing more (failures, row 5)."""
         one = self._executing.get(command_id)
         if one is not None and not one.taken:
             one.taken = True
@@ -110,6 +111,7 @@ class Attempts:
             return
         # Each attempt is a task with a context of its own, so nothing has to be unbound.
         bind_contextvars(command_id=str(claim.command_id), tenant=offer.tenant_id, attempt=claim.attempt)
+        failpoint("attempts.after_settle_before_execution")
         began = time.monotonic()
         finish = await self._execute(offer, claim, claim.lease_token, work)
         if finish is None:
@@ -124,16 +126,22 @@ class Attempts:
             fault = Failure(FailureCode.INTERNAL, text, retryable=False)
             finish = self._failed(fault, claim, claim.lease_token, work)
             state = await self._finish(offer, finish)
+        failpoint("attempts.after_finish")
         self.ended[state] += 1
         log = _log.debug if state == "succeeded" else _log.info
         log("attempt_ended", state=state, seconds=round(time.monotonic() - began, 4), reason=finish.reason)
 
     async def _claim(self, offer: Offer) -> tuple[Claim | None, Work | None]:
-        """Claim the command while reading what is to be done; ack the delivery once the claim is decided."""
+        """Claim the command while reading what is to be done; ack the delivery once the claim is decided.
+
+        Of several deliveries one wins the claim, and the others are dropped (failures, row 4). From then on the lease
+        stands for the command, and nothing depends on the delivery any more (row 6).
+        """
         reading = asyncio.ensure_future(self._store.work(offer.tenant_id, offer.command_id))
         try:
             claim = await self._store.claim(offer.tenant_id, offer.part, self.runner_id, offer.command_id)
             work = await reading
+            failpoint("attempts.after_claim_before_settle")
         except Refusal as refusal:
             # Not settled: the dispatch comes again, and a claim that did commit is found by the next heartbeat.
             _log.warning("claim_failed", command_id=str(offer.command_id), reason=refusal.reason)
@@ -216,6 +224,7 @@ class Attempts:
         """Write the end; through a database that is away for a while, since the lease may hold longer than that."""
         for attempt in range(_FINISH_TRIES):
             try:
+                failpoint("attempts.after_execution_before_finish")
                 return await self._store.finish(offer.tenant_id, offer.part, finish)
             except Refusal as refusal:
                 _log.warning("finish_failed", reason=refusal.reason, attempt=attempt)

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
 from services.command.ports.executor import Connection, Connector, Executor, SessionRef
 from services.command.ports.stores import WantedConnection, WorkStore
@@ -138,6 +139,7 @@ class Connections:
         held.connection = connection
         event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
         try:
+            failpoint("connections.after_connect_before_told")
             settled = await self._store.connected(
                 wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
             )
@@ -150,6 +152,7 @@ class Connections:
             held.connection = None
             await connection.close(CLOSE_GRACE)
             return None
+        failpoint("connections.after_told")
         _log.info("agent_connected", agent_id=wanted.agent_id, server=wanted.server, seconds=seconds)
         return connection
 
@@ -173,6 +176,7 @@ class Connections:
         delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2 ** min(losses, 10))
         _log.warning("agent_connection_lost", agent_id=wanted.agent_id, losses=losses, retry_in=delay)
         await connection.close(CLOSE_GRACE)
+        failpoint("connections.after_loss_before_given_back")
         await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
 
     def _lost_again(self, session_uid: UUID) -> int:
@@ -192,6 +196,7 @@ class Connections:
             held.closing = True
             self._losses.pop(session_uid, None)
             await self._shut(held)
+        failpoint("connections.after_shut_before_told")
         await self._store.closed(tenant_id, session_uid, self._runner_id)
 
     async def kill(self, session_uid: UUID) -> None:

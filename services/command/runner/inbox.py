@@ -11,7 +11,7 @@ _WAITING = 64
 
 @dataclass(slots=True)
 class Message:
-    """One delivery; it is settled when every command in it was claimed or refused (design 2, rule 4)."""
+    """One delivery; it is settled when every command in it was claimed or refused (failures, row 24)."""
 
     delivery: Delivery
     open: int

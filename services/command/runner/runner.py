@@ -11,6 +11,7 @@ import structlog
 
 from libs.bus import Bus, Delivery, Hints, PullLoop, Streams
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from libs.signals import CONNECTIONS_WANTED, runner_subject
 from services.command.broker.topology import COMMANDS, decode_dispatch, runner_consumer
 from services.command.domain.command import PRIORITIES
@@ -63,6 +64,7 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain and leave. Raises LeaseLostError when the lease is lost."""
         await self._store.register(self.runner_id, self._limits.name, self._limits.slots, self._limits.lease)
+        failpoint("runner.after_register_before_loops")
         _log.info("runner_started", runner_id=str(self.runner_id), slots=self._limits.slots)
         asked = await self._hints.subscribe(runner_subject(self.runner_id), lambda *_: self._asked.set())
         wanted = await self._hints.subscribe(CONNECTIONS_WANTED, lambda *_: self._wanted.set())
@@ -122,7 +124,7 @@ class Runner:
     def _receive(self, delivery: Delivery) -> None:
         try:
             tenant_id, priority, part, pairs = decode_dispatch(delivery.subject, delivery.payload)
-        except ValueError:
+        except ValueError:  # it will never be readable (failures, row 9)
             _log.warning("dispatch_unreadable", subject=delivery.subject)
             delivery.term("unreadable")
             return
@@ -149,13 +151,17 @@ class Runner:
                 pull.wake()
 
     async def _beat(self) -> None:
-        """Renew the lease. A runner that slept through its lease stops at once what it runs: another one has it."""
+        """Renew the lease. A runner that slept through its lease stops at once what it runs: another one has it.
+
+        The database's clock decides who is dead; here only spans are measured (failures, row 21).
+        """
         renewed = time.monotonic()
         while True:
             began = time.monotonic()
             if began - renewed > self._limits.lease:
                 raise LeaseLostError("the lease lapsed before it could be renewed")
             try:
+                failpoint("runner.before_heartbeat")
                 if not await self._store.heartbeat(self.runner_id, self._limits.lease):
                     raise LeaseLostError("declared dead")
                 renewed, self._pausing, self.healthy = began, False, True
@@ -171,8 +177,9 @@ class Runner:
             await asyncio.sleep(self._limits.heartbeat if not self._pausing else self._limits.heartbeat / 4)
 
     async def _answer(self) -> None:
-        """Do what is asked: cancel commands, let go of those that were taken from us, close and kill connections, and
-        give back what was claimed without our knowing."""
+        """Do what is asked, by rows that no lost message takes away (failures, row 11): cancel commands, let go of
+        those that were taken from us, close and kill connections, and give back what was claimed without our knowing.
+        """
         while True:
             await self._asked.wait()
             self._asked.clear()
@@ -205,6 +212,7 @@ class Runner:
         event = f'{{"error":{{"code":"{FailureCode.RUNNER_SHUTDOWN}"}}}}'
         finish = Finish(command_id, token, "released", f"runner:{self.runner_id}", event, charged=False)
         try:
+            failpoint("runner.before_release")
             state = await self._store.finish(tenant_id, part, finish)
             _log.info("claim_released", command_id=str(command_id), state=state)
         except Refusal as refusal:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from libs.db import BusyError, Database, Lanes, load_statements
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from libs.ids import partition_of, uuid7
 from services.command.domain.cancel import Cancel, OpenFilter
 from services.command.domain.command import PRIORITIES, Actor, Command, CommandFilter, NewCommand
@@ -109,6 +110,7 @@ class PostgresCommands:
         *_, first, last, hint = rows[0]
         if first is not None:
             self._signals.appended(tenant_id, part, first, last, hint)
+        failpoint("commands.after_submit_before_offer")
         self._dispatches.offer(
             [
                 Dispatch(tenant_id, part, item["priority"], row[7], row[2], 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from libs.ids import partition_of
 from services.session.domain.event import Cursor, Event, EventFilter
 from services.session.domain.session import CLOSING_EVENTS, SessionState
@@ -92,7 +93,7 @@ class SessionScope:
                 return
 
     def resume(self, text: str) -> None:
-        """Begin after a cursor; refuses those that do not fit."""
+        """Begin after a cursor; refuses those that do not fit, or are of the log before a restore (rule 11)."""
         wanted = Cursor.read(text, self._name)
         if wanted.incarnation != self.head.incarnation:
             raise _expired(Cursor(self._name, self.head.incarnation, 0))
@@ -220,6 +221,7 @@ class Follower:
         self, scope: Scope, wanted: EventFilter, subscriber: Subscriber | None
     ) -> AsyncGenerator[Step]:
         """Yield what the tail delivers until the reader has fallen behind."""
+        failpoint("follow.between_storage_and_tail")
         while subscriber is not None and not subscriber.overflowed:
             batch = await subscriber.take(KEEPALIVE)
             if batch is not None:

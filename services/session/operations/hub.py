@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from services.session.operations.subscriber import Subscriber
 from services.session.operations.tail import Tail
 from services.session.ports.hints import HintSource
@@ -60,6 +61,7 @@ class Hub:
         # Subscribed first, read afterwards: whatever commits in between is hinted.
         tail.unsubscribe = await self._hints.subscribe(tenant_id, part, tail.on_hint)
         try:
+            failpoint("hub.after_subscribe_before_position")
             log = await self._store.log(tenant_id, part)
         except BaseException:
             await tail.unsubscribe()

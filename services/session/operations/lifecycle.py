@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from libs.errors import Reason, Refusal
+from libs.failpoints import failpoint
 from services.session.domain.session import Actor, IdempotencyKey, Session, SessionSpec
 from services.session.ports.stores import SessionStore, StopRequest, StopStep
 
@@ -19,7 +20,11 @@ _STEP_AT_ONCE = 500
 
 
 class Lifecycle:
-    """Starts and ends sessions. A stop that dies with its service is carried on by `finish_stops` of any replica."""
+    """Starts and ends sessions.
+
+    A stop goes in steps (concurrency, rule 10); one that dies with its service is carried on by `finish_stops` of any
+    replica (failures, row 12). Which of two starts at once makes the session is decided by a unique index (row 13).
+    """
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -35,6 +40,7 @@ class Lifecycle:
     ) -> tuple[Session, bool]:
         """Return the agent's live session and whether this call made it."""
         started = await self._store.start(actor, agent_id, spec, fail_on_conflict=fail_on_conflict, key=key)
+        failpoint("lifecycle.after_start_before_answer")
         if started.session is not None:
             return started.session, started.code == "created"
         raise _refusal(started.code, {"agent_id": agent_id, "session_id": started.detail or spec.session_id})
@@ -42,11 +48,13 @@ class Lifecycle:
     async def stop(self, actor: Actor, request: StopRequest) -> Session | None:
         """Stop a session and return it as it ended; None when there was nothing to stop."""
         step = await self._to_the_end(actor, request)
+        failpoint("lifecycle.after_stop_before_answer")
         return step.session
 
     async def restart(self, actor: Actor, request: StopRequest) -> tuple[Session, Session | None]:
         """End the agent's live session and return its successor, and the one that ended, if any was live."""
         step = await self._to_the_end(actor, request)
+        failpoint("lifecycle.after_restart_before_answer")
         if step.successor is None:
             raise Refusal(
                 Reason.SESSION_EXISTS,
@@ -56,6 +64,7 @@ class Lifecycle:
 
     async def _to_the_end(self, actor: Actor, request: StopRequest) -> StopStep:
         step = await self._store.stop(actor, request)
+        failpoint("lifecycle.after_stop_begun")
         if step.code not in ("stopped", "stopping", "started", "none", "replayed"):
             raise _refusal(step.code, {"agent_id": request.agent_id, "session_id": request.session_id or step.detail})
         if step.code == "stopping" and step.session_uid is not None:
@@ -72,6 +81,7 @@ class Lifecycle:
         while step.code == "stopping":
             if step.open_commands <= _STEP_AT_ONCE:
                 await asyncio.sleep(min(_LOOK_EVERY, max(deadline - time.monotonic(), 0.0)))
+            failpoint("lifecycle.between_stop_steps")
             step = await self._store.stop_further(tenant_id, part, uid, force=time.monotonic() >= deadline)
         return step
 
@@ -81,6 +91,7 @@ class Lifecycle:
             step = await self._store.stop_further(
                 unfinished.tenant_id, unfinished.part, unfinished.session_uid, force=unfinished.late
             )
+            failpoint("lifecycle.between_finished_stops")
             if step.code == "stopped":
                 _log.info("stop_finished", tenant=unfinished.tenant_id, session_uid=str(unfinished.session_uid))
 

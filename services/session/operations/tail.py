@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from libs.errors import Refusal
+from libs.failpoints import failpoint
 from services.session.domain.event import Event, events_of_lines
 from services.session.operations.subscriber import Batch, Subscriber
 from services.session.ports.stores import EventStore
@@ -116,6 +117,7 @@ class Tail:
                 )
                 if not events:
                     break
+                failpoint("tail.after_read_before_deliver")
                 self._deliver(events)
                 self._drain_held()
         except Refusal as refusal:  # the slow check tries again

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from libs.db import Database, Lanes, load_statements
+from libs.failpoints import failpoint
 from services.session.domain.event import Event, NewEvent
 from services.session.domain.session import Actor, IdempotencyKey
 from services.session.ports.signals import Signals
@@ -50,6 +51,7 @@ class PostgresEvents:
         *_, first, last, hint = rows[0]
         if first is not None:
             self._signals.appended(tenant_id, part, first, last, hint)
+        failpoint("events.after_append_before_answer")
         answers = [Appended(code, low or 0, high or 0, detail or "") for _, code, low, high, detail, *_ in rows]
         return [answers[place] for place in places]
 

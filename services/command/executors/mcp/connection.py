@@ -28,6 +28,7 @@ from services.command.ports.executor import Execution, Reporter
 _log = structlog.get_logger(__name__)
 
 _PING_SECONDS = 5.0
+_CANCEL_GRACE = 3.0  # seconds for a server to clean up that is ended because a command was cancelled
 _LOST_GRACE = 1.0  # seconds for the rest of the group of a server that died, or closed its output
 
 
@@ -39,10 +40,14 @@ class McpConnection:
     Executions run in their callers' tasks and only exchange messages with it; nobody ever cancels the owner.
     """
 
-    def __init__(self, name: str, link: Link, on_end: Callable[[], None] = lambda: None) -> None:
-        """`on_end` is called when nothing of the connection is left."""
+    def __init__(
+        self, name: str, link: Link, *, ends_when_cancelled: bool = False, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        """`ends_when_cancelled`: the server does not heed cancels, so one ends it with all that runs there. `on_end` is
+        called when nothing of the connection is left."""
         self._name = name
         self._link = link
+        self._ends_when_cancelled = ends_when_cancelled
         self._on_end = on_end
         self._link.grace = _LOST_GRACE
         self._lost = asyncio.Event()
@@ -108,6 +113,9 @@ class McpConnection:
         except TimeoutError:
             self._doubt()
             raise timed_out(execution.timeout) from None
+        except asyncio.CancelledError:
+            self._abandoned()
+            raise
         finally:
             self._running.remove(reports)
             reports.end()
@@ -155,8 +163,16 @@ class McpConnection:
             if self._failure is not None or self._reason != "it was closed":
                 _log.info("connection_lost", server=self._name, diagnosis=self.diagnosis())
 
+    def _abandoned(self) -> None:
+        """An execution was cancelled. The server was told; that it heeds it, MCP has it say to nobody."""
+        if self._ends_when_cancelled and not self._lost.is_set():
+            self._link.grace = _CANCEL_GRACE
+            self._lose("a command was cancelled, and this server heeds no cancel", by_us=True)
+        else:
+            self._doubt()
+
     def _doubt(self) -> None:
-        """A command ran into its timeout: see whether the server still answers anything."""
+        """A command did not end by itself: see whether the server still answers anything."""
         if self._doubting is None or self._doubting.done():
             self._doubting = asyncio.create_task(self._ask(), name=f"mcp ping {self._name}")
 

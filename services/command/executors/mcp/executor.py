@@ -68,7 +68,12 @@ class McpExecutor:
             return McpConnection(entry.name, HttpLink(entry))
         mark = orphans.new_mark()
         self._live.add(mark)
-        return McpConnection(entry.name, StdioLink(entry, mark), on_end=lambda: self._live.discard(mark))
+        return McpConnection(
+            entry.name,
+            StdioLink(entry, mark),
+            ends_when_cancelled=entry.cancel == "kill",
+            on_end=lambda: self._live.discard(mark),
+        )
 
 
 def _unavailable(entry: Entry, error: Exception) -> AttemptFailedError:

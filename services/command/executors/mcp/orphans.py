@@ -1,5 +1,7 @@
 """Finds processes that outlived their connection: a killed runner's, and those that left their process group.
 
+A tool's processes are ended by group, by the death of their parent, and at last by this (failures, row 30).
+
 Every agent process carries a mark in its environment, which its descendants inherit: whose it is (PID
 namespace, process id and start time of the runner, so that a reused id is not taken for the runner) and
 a token of the connection. No file has to be kept or cleaned up. Linux only; elsewhere nothing is found.

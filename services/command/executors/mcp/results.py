@@ -1,4 +1,4 @@
-"""Results made fit for storage: JSON that Postgres and every client can hold, and not too much of it."""
+"""Results made fit for storage: JSON that Postgres and every client can hold, and not too much (failures, row 23)."""
 
 import json
 import math

@@ -107,7 +107,7 @@ class _CancelModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelMode
     CANCEL_MODE_UNSPECIFIED: _CancelMode.ValueType  # 0
     """The same as graceful."""
     CANCEL_MODE_GRACEFUL: _CancelMode.ValueType  # 1
-    """Ask the agent to stop, and force it after the grace."""
+    """Have the runner ask the agent to stop, and cancel by force what the runner has not ended within the grace."""
     CANCEL_MODE_IMMEDIATE: _CancelMode.ValueType  # 2
     """Cancel the command now, ask the agent to stop, and wait for nothing."""
     CANCEL_MODE_KILL: _CancelMode.ValueType  # 3
@@ -119,7 +119,7 @@ class CancelMode(_CancelMode, metaclass=_CancelModeEnumTypeWrapper):
 CANCEL_MODE_UNSPECIFIED: CancelMode.ValueType  # 0
 """The same as graceful."""
 CANCEL_MODE_GRACEFUL: CancelMode.ValueType  # 1
-"""Ask the agent to stop, and force it after the grace."""
+"""Have the runner ask the agent to stop, and cancel by force what the runner has not ended within the grace."""
 CANCEL_MODE_IMMEDIATE: CancelMode.ValueType  # 2
 """Cancel the command now, ask the agent to stop, and wait for nothing."""
 CANCEL_MODE_KILL: CancelMode.ValueType  # 3

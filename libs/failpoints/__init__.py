@@ -1,0 +1,20 @@
+"""Failpoints: named places at which a process can be made to crash, stand still or fail. For tests alone."""
+
+from libs.failpoints.points import arm, failpoint
+from libs.failpoints.registry import NAMES, PLACES, QUIET_PLACES, STATEMENTS
+from libs.failpoints.rules import Action, Rule, actions_at, read_rules
+from libs.failpoints.settings import FailpointSettings
+
+__all__ = [
+    "NAMES",
+    "PLACES",
+    "QUIET_PLACES",
+    "STATEMENTS",
+    "Action",
+    "FailpointSettings",
+    "Rule",
+    "actions_at",
+    "arm",
+    "failpoint",
+    "read_rules",
+]

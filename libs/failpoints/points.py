@@ -1,0 +1,78 @@
+"""Reaching a failpoint: nothing happens there, unless the process was armed when it began."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import structlog
+
+from libs.errors import Reason, Refusal
+from libs.failpoints.rules import Action, Rule
+from libs.failpoints.settings import FailpointSettings
+
+_log = structlog.get_logger(__name__)
+
+
+def _database_away() -> Exception:
+    return Refusal(Reason.DATABASE_UNAVAILABLE, "a failpoint: as if the database were away")
+
+
+class _Armed:
+    """One rule in force. Each draws for itself, so that what happens at a name depends on that name alone."""
+
+    def __init__(self, rule: Rule, settings: FailpointSettings, process: str) -> None:
+        self._rule = rule
+        self._settings = settings
+        self._draw = random.Random(f"{settings.seed}/{process}/{rule}")  # noqa: S311 - chance, not secrets
+
+    def reach(self, fault: Callable[[], Exception]) -> None:
+        """Do what the rule says, when its turn has come."""
+        if self._draw.random() >= self._rule.probability or time.monotonic() > self._settings.until:
+            return
+        self._note()
+        if self._rule.action is Action.CRASH:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self._rule.action is Action.SLEEP:
+            time.sleep(self._rule.seconds)
+        else:
+            raise fault()
+
+    def _note(self) -> None:
+        """Have a line on the disk before anything happens."""
+        if self._settings.log is None:
+            return
+        line = {
+            "time": time.monotonic(), "name": self._rule.name, "action": self._rule.action, "pid": os.getpid()
+        }  # fmt: skip
+        descriptor = os.open(self._settings.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, json.dumps(line).encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+_armed: dict[str, list[_Armed]] = {}
+
+
+def arm(settings: FailpointSettings, process: str = "") -> None:
+    """Put these rules in force in place of those before. `process`, its id by default, makes replicas differ."""
+    _armed.clear()
+    for rule in settings.rules:
+        _armed.setdefault(rule.name, []).append(_Armed(rule, settings, process or str(os.getpid())))
+    if settings.rules:
+        rules = [str(rule) for rule in settings.rules]
+        _log.warning("failpoints_armed", rules=rules, hint="not for production: unset CALLBOARD_FAILPOINTS")
+
+
+def failpoint(name: str, fault: Callable[[], Exception] = _database_away) -> None:
+    """Mark a place, by its name in the registry; `fault` makes what `raise` and `lose_reply` raise there.
+
+    Unarmed it takes 46 ns, of which 37 are the call of any function (measured).
+    """
+    if _armed:
+        for armed in _armed.get(name, ()):
+            armed.reach(fault)

@@ -1,0 +1,191 @@
+"""Failpoints: what may be asked for, what happens, and that the registry and the code have the same names."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from libs.errors import Reason, Refusal
+from libs.failpoints import (
+    NAMES,
+    PLACES,
+    QUIET_PLACES,
+    STATEMENTS,
+    Action,
+    FailpointSettings,
+    Rule,
+    actions_at,
+    arm,
+    failpoint,
+    read_rules,
+)
+
+ROOT = Path(__file__).parents[2]
+PLACE, QUIET, STATEMENT = "attempts.after_claim_before_settle", "attempts.after_finish", "work.finish"
+_REACHED = re.compile(r'failpoint\(\s*"([^"]+)"')
+
+
+@pytest.fixture(autouse=True)
+def _disarmed() -> Iterator[None]:
+    yield
+    arm(FailpointSettings())
+
+
+def settings(rules: str, **others: object) -> FailpointSettings:
+    given = {f"CALLBOARD_FAILPOINTS_{name.upper()}": value for name, value in others.items()}
+    return FailpointSettings.model_validate({"CALLBOARD_FAILPOINTS": rules, **given})
+
+
+def fates(rules: str, process: str, times: int = 200, **others: object) -> list[bool]:
+    """Whether each reach of the place raised."""
+    arm(settings(rules, **others), process)
+    found = []
+    for _ in range(times):
+        try:
+            failpoint(PLACE)
+        except Refusal:
+            found.append(True)
+        else:
+            found.append(False)
+    return found
+
+
+def test_rules_are_read_and_written_alike() -> None:
+    text = f"{PLACE}=raise@0.5;{QUIET}=sleep:3@0.1;{STATEMENT}=lose_reply@0.05"
+    rules = read_rules(text)
+    assert rules == (
+        Rule(PLACE, Action.RAISE, 0.0, 0.5),
+        Rule(QUIET, Action.SLEEP, 3.0, 0.1),
+        Rule(STATEMENT, Action.LOSE_REPLY, 0.0, 0.05),
+    )
+    assert ";".join(map(str, rules)) == text
+    assert read_rules(f" {PLACE}=crash ; ") == (Rule(PLACE, Action.CRASH),)
+    assert read_rules("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no.such_place=crash", "no failpoint 'no.such_place'"),
+        (PLACE, "not of the form"),
+        (f"{PLACE}=explode", "takes crash, sleep, raise, not 'explode'"),
+        (f"{PLACE}=lose_reply", "takes crash, sleep, raise, not 'lose_reply'"),
+        (f"{QUIET}=raise", "takes crash, sleep, not 'raise'"),
+        (f"{STATEMENT}=raise", "takes crash, sleep, lose_reply, not 'raise'"),
+        (f"{PLACE}=sleep", "has seconds"),
+        (f"{PLACE}=crash:3", "has seconds"),
+        (f"{PLACE}=sleep:-1", "seconds has to be a number above 0"),
+        (f"{PLACE}=sleep:long", "seconds has to be a number above 0"),
+        (f"{PLACE}=crash@0", "probability has to be a number above 0, up to 1"),
+        (f"{PLACE}=crash@1.5", "probability has to be a number above 0, up to 1"),
+        (f"{PLACE}=crash@nan", "probability has to be a number above 0, up to 1"),
+        (f"{PLACE}=crash@", "probability has to be a number above 0, up to 1"),
+    ],
+)
+def test_a_wrong_rule_is_refused_by_its_variable_and_what_it_breaks(text: str, said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        settings(text)
+    (fault,) = caught.value.errors()
+    assert fault["loc"] == ("CALLBOARD_FAILPOINTS",)
+    assert said in fault["msg"]
+
+
+def test_a_name_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match="there is no failpoint") as caught:
+        read_rules("no.such_place=crash")
+    assert all(name in str(caught.value) for name in NAMES)
+
+
+def test_nothing_happens_by_default() -> None:
+    arm(FailpointSettings())
+    for name in NAMES:
+        failpoint(name)
+
+
+def test_nothing_happens_at_other_places() -> None:
+    arm(settings(f"{PLACE}=raise"))
+    failpoint(QUIET)
+
+
+def test_a_place_sees_the_fault_that_it_reckons_with() -> None:
+    arm(settings(f"{PLACE}=raise"))
+    with pytest.raises(Refusal) as caught:
+        failpoint(PLACE)
+    assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
+    with pytest.raises(OSError, match="its own"):
+        failpoint(PLACE, lambda: OSError("its own"))
+
+
+def test_a_process_stands_still() -> None:
+    arm(settings(f"{QUIET}=sleep:0.05"))
+    began = time.monotonic()
+    failpoint(QUIET)
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_crash_leaves_a_line_and_nothing_else(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = (
+        "from libs.failpoints import FailpointSettings, arm, failpoint\n"
+        "arm(FailpointSettings())\n"
+        f"try:\n    failpoint({PLACE!r})\nfinally:\n    print('alive')\n"
+    )
+    environment = {"CALLBOARD_FAILPOINTS": f"{PLACE}=crash", "CALLBOARD_FAILPOINTS_LOG": str(log)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -9
+    assert "alive" not in done.stdout
+    line = json.loads(log.read_text())
+    assert (line["name"], line["action"]) == (PLACE, "crash")
+    assert line["time"] <= time.monotonic()
+
+
+def test_one_seed_and_process_have_one_fate_and_others_another() -> None:
+    rules = f"{PLACE}=raise@0.5"
+    assert fates(rules, "runner-1", seed=7) == fates(rules, "runner-1", seed=7)
+    assert fates(rules, "runner-1", seed=7) != fates(rules, "runner-2", seed=7)
+    assert fates(rules, "runner-1", seed=7) != fates(rules, "runner-1", seed=8)
+
+
+def test_what_happens_at_a_place_does_not_depend_on_the_others() -> None:
+    alone = f"{PLACE}=raise@0.5"
+    assert fates(alone, "x", seed=7) == fates(f"{QUIET}=crash;{alone}", "x", seed=7)
+
+
+def test_a_probability_is_kept_roughly() -> None:
+    assert 140 < sum(fates(f"{PLACE}=raise@0.2", "x", 1000)) < 260
+
+
+def test_nothing_happens_once_the_time_is_over() -> None:
+    assert not any(fates(f"{PLACE}=raise", "x", until=time.monotonic() - 1))
+    assert all(fates(f"{PLACE}=raise", "x", until=time.monotonic() + 60))
+    assert settings("").until == math.inf
+
+
+def test_every_place_is_reached_by_one_line_of_the_code() -> None:
+    code = [path.read_text() for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.py")]
+    assert Counter(name for text in code for name in _REACHED.findall(text)) == Counter([*PLACES, *QUIET_PLACES])
+
+
+def test_every_statement_is_in_one_file() -> None:
+    written = Counter(
+        f"{path.stem}.{name}"
+        for path in (ROOT / "services").rglob("*.sql")
+        for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
+    )
+    assert {name: written[name] for name in STATEMENTS} == dict.fromkeys(STATEMENTS, 1)
+
+
+def test_every_name_says_what_has_happened_and_can_crash() -> None:
+    assert len(NAMES) == len(PLACES) + len(QUIET_PLACES) + len(STATEMENTS)
+    for name, text in NAMES.items():
+        assert text
+        assert Action.CRASH in actions_at(name)
