@@ -6,7 +6,7 @@ BIN := .venv/bin
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
-.PHONY: help setup up demo test check bench chaos chaos-mutations protos lock clean
+.PHONY: help setup up demo test check bench chaos chaos-mutations chaos-proofs protos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ chaos: setup ## Hurt the suite by a schedule drawn from SEED (FAULTS=F1,F7 MINUT
 
 chaos-mutations: setup ## Break the code on purpose, and see that the checker finds each break
 	@$(PYTHON) -m tests.chaos.mutate $(if $(ONLY),--only "$(ONLY)")
+
+chaos-proofs: setup ## Measure what is promised of faults: pauses, kills, wipes, cancels (ONLY=cancels TIMES=100 SEED=7)
+	@$(PYTHON) -m tests.chaos.proofs $(if $(ONLY),--only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
 protos: setup ## Generate the Python code of the protos
 	@$(PYTHON) tools/protos generate

@@ -1,6 +1,7 @@
 """What can be done to deliveries: copies out of order, acks that come late, messages that nobody can read."""
 
 import asyncio
+import json
 import random
 from contextlib import suppress
 from typing import Any
@@ -9,6 +10,9 @@ import nats
 import nats.errors
 
 from tests.chaos.rig import TENANT, Rig
+
+POISON_ID = "00000000-0000-7000-8000-000000000000"
+"""The command of a poisonous dispatch: there is none such."""
 
 _COPIES = 3
 _OLD_ACKS = 200  # how many acks are kept to be sent again
@@ -80,7 +84,7 @@ async def publish_poison(rig: Rig) -> None:
                 for body in (
                     b"\xff\x00",
                     b"{}",
-                    b'[["00000000-0000-7000-8000-000000000000", 1]]',
+                    json.dumps([[POISON_ID, 1]]).encode(),
                     b'[["x", "y"]]',
                     b"[[1]]",
                 ):

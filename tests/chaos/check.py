@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.chaos import call_rules, command_rules, session_rules, stream_rules
+from tests.chaos import call_rules, command_rules, leftover_rules, session_rules, stream_rules
+from tests.chaos.failpoint_coverage import coverage
 from tests.chaos.history import History, Rule, Violation
 
 RULES: Mapping[str, Rule] = {
@@ -20,7 +21,8 @@ RULES: Mapping[str, Rule] = {
     "I7": session_rules.nothing_follows_a_stop,
     "I8": session_rules.one_session_lives,
     "I9": call_rules.keys_mean_one_thing,
-    "I11": call_rules.nothing_is_left_over,
+    "I11": leftover_rules.nothing_is_left_over,
+    "redirect": command_rules.redirects_are_not_followed,
     "order": command_rules.ordered_commands_take_turns,
     "I13": call_rules.unknown_calls_are_whole,
 }
@@ -47,6 +49,7 @@ def report(folder: Path, violations: list[Violation]) -> str:
     ]
     skipped = {row["problem"] for row in history.rows("faults") if row.get("problem")}
     lines += sorted(skipped)
+    lines += coverage(history)
     for name in dict.fromkeys(violation.rule for violation in violations):
         texts = [violation.text for violation in violations if violation.rule == name]
         lines += [f"{name} is violated {len(texts)} times:", *(f"  {text}" for text in texts[:_SHOWN])]

@@ -110,6 +110,11 @@ def dead_letters_are_the_failed(history: History) -> list[str]:
     return broken
 
 
+def redirects_are_not_followed(history: History) -> list[str]:
+    """Redirect: no client of a tool server over HTTP went where a redirect sent it."""
+    return [f"a redirect was followed at {line['time']}" for line in history.effects if line["phase"] == "followed"]
+
+
 def ordered_commands_take_turns(history: History) -> list[str]:
     """Order: the commands of an ordering key run one after the other, in the order of their submits."""
     open_: dict[tuple[str, str], list[str]] = defaultdict(list)

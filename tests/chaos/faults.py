@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.chaos import broker_faults, disk_faults, process_faults
+from tests.chaos.failpoint_faults import live_with_failpoints
+from tests.chaos.further_load import further_load, make_agent
 from tests.chaos.herd import stampede
 from tests.chaos.proxy import BLACKHOLE, CALM, Weather
 from tests.chaos.rig import Rig
-from tests.chaos.schedule import SERVICES, Schedule, Step
+from tests.chaos.schedule import REPLICAS, SERVICES, Schedule, Step
+from tests.chaos.tool_servers import bad_answers
 from tests.chaos.workload import Workload
 
-_MOST_LATE = 4.0  # seconds
+_MOST_LATE = 4.0  # seconds; a step that takes long may be late by half of that
 
 Action = Callable[["Faults", Step], Awaitable[None]]
 
@@ -38,7 +41,7 @@ class Faults:
         async with asyncio.TaskGroup() as tasks:
             for step in schedule.steps:
                 await asyncio.sleep(max(0.0, began + step.at - loop.time()))
-                tasks.create_task(self._do(step, began + step.at + _MOST_LATE))
+                tasks.create_task(self._do(step, began + step.at + max(_MOST_LATE, step.seconds / 2)))
             await asyncio.sleep(max(0.0, began + schedule.seconds - loop.time()))
 
     async def _do(self, step: Step, latest: float) -> None:
@@ -62,6 +65,8 @@ class Faults:
 def _touched(step: Step) -> set[str]:
     if step.action in ("kill_all",):
         return set(SERVICES)
+    if step.action == "failpoints":
+        return set(REPLICAS)
     return {step.target} if step.target else set()
 
 
@@ -153,6 +158,16 @@ async def _stampede(faults: Faults, step: Step) -> None:
     await stampede(faults.workload, f"herd-{faults.herds}", step.seconds, step.options["seed"])
 
 
+async def _failpoints(faults: Faults, step: Step) -> None:
+    faults.herds += 1
+    agent, seed = f"further-{faults.herds}", step.options["seed"]
+    await make_agent(faults.workload, agent)
+    await asyncio.gather(
+        live_with_failpoints(faults.rig, step.seconds, seed),
+        further_load(faults.workload, agent, step.seconds, seed),
+    )
+
+
 async def _repeat_deliveries(faults: Faults, step: Step) -> None:
     await broker_faults.repeat_deliveries(faults.rig, step.seconds, random.Random(step.options["seed"]))
 
@@ -173,6 +188,11 @@ async def _kill_tools(faults: Faults, step: Step) -> None:
     process_faults.signal_all(process_faults.tools(faults.rig.out)[:1], signal.SIGKILL)
 
 
+async def _answer_badly(faults: Faults, step: Step) -> None:
+    with bad_answers(faults.rig.out, step.options["how"]):
+        await asyncio.sleep(step.seconds)
+
+
 async def _clock(faults: Faults, step: Step) -> None:
     await process_faults.jump_clock(faults.rig, step.target, step.seconds, step.options["shift"])
 
@@ -186,5 +206,6 @@ ACTIONS: dict[str, Action] = {
     "nats_wipe": _nats_wipe, "nats_wipe_live": _nats_wipe_live, "nats_copy": _nats_copy,
     "nats_roll_back": _nats_roll_back, "cut": _cut, "blackhole": _weather, "one_way": _weather, "latency": _weather,
     "drop_reply": _drop_reply, "stampede": _stampede, "repeat_deliveries": _repeat_deliveries, "poison": _poison,
-    "starve": _starve, "out_of_memory": _out_of_memory, "kill_tools": _kill_tools, "clock": _clock, "fill": _fill,
+    "starve": _starve, "out_of_memory": _out_of_memory, "kill_tools": _kill_tools,
+    "answer_badly": _answer_badly, "clock": _clock, "fill": _fill, "failpoints": _failpoints,
 }  # fmt: skip

@@ -1,34 +1,12 @@
-"""Faults put into the code itself, so that the checker has something to find.
+"""All mutations; here those of the log, of submits, of attempts and of sessions."""
 
-Each is a patch of a copy of the source tree. If a run of it is called sound, the checker is blind there.
-"""
-
-from dataclasses import dataclass
+from tests.chaos.delivery_mutations import DELIVERY_MUTATIONS
+from tests.chaos.mutation import Mutation, one_patch
 
 _SQL = "libs/db/migrations/sql/0001/"
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """Replaces `old` by `new` in the files; the run of these faults must violate one of the rules."""
-
-    name: str
-    patches: tuple[tuple[str, str, str], ...]
-    faults: str
-    rules: frozenset[str]
-    seconds: float = 25.0
-
-
-def _one(name: str, file: str, old: str, new: str, faults: str, *rules: str) -> Mutation:
-    return Mutation(name, ((file, old, new),), faults, frozenset(rules))
-
-
 _RUN, _SUBMIT, _STOP = _SQL + "07_command_run.sql", _SQL + "06_command_submit.sql", _SQL + "08_command_stop.sql"
 _LOG, _LIFE = _SQL + "04_session_log.sql", _SQL + "09_session_lifecycle.sql"
-_DISPATCH = "services/command/store/dispatch.sql"
-_RECONCILER, _TAIL = "services/command/operations/reconciler.py", "services/session/operations/tail.py"
-
-_ALIVE = "('created', 'active', 'paused', 'stopping')"
+_RUNNER, _TAIL = "services/command/runner/runner.py", "services/session/operations/tail.py"
 
 MUTATIONS = (
     Mutation(
@@ -37,14 +15,16 @@ MUTATIONS = (
             (_RUN, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
             (_RUN, "where c.ctid = h.at and c.lease_token = h.token and", "where c.ctid = h.at and"),
             (_RUN, "where c.ctid = l.at and c.lease_token = l.token and", "where c.ctid = l.at and"),
-            ("services/command/runner/runner.py", "if began - renewed > self._limits.lease:", "if False:"),
+            (_RUNNER, "if began - renewed > self._limits.lease:", "if False:"),
         ),
         "F2",
         frozenset({"I2", "I3"}),
         40.0,
     ),
-    _one("a key does not hold", _SUBMIT, "where k.expires_at < clock_timestamp()", "where true", "F7", "I9", "I13"),
-    _one(
+    one_patch(
+        "a key does not hold", _SUBMIT, "where k.expires_at < clock_timestamp()", "where true", "F7", "I9", "I13"
+    ),
+    one_patch(
         "another body with a key is taken",
         _SUBMIT,
         "when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then",
@@ -52,7 +32,7 @@ MUTATIONS = (
         "F2",
         "I9",
     ),
-    _one(
+    one_patch(
         "numbers are counted twice",
         _LOG,
         "set last_seq = h.last_seq +",
@@ -61,7 +41,7 @@ MUTATIONS = (
         "I4",
         "I5",
     ),
-    _one(
+    one_patch(
         "a hole in the hints is not read",
         _TAIL,
         "        self._known = max(self._known, last)\n        if not self.next",
@@ -70,23 +50,7 @@ MUTATIONS = (
         "F4",
         "I5",
     ),
-    _one(
-        "what is published is lost with the stream",
-        _DISPATCH,
-        "(r.epoch is distinct from %(epoch)s or r.published_seq <= %(upto)s)",
-        "r.epoch is null and %(epoch)s <> '' and %(upto)s < 0",
-        "F5",
-        "I1",
-    ),
-    _one(
-        "dead runners keep what they held",
-        _DISPATCH,
-        "where dead_at is null and lease_until < clock_timestamp() returning",
-        "where false returning",
-        "F2",
-        "I1",
-    ),
-    _one(
+    one_patch(
         "an attempt has the number after next",
         _RUN,
         "set state = 'running', attempt = c.attempt + 1,",
@@ -94,7 +58,7 @@ MUTATIONS = (
         "F2",
         "I3",
     ),
-    _one(
+    one_patch(
         "charges are not counted",
         _RUN,
         "charged = c.charged + (h.charged and h.final <> 'released')::integer,",
@@ -103,7 +67,7 @@ MUTATIONS = (
         "I3",
         "I6",
     ),
-    _one(
+    one_patch(
         "the dead have no letter",
         _RUN,
         "from held h where h.final = 'failed'\n  ), told",
@@ -111,7 +75,7 @@ MUTATIONS = (
         "F2",
         "I6",
     ),
-    _one(
+    one_patch(
         "a stop waits for nobody", _LIFE, "if v_cancel.open_commands = 0 then", "if true then", "F2", "I2", "I7", "I8"
     ),
     Mutation(
@@ -123,7 +87,7 @@ MUTATIONS = (
         "F24",
         frozenset({"I8"}),
     ),
-    _one(
+    one_patch(
         "a start's key is not kept",
         _LIFE,
         "v_codes[v_index] := session.take_key(p_tenant, 'start',",
@@ -131,7 +95,7 @@ MUTATIONS = (
         "F2",
         "I9",
     ),
-    _one(
+    one_patch(
         "a cursor's own event comes again",
         "services/session/operations/follow.py",
         "self.after = wanted.at",
@@ -139,10 +103,10 @@ MUTATIONS = (
         "F2",
         "I5",
     ),
-    _one(
+    one_patch(
         "an ordering key holds nobody back", _SUBMIT, "r.ordering_key is not null and (", "false and (", "F2", "order"
     ),
-    _one(
+    one_patch(
         "what is stopped stays ready",
         _STOP,
         "where d.tenant_id = p_tenant and d.command_id = any (array(select k.command_id from chosen k))",
@@ -151,7 +115,7 @@ MUTATIONS = (
         "I1",
         "I11",
     ),
-    _one(
+    one_patch(
         "a submit leaves no event",
         _SUBMIT,
         "from resolved r where r.code = 'ok'\n    union all",
@@ -159,7 +123,7 @@ MUTATIONS = (
         "F2",
         "I13",
     ),
-    _one(
+    one_patch(
         "a cancel is forgotten at the end",
         _RUN,
         "case when c.cancel_requested_at is not null then 'cancelled' else i.outcome end",
@@ -168,12 +132,15 @@ MUTATIONS = (
         "I1",
         "I2",
     ),
-    _one(
-        "letters are not published",
-        _RECONCILER,
-        "await self._store.mark_letters(await self._broker.publish_letters(letters))",
-        "pass",
+    Mutation(
+        "a session that stops lets commands begin",
+        (
+            (_RUN, "when o.state is distinct from 'active' then", "when o.state is null then"),
+            # So that something is left to begin: a stop cancels what waits by force alone.
+            (_LIFE, "p_session_uid, 500, p_force", "p_session_uid, 500 * p_force::integer, p_force"),
+        ),
         "F2",
-        "I11",
+        frozenset({"I7"}),
     ),
+    *DELIVERY_MUTATIONS,
 )

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,13 +22,14 @@ from services.cli.settings import LOOPBACK, Addresses
 from tests.chaos.disks import ENGINES, own_disk
 from tests.chaos.journal import Journal
 from tests.chaos.proxy import Link
+from tests.chaos.tool_servers import catalogue, http_tools
 from tests.support.engines import FAST, reachable_home
 from tests.support.part import Part
 
 TENANT = "acme"
-TOOLS = Path(__file__).with_name("tool_server.py")
 LEASE = 2.0  # seconds
 SETTINGS = {"CALLBOARD_LEASE": str(LEASE), "CALLBOARD_HEARTBEAT": "0.5", "CALLBOARD_DRAIN": "1.0"}
+_PORTS = {"session": "CALLBOARD_SESSION_PORT", "command": "CALLBOARD_COMMAND_PORT", "gateway": "CALLBOARD_HTTP_PORT"}
 _READY_SECONDS = 60.0
 
 
@@ -81,11 +80,18 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def running_rig(
-    out: Path, *, proxied: bool, environment: Mapping[str, str], disks: bool = False, runners: int = 2
+    out: Path,
+    *,
+    proxied: bool,
+    environment: Mapping[str, str],
+    disks: bool = False,
+    over_http: bool = False,
+    runners: int = 2,
 ) -> AsyncIterator[Rig]:
     """Two services of each kind, runners and a gateway, all ready; nothing is left of them afterwards.
 
-    `proxied` puts links between all, `disks` the engines on disks of their own where the machine lets us.
+    `proxied` puts links between all, `disks` the engines on disks of their own where the machine lets us; `over_http`
+    adds a tool server over HTTP.
     """
     with contextlib.ExitStack() as held:
         folder = held.enter_context(reachable_home())
@@ -96,11 +102,15 @@ async def running_rig(
         rig = Rig(out, postgres.admin_url, nats.url, nats.store, "", Journal(out / "faults.jsonl"), disks=standing)
         try:
             await _start_engines(rig, postgres, nats)
+            http = http_tools(out) if over_http else None
+            if http is not None:
+                rig.parts[http.name] = http
+            home = _home(folder, http, out)
             engines = Engines(postgres.admin_url, postgres.app_url, nats.url)
-            specs = _specs(engines, _home(folder, out), runners, {**SETTINGS, **environment})
+            specs = _specs(engines, home, runners, {**SETTINGS, **environment})
             for spec in specs:
                 rig.parts[spec.name] = await _part(rig, spec, engines, proxied=proxied)
-            await asyncio.gather(*(rig.parts[spec.name].start() for spec in specs))
+            await asyncio.gather(*(part.start() for part in rig.parts.values() if not part.is_running))
             yield rig
         finally:
             await _clear(rig)
@@ -123,10 +133,10 @@ async def _clear(rig: Rig) -> None:
     rig.faults.close()
 
 
-def _home(folder: Path, out: Path) -> Home:
+def _home(folder: Path, http: Part | None, out: Path) -> Home:
     home = Home(folder)
     home.make()
-    home.servers.write_text(_catalogue(out))
+    home.servers.write_text(catalogue(out, http))
     return home
 
 
@@ -135,11 +145,6 @@ def _furnish(postgres: PostgresServer) -> str:
     upgrade(postgres.admin_url)
     with psycopg.connect(postgres.admin_url) as connection:
         return create_key(connection, TENANT, "admin").secret_text
-
-
-def _catalogue(out: Path) -> str:
-    arguments = json.dumps([str(TOOLS), str(out / "effects.jsonl")])
-    return f'[servers.chaos]\ntransport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
 
 
 def _specs(engines: Engines, home: Home, runners: int, settings: Mapping[str, str]) -> list[ChildSpec]:
@@ -165,7 +170,7 @@ def _described(
     changed = {**spec.environment, **settings, "CALLBOARD_METRICS_PORT": metrics}
     ready = spec.ready
     if kind in ("session", "command"):
-        variable = f"CALLBOARD_{kind.upper()}_PORT"
+        variable = _PORTS[kind]
         changed[variable] = spec.environment[variable] if name.endswith("1") else own_port
         ready = partial(grpc_serves, f"{LOOPBACK}:{changed[variable]}")
     elif kind == "runner":
@@ -177,7 +182,7 @@ def _described(
 async def _part(rig: Rig, spec: ChildSpec, engines: Engines, *, proxied: bool) -> Part:
     """A process; when proxied, between it and the engines, and between clients and it, stand links."""
     kind, changed = spec.name.partition("-")[0], dict(spec.environment)
-    address = f"{LOOPBACK}:{changed[f'CALLBOARD_{kind.upper()}_PORT']}" if kind in ("session", "command") else ""
+    address = f"{LOOPBACK}:{changed[_PORTS[kind]]}" if kind in _PORTS else ""
     if proxied and kind != "gateway":
         changed["DATABASE_URL"] = await _linked(rig, f"{spec.name}>postgres", engines.database_url)
         changed["NATS_URL"] = await _linked(rig, f"{spec.name}>nats", engines.nats_url)

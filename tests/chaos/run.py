@@ -1,27 +1,33 @@
 """One run: the suite is started, loaded, hurt by a schedule, healed, and all that happened is written down.
 
-The folder gets schedule.json, the histories (operations, effects, faults, seen), the processes' logs, the tables'
-rows and end.json; `check` reads it, now or later.
+The folder gets schedule.json, the histories (operations, effects, faults, dispatches, seen), the processes' logs, the
+tables' rows and end.json; `check` reads it, now or later.
 """
 
 import asyncio
 import json
 import random
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.agents import AGENTS, ODD_TOOLS, agents_of
 from tests.chaos.calls import Caller
+from tests.chaos.dispatches import dispatches_noted
 from tests.chaos.faults import Faults
-from tests.chaos.journal import Journal, Operations
+from tests.chaos.journal import Journal, Operations, Row
 from tests.chaos.process_faults import clock_environment
+from tests.chaos.resources import sample_at_rest
 from tests.chaos.rig import Rig, running_rig
 from tests.chaos.schedule import NEED_LINKS, Schedule
 from tests.chaos.settle import SETTLE_SECONDS, caught_up, connected, dump, leftovers, settle
-from tests.chaos.subscribers import Subscriber
-from tests.chaos.workload import AGENTS, ODD_TOOLS, Workload
+from tests.chaos.subscribers import GrpcSubscriber, SseSubscriber, Subscriber, following
+from tests.chaos.workload import Workload
 
 SUBSCRIBERS = 20
+"""Of each agent one follows over gRPC and one over SSE."""
+_REST_SECONDS = 15.0  # for connections to be closed in
 _CONNECT_SECONDS = 30.0  # four tool servers start at once; a rule does not depend on it
 
 
@@ -34,32 +40,51 @@ async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_secon
     with suppress(OSError):  # without a compiler, each jump says that there is no clock to move
         environment = clock_environment(out) if "F14" in faults else {}
     async with running_rig(
-        out, proxied=bool(faults & NEED_LINKS), environment=environment, disks="F11" in faults
+        out,
+        proxied=bool(faults & NEED_LINKS),
+        environment=environment,
+        disks="F11" in faults,
+        over_http="F22" in faults,
     ) as rig:
         operations, seen = Operations(out / "operations.jsonl"), Journal(out / "seen.jsonl")
         caller = Caller([rig.client(0), rig.client(1)], operations, random.Random(schedule.seed))
         odd = tuple(tool for fault in schedule.faults for tool in ODD_TOOLS.get(fault, []))
-        workload = Workload(caller, schedule.seed, rate, odd)
-        await workload.prepare()
-        await connected(rig, _CONNECT_SECONDS)
+        workload = Workload(caller, schedule.seed, rate, agents_of(faults), odd)
         subscribers = [_subscriber(rig, number, seen, schedule.seed) for number in range(SUBSCRIBERS)]
-        following = [asyncio.create_task(each.run(), name=each.name) for each in subscribers]
         try:
-            end = await _play(rig, workload, subscribers, schedule, settle_seconds)
-            await dump(rig, out)
+            async with dispatches_noted(rig, out / "dispatches.jsonl"):
+                before = await _warm_up(rig, workload, subscribers)
+                async with following(subscribers):
+                    end = await _play(rig, workload, subscribers, schedule, settle_seconds)
+                    await dump(rig, out)
+            end["resources"] = {"before": before, "after": await sample_at_rest(rig, before, _REST_SECONDS)}
         finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
             operations.close()
             seen.close()
         (out / "end.json").write_text(json.dumps(end, indent=1) + "\n", encoding="utf-8")
 
 
 def _subscriber(rig: Rig, number: int, seen: Journal, seed: int) -> Subscriber:
-    agent = AGENTS[number % len(AGENTS)]
-    clients = [rig.client(number), rig.client(number + 1)]
-    return Subscriber(f"subscriber-{number}", agent, clients, seen, random.Random(f"{seed}/{number}"))
+    name, agent, draw = f"subscriber-{number}", AGENTS[number % len(AGENTS)], random.Random(f"{seed}/{number}")
+    if number < SUBSCRIBERS // 2:
+        return GrpcSubscriber(name, agent, seen, draw, places=[rig.addresses(0), rig.addresses(1)], key=rig.key)
+    return SseSubscriber(name, agent, seen, draw, gateway=rig.parts["gateway"].address, key=rig.key)
+
+
+async def _warm_up(rig: Rig, workload: Workload, subscribers: list[Subscriber]) -> dict[str, Row]:
+    """Has everything used once; returns what the processes hold afterwards, with no session and no subscriber left.
+    Then the sessions are started for the load."""
+    await workload.prepare()
+    await connected(rig, _CONNECT_SECONDS)
+    async with following(subscribers):
+        await workload.warm_up()
+        await settle(rig, SETTLE_SECONDS)
+        await workload.stop_all()
+        await caught_up(subscribers, rig, SETTLE_SECONDS)
+    before = await sample_at_rest(rig, {}, _REST_SECONDS)
+    await workload.start_all()
+    await connected(rig, _CONNECT_SECONDS)
+    return before
 
 
 async def _play(
@@ -70,13 +95,14 @@ async def _play(
     faults = Faults(rig, workload)
     await faults.play(schedule)
     await rig.heal()
+    healed = time.monotonic()
     rig.faults.note(phase="healed", dropped={name: link.dropped for name, link in rig.links.items() if link.dropped})
     stopping.set()
     with suppress(TimeoutError):
         await asyncio.wait_for(load, settle_seconds)
-    end = await settle(rig, settle_seconds)
+    end = await settle(rig, settle_seconds, healed)
     end["runners_healthy"] = {name: rig.parts[name].is_running for name in rig.named("runner")}
-    await asyncio.gather(*(workload.stop(agent) for agent in AGENTS))
+    await workload.stop_all()
     end["stopped"] = (await settle(rig, settle_seconds))["settled"]
     end["caught_up"] = await caught_up(subscribers, rig, settle_seconds / 2)
     return {**end, **await leftovers(rig, 15)}

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+HTTP_TOOLS = "http-tools"
+"""The tool server over HTTP."""
+
 SERVICES = ("session-1", "session-2", "command-1", "command-2", "runner-1", "runner-2", "gateway")
 REPLICAS = SERVICES[:6]
 
@@ -156,7 +159,15 @@ RECIPES: dict[str, Recipe] = {
         _one("out_of_memory", ("runner-1", "runner-2"), (4, 8), (0, 1)),
     ),
     "F21": _one("kill_all", ("services",), (3, 3), (0, 0)),
-    "F22": _one("kill_tools", ("tools",), (4, 7), (0, 0)),
+    "F22": _any(
+        *(_one("kill_tools", ("tools",), (2, 4), (0, 0)),) * 2,
+        _one("kill", (HTTP_TOOLS,), (2, 4), (0, 2)),
+        *(
+            _one("answer_badly", (HTTP_TOOLS,), (2, 4), (1, 3), how=how)
+            for how in ("429", "500", "redirect", "hang", "break")
+        ),
+    ),
     "F24": _whole("stampede"),
+    "FP": _whole("failpoints"),
 }
 NEED_LINKS = {"F9", "F15"}

@@ -5,11 +5,14 @@ from collections import defaultdict
 from tests.chaos.history import CLOSING, History
 
 _STOPPED = 8  # SESSION_STATE_STOPPED
+_STOPPING = "session.stopping"
+_REFUSED = {"command.enqueued", "command.started"}  # by a session that stops
 _CLOCKS_APART = 0.05  # seconds: an answer is noted a little after it was given
 
 
 def nothing_follows_a_stop(history: History) -> list[str]:
-    """I7: a session's last event is its closing one; once a stop was answered, no tool of the session begins."""
+    """I7: a session that stops takes and begins nothing more, and its last event is its closing one; once a stop was
+    answered, no tool of the session begins."""
     broken = []
     for session in history.rows("sessions"):
         types = [event["type"] for event in history.by_session.get(session["session_id"], [])]
@@ -18,6 +21,8 @@ def nothing_follows_a_stop(history: History) -> list[str]:
             broken.append(f"{session['session_id']}: {types[types.index(closing[0]) :]} at its end")
         if bool(closing) != (session["ended_at"] is not None):
             broken.append(f"{session['session_id']} is {session['state']}, and its events end with {types[-1:]}")
+        late = types[types.index(_STOPPING) :] if _STOPPING in types else []
+        broken += [f"{session['session_id']}: {type_} while it stopped" for type_ in late if type_ in _REFUSED]
     ended = _answered_stops(history)
     for line in history.effects:
         command = history.commands.get(line["commandId"] or "")

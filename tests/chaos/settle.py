@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 
+from tests.chaos.agents import HURTFUL_TOOLS
 from tests.chaos.broker_faults import undelivered
-from tests.chaos.journal import write_rows
+from tests.chaos.journal import read_rows, write_rows
 from tests.chaos.process_faults import tools
 from tests.chaos.rig import Rig
 from tests.chaos.subscribers import Subscriber
@@ -18,6 +19,7 @@ SETTLE_SECONDS = 60.0
 """How long after the last fault everything may take to end (D of the invariants)."""
 
 _ACK_WAIT = 30.0
+_MOST_TIMES = 10  # what is charged ends: tools that hurt for longer than this are a violation by themselves
 
 TABLES: dict[str, str] = {
     "commands": "select (to_jsonb(t) - 'params')"
@@ -72,15 +74,28 @@ async def connected(rig: Rig, seconds: float) -> bool:
     return await until(all_are, seconds)
 
 
-async def settle(rig: Rig, seconds: float) -> dict[str, Any]:
-    """Waits until no command is open and no session is stopping; returns {settled, seconds}."""
+async def settle(rig: Rig, seconds: float, healed: float | None = None) -> dict[str, Any]:
+    """Waits until no command is open and no session is stopping; returns {settled, settle_seconds}.
+
+    The seconds count from the last fault: the moment when all was healed (of the monotonic clock; now when it is not
+    given), or when a tool last ended, blocked or flooded its server, which its command's attempts do after that too.
+    """
 
     async def nothing_is_open() -> bool:
         return bool((await rows(rig, _OPEN))[0][0] == 0)
 
-    began = time.monotonic()
-    settled = await until(nothing_is_open, seconds)
-    return {"settled": settled, "settle_seconds": round(time.monotonic() - began, 2)}
+    first = time.monotonic() if healed is None else healed
+    settled, ends = False, first + seconds
+    while not settled and time.monotonic() < ends:
+        settled = await until(nothing_is_open, ends - time.monotonic())
+        ends = min(max(first, _last_hurt(rig.out)) + seconds, first + _MOST_TIMES * seconds)
+    return {"settled": settled, "settle_seconds": round(time.monotonic() - max(first, _last_hurt(rig.out)), 2)}
+
+
+def _last_hurt(out: Path) -> float:
+    """When a tool last hurt its server, by the effects log; 0 when none did."""
+    times = [line["time"] for line in read_rows(out / "effects.jsonl") if line["tool"] in HURTFUL_TOOLS]
+    return max(times, default=0.0)
 
 
 async def caught_up(subscribers: list[Subscriber], rig: Rig, seconds: float) -> bool:

@@ -1,55 +1,136 @@
-"""Subscribers: follow agents' streams from the beginning over gRPC, leave and come back with their cursor."""
+"""Subscribers: follow agents' streams from the beginning, leave and come back with their cursor, over gRPC or SSE."""
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import grpc
+import httpx2
 
 from callboard.aio import CallboardError, Client
 from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from tests.chaos.journal import Journal
+from tests.support.processes import http_client
+from tests.support.server_sent_events import frames_of
 
 _PATIENCE = 60.0  # seconds without a word before the client gives up, and we begin again
+_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "503"}  # no reason to wait before coming back
+
+
+class BrokenOffError(Exception):
+    """The stream was refused or lost; the subscriber comes back."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
 
 
 @dataclass
-class Subscriber:
-    """Follows one agent; its events are lines {time, subscriber, agent_id, session_id, seq, event_id}."""
+class Subscriber(ABC):
+    """Follows one agent; its events are lines {time, subscriber, transport, agent_id, session_id, seq, event_id}."""
 
     name: str
     agent_id: str
-    clients: list[Client]
     journal: Journal
     draw: random.Random
     cursor: str | None = None
     heads: dict[str, int] = field(default_factory=dict)
     """The last seq that was seen of each session."""
 
+    transport: ClassVar[str]
+
     async def run(self) -> None:
         """Follows until cancelled; leaves by itself every now and then, mid-stream, and comes back elsewhere."""
         while True:
             try:
                 async with asyncio.timeout(self.draw.uniform(4, 30)):
-                    await self._follow(self.draw.choice(self.clients))
+                    await self.follow()
             except TimeoutError:
                 pass
-            except CallboardError as error:
-                self.journal.note(subscriber=self.name, error=error.code.name, reason=error.reason)
-                if error.code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            except BrokenOffError as error:
+                self.journal.note(subscriber=self.name, transport=self.transport, error=error.code, reason=error.reason)
+                if error.code not in _PASSING:
                     await asyncio.sleep(1)
             await asyncio.sleep(self.draw.uniform(0, 0.2))
 
-    async def _follow(self, client: Client) -> None:
+    @abstractmethod
+    async def follow(self) -> None:
+        """Follows from the cursor until the stream ends; raises BrokenOffError when it is refused or lost."""
+
+    def saw(self, session_id: str, seq: int, event_id: str, cursor: str) -> None:
+        """Notes an event."""
+        self.cursor = cursor
+        self.heads[session_id] = seq
+        self.journal.note(
+            subscriber=self.name, transport=self.transport, agent_id=self.agent_id, session_id=session_id, seq=seq,
+            event_id=event_id,
+        )  # fmt: skip
+
+
+@dataclass
+class GrpcSubscriber(Subscriber):
+    """Follows over gRPC, at one session service after the other, by a connection of its own each time."""
+
+    places: Sequence[tuple[str, str]] = ()
+    """The addresses of a session and a command service each."""
+
+    key: str = ""
+
+    transport = "grpc"
+
+    async def follow(self) -> None:
+        client = Client(*self.draw.choice(self.places), self.key)
         start = STREAM_START_BEGINNING
         events = client.follow_events(agent_id=self.agent_id, cursor=self.cursor, start=start, patience=_PATIENCE)
         try:
             async for streamed in events:
-                event, self.cursor = streamed.event, streamed.cursor
-                self.heads[event.session_id] = event.seq
-                self.journal.note(
-                    subscriber=self.name, agent_id=self.agent_id, session_id=event.session_id, seq=event.seq,
-                    event_id=event.event_id,
-                )  # fmt: skip
+                event = streamed.event
+                self.saw(event.session_id, event.seq, event.event_id, streamed.cursor)
+        except CallboardError as error:
+            raise BrokenOffError(error.code.name, error.reason) from error
         finally:
             await events.aclose()
+            await client.close()
+
+
+@dataclass
+class SseSubscriber(Subscriber):
+    """Follows over Server-Sent Events, as a browser does: through the gateway, with the id of the last event."""
+
+    gateway: str = ""
+    key: str = ""
+
+    transport = "sse"
+
+    async def follow(self) -> None:
+        path = f"/api/v1/agents/{self.agent_id}/events"
+        last = {"Last-Event-ID": self.cursor} if self.cursor else {}
+        headers = {"Accept": "text/event-stream", **last}
+        try:
+            async with (
+                http_client(f"http://{self.gateway}", self.key) as http,
+                http.stream("GET", path, params={"from": "start"}, headers=headers, timeout=_PATIENCE) as answer,
+            ):
+                if answer.status_code != httpx2.codes.OK:
+                    raise BrokenOffError(str(answer.status_code), (await answer.aread()).decode())
+                async for frame in frames_of(answer):
+                    self.saw(frame.data["sessionId"], frame.data["seq"], frame.data["eventId"], frame.id)
+        except httpx2.TransportError as error:
+            raise BrokenOffError(grpc.StatusCode.UNAVAILABLE.name, repr(error)) from error
+
+
+@asynccontextmanager
+async def following(subscribers: Sequence[Subscriber]) -> AsyncIterator[None]:
+    """Has all of them follow while the block runs; afterwards all have left."""
+    tasks = [asyncio.create_task(each.run(), name=each.name) for each in subscribers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

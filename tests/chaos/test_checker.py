@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.check import check
+from tests.chaos.further_load import APPENDED
 from tests.chaos.journal import Row, write_rows
 
 COMMAND = "01900000-0000-7000-8000-000000000001"
@@ -54,7 +55,7 @@ def _sound() -> dict[str, Any]:
                       "state": "stopped", "ended_at": "x"}],
         "heads": [{"session_id": "s1", "last_seq": 5}], "log": [{"tenant_id": "acme", "part": 1, "position": 5}],
         "command_keys": [{"method": "submit", "key": "key-1", "command_id": COMMAND}], "dead_letters": [],
-        "ready": [], "connections": [],
+        "ready": [], "connections": [], "dispatches": [{"time": 1.2, "command_id": COMMAND}],
     }  # fmt: skip
 
 
@@ -92,11 +93,23 @@ CHANGES: list[tuple[str, str, Any]] = [
     ("I6", "dead_letters", lambda rows: rows.append({"command_id": COMMAND, "published": True})),
     ("I7", "effects", lambda rows: rows.append({**rows[0], "attempt": 2, "time": 9.0})),
     ("I7", "events", lambda rows: rows.append(_event(6, 6, "command.progress", command=COMMAND))),
+    ("I7", "events", lambda rows: rows[1].update(type="session.stopping", command_id=None)),
     ("I8", "events", lambda rows: rows.insert(1, _event(2, 1, "session.started", session="s2"))),
     ("I9", "operations", lambda rows: rows.extend([{**rows[0], "op": 3}, {**rows[1], "op": 3, "command_id": "other"}])),
     ("I9", "operations", lambda rows: rows.extend([{**rows[0], "op": 3, "other_body": True}, {**rows[1], "op": 3}])),
+    ("I9", "commands", lambda rows: rows.extend({**rows[0], "command_id": n, "requeued_from": COMMAND} for n in "ab")),
+    ("I9", "events", lambda rows: rows.extend({**_event(n, n, APPENDED), "payload": '{"key": "k"}'} for n in (6, 7))),
     ("I11", "ready", lambda rows: rows.append({"command_id": COMMAND})),
+    (
+        "I13",
+        "operations",
+        lambda rows: rows.extend(
+            {"op": 3, "kind": "append", "phase": phase, "time": 1.0, "key": "k"} for phase in ("invoke", "ok")
+        ),
+    ),
     ("I13", "command_keys", lambda rows: rows[0].update(command_id="other")),
+    ("I13", "dispatches", lambda rows: rows.append({"time": 1.0, "command_id": "never stored"})),
+    ("redirect", "effects", lambda rows: rows.append({**rows[0], "phase": "followed", "commandId": None})),
     ("I13", "events", lambda rows: rows[1].update(type="custom.step")),
 ]
 
@@ -111,3 +124,18 @@ def test_each_rule_is_found_violated(tmp_path: Path, rule: str, file: str, chang
 def test_what_did_not_end_in_time_is_found(tmp_path: Path) -> None:
     assert _rules(tmp_path, _sound(), settled=False) == {"I1"}
     assert _rules(tmp_path, _sound(), tools=[7]) == {"I11"}
+
+
+@pytest.mark.parametrize(
+    ("after", "rules"),
+    [
+        ({"pid": 1, "descriptors": 44, "kib": 130 << 10}, set()),
+        ({"pid": 1, "descriptors": 45, "kib": 100 << 10}, {"I11"}),
+        ({"pid": 1, "descriptors": 40, "kib": 131 << 10}, {"I11"}),
+        ({"pid": 2, "descriptors": 99, "kib": 900 << 10}, set()),  # it was started again
+    ],
+)
+def test_a_process_that_holds_more_than_before_is_found(tmp_path: Path, after: Row, rules: set[str]) -> None:
+    before = {"pid": 1, "descriptors": 40, "kib": 100 << 10}
+    resources = {"before": {"gateway": before}, "after": {"gateway": after}}
+    assert _rules(tmp_path, _sound(), resources=resources) == rules

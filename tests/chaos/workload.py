@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
+from callboard.agents.v1.agents_pb2 import Agent, CreateAgentRequest
 from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     CancelCommandRequest,
@@ -19,17 +19,11 @@ from callboard.commands.v1.commands_pb2 import (
     SubmitCommandResponse,
 )
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StartSessionRequest, StopSessionRequest
+from tests.chaos.agents import AGENTS, ECHOING, Tool, connector_of, drawn_tool
 from tests.chaos.calls import CALL_SECONDS, Caller
 
-ECHOING = [f"echo-{number}" for number in range(1, 7)]
-TOOLED = [f"tool-{number}" for number in range(1, 5)]
-AGENTS = ECHOING + TOOLED
 _MOST_AT_ONCE = 400
-ODD_TOOLS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "F17": [("crash", {}), ("big", {"size": 5 << 20}), ("stubborn", {"seconds": 9.0})],
-    "F22": [("crash", {}), ("garbage", {}), ("hang", {})],
-}
-"""The tools that a fault brings with it: they crash, hang, answer garbage or far too much."""
+_QUICK_EACH = 30  # commands for each agent to warm up with
 _LIFE_EVERY = 2.0  # seconds between two changes of some session
 
 
@@ -41,7 +35,8 @@ class Workload:
     seed: int
     rate: float
     """Submits a second."""
-    odd_tools: tuple[tuple[str, dict[str, Any]], ...] = ()
+    agents: list[str] = field(default_factory=lambda: AGENTS)
+    odd_tools: tuple[Tool, ...] = ()
     """Tools that are called now and then beside the others, with their arguments."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     number: int = 0
@@ -50,11 +45,32 @@ class Workload:
 
     async def prepare(self) -> None:
         """Makes the agents and starts their sessions."""
-        for agent in AGENTS:
-            connector = Connector(kind="echo") if agent in ECHOING else Connector(kind="mcp", server="chaos")
-            request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=connector))
+        for agent in self.agents:
+            request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=connector_of(agent)))
             await self.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
-        await asyncio.gather(*(self.start(agent) for agent in AGENTS))
+        await self.start_all()
+
+    async def start_all(self) -> None:
+        """Starts the session of every agent."""
+        await asyncio.gather(*(self.start(agent) for agent in self.agents))
+
+    async def stop_all(self) -> None:
+        """Stops the session of every agent."""
+        await asyncio.gather(*(self.stop(agent) for agent in self.agents))
+
+    async def warm_up(self) -> None:
+        """Asks every agent for quick things, so that pools and caches are filled before a process is measured."""
+        await asyncio.gather(*(self._send(self._quick(agent)) for agent in self.agents for _ in range(_QUICK_EACH)))
+
+    def _quick(self, agent: str) -> CommandSpec:
+        self.number += 1
+        type_, params = (
+            ("echo", {}) if agent in ECHOING else ("run_tool", {"tool": "work", "arguments": {"seconds": 0}})
+        )
+        key = f"key-{self.number}"
+        return CommandSpec(
+            agent_id=agent, type=type_, params_json=json.dumps(params), correlation_id=key, request_id=key
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Submits at the rate, and changes sessions, until told to stop; then waits for all answers."""
@@ -65,7 +81,7 @@ class Workload:
                 self._spawn(self.submit(draw))
             if loop.time() - lives > _LIFE_EVERY:
                 lives = loop.time()
-                self._spawn(self._change_session(draw.choice(AGENTS), draw))
+                self._spawn(self._change_session(draw.choice(self.agents), draw))
             due = max(due + 1 / self.rate, loop.time() - 1)
             await asyncio.sleep(max(0.0, due - loop.time()))
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -116,7 +132,7 @@ class Workload:
         )
 
     def _spec(self, key: str, draw: random.Random) -> CommandSpec:
-        agent = draw.choice(AGENTS if draw.random() < 0.4 else ECHOING)
+        agent = draw.choice(self.agents if draw.random() < 0.4 else ECHOING)
         options = CommandOptions(
             max_attempts=draw.choice([2, 3, 5]), timeout=Duration(seconds=6), backoff=Duration(nanos=200_000_000),
             max_backoff=Duration(seconds=1), ordering_key=draw.choice(["", "", "", f"o{draw.randrange(3)}"]),
@@ -136,8 +152,7 @@ class Workload:
             if draw.random() < 0.5:
                 return "echo", {"n": self.number}
             return "sleep", {"seconds": draw.choice([draw.uniform(0, 0.5), draw.uniform(0, 4)])}
-        weights = [8.0, 5.0, 1.0, 1.0, *(0.05 if tool == "hang" else 0.15 for tool, _ in self.odd_tools)]
-        tool, arguments = draw.choices([*_tools(draw), *self.odd_tools], weights)[0]
+        tool, arguments = drawn_tool(agent, draw, self.odd_tools)
         return "run_tool", {"tool": tool, "arguments": arguments}
 
     async def start(self, agent: str, again: str = "") -> str:
@@ -181,12 +196,3 @@ class Workload:
             if draw.random() < 0.8:  # the answer is that of then, whatever became of the session
                 await self.start(agent, again=self.last_starts[agent])
             await self.start(agent)
-
-
-def _tools(draw: random.Random) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        ("work", {"seconds": draw.uniform(0, 0.2)}),
-        ("work", {"seconds": draw.uniform(1, 4)}),
-        ("fail", {}),
-        ("stubborn", {"seconds": 1.0}),
-    ]

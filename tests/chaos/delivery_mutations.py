@@ -1,0 +1,88 @@
+"""Mutations of how commands reach runners, and of what becomes of them there."""
+
+from tests.chaos.mutation import Mutation, one_patch
+
+_RUNNER, _COMMANDS = "services/command/runner/runner.py", "services/command/store/commands.py"
+_DISPATCH = "services/command/store/dispatch.sql"
+_RECONCILER = "services/command/operations/reconciler.py"
+
+DELIVERY_MUTATIONS = (
+    one_patch(
+        "what is published is lost with the stream",
+        _DISPATCH,
+        "(r.epoch is distinct from %(epoch)s or r.published_seq <= %(upto)s)",
+        "r.epoch is null and %(epoch)s <> '' and %(upto)s < 0",
+        "F5",
+        "I1",
+        seconds=40.0,
+    ),
+    one_patch(
+        "dead runners keep what they held",
+        _DISPATCH,
+        "where dead_at is null and lease_until < clock_timestamp() returning",
+        "where false returning",
+        "F2",
+        "I1",
+    ),
+    one_patch(
+        "letters are not published",
+        _RECONCILER,
+        "await self._store.mark_letters(published)",
+        "pass",
+        "F2",
+        "I11",
+    ),
+    Mutation(
+        "a command is dispatched before it is stored",
+        (
+            (
+                _COMMANDS,
+                "        self._parts: dict",
+                "        self._runner: UUID | None = None\n        self._parts: dict",
+            ),
+            (
+                _COMMANDS,
+                "        batch = _folded(items)\n",
+                "        batch = _folded(items)\n"
+                "        if self._runner:\n"
+                "            early = [(item['priority'], UUID(item['id'])) for item in batch]\n"
+                "            self._dispatches.offer(\n"
+                "                [Dispatch(tenant_id, part, level, self._runner, id_, 1) for level, id_ in early]\n"
+                "            )\n",
+            ),
+            (
+                _COMMANDS,
+                "        *_, first, last, hint = rows[0]\n",
+                "        *_, first, last, hint = rows[0]\n        self._runner = rows[0][7] or self._runner\n",
+            ),
+        ),
+        "F2",
+        frozenset({"I13"}),
+    ),
+    Mutation(
+        "a dispatch is acked before its claim is decided",
+        (
+            (_RUNNER, "        if not pairs:\n            delivery.ack()\n", "        delivery.ack()\n"),
+            ("services/command/runner/inbox.py", "            self.delivery.ack()", "            pass"),
+            # So that the reconciler does not find by the ack that the dispatch is over.
+            (_DISPATCH, "or r.published_seq <= %(upto)s)", "or r.published_seq <= %(upto)s and false)"),
+        ),
+        "F7",
+        frozenset({"I1"}),
+        40.0,
+    ),
+    Mutation(
+        "a dead runner's heartbeat is taken",
+        (
+            (
+                "services/command/store/work.sql",
+                "\nwhere runner_id = %s and dead_at is null;",
+                "\nwhere runner_id = %s;",
+            ),
+            (_RUNNER, "if began - renewed > self._limits.lease:", "if False:"),
+        ),
+        "F2",
+        frozenset({"I1", "I11"}),
+        40.0,
+    ),
+)

@@ -1,0 +1,44 @@
+"""Stale writes: what a runner wrote of a command that it did not hold any more."""
+
+from tests.chaos.history import ENDED, History, payload
+
+_GIVES_UP = {*ENDED, "command.retrying"}
+_WITH_THE_END = "command.dead_lettered"  # written in one with `command.failed`
+
+
+def stale_writes(history: History) -> list[str]:
+    """Returns one line for each: an event by a runner that did not hold the command at that place in the log, or the
+    record of an attempt under the name of a runner that had not begun it."""
+    return _stale_events(history) + _stale_attempts(history)
+
+
+def _stale_events(history: History) -> list[str]:
+    found = []
+    for command_id, events in history.by_command.items():
+        holder = ""
+        for event in events:
+            if event["type"] == "command.started":
+                holder = event["actor"]
+                continue
+            if event["type"] == _WITH_THE_END:
+                continue
+            if event["actor"].startswith("runner:") and event["actor"] != holder:
+                found.append(f"{command_id}: {event['type']} by {event['actor']}, and {holder or 'nobody'} held it")
+            if event["type"] in _GIVES_UP:
+                holder = ""
+    return found
+
+
+def _stale_attempts(history: History) -> list[str]:
+    began = {
+        (command_id, payload(event).get("attempt")): event["actor"].removeprefix("runner:")
+        for command_id, events in history.by_command.items()
+        for event in events
+        if event["type"] == "command.started"
+    }
+    return [
+        f"{command_id}: attempt {row['attempt']} ended as {row['runner_id']}'s, and {runner} began it"
+        for command_id, attempts in history.attempts.items()
+        for row in attempts
+        if (runner := began.get((command_id, row["attempt"]))) != row["runner_id"]
+    ]

@@ -1,0 +1,60 @@
+"""The tool servers of a run: their catalogue, and the one over HTTP, a part of the rig whose answers can be spoilt."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from libs.engines import ChildSpec, free_port
+from services.cli.checks import http_ok
+from services.cli.settings import LOOPBACK
+from tests.chaos.agents import HTTP_ENTRY, STDIO_ENTRY
+from tests.chaos.schedule import HTTP_TOOLS
+from tests.support.part import Part
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STDIO_SERVER = Path(__file__).with_name("tool_server.py")
+_FAULT_FILE = "http-fault"
+_READY_SECONDS = 60.0
+
+
+def http_tools(out: Path) -> Part:
+    """The server over HTTP, not started yet."""
+    port = free_port(LOOPBACK)
+    address = f"{LOOPBACK}:{port}"
+    # The folder, not the file of the effects: that one marks the servers over stdio, which end with their session.
+    arguments = [str(out), str(out / _FAULT_FILE), str(port)]
+    spec = ChildSpec(
+        name=HTTP_TOOLS,
+        argv=[sys.executable, "-m", "tests.chaos.http_tool_server", *arguments],
+        environment=dict(os.environ),
+        cwd=_ROOT,
+        ready=partial(http_ok, address, "/healthz"),
+        ready_seconds=_READY_SECONDS,
+    )
+    return Part(spec, out, address)
+
+
+@contextmanager
+def bad_answers(out: Path, fault: str) -> Iterator[None]:
+    """Has every answer of the server over HTTP spoilt while the block runs."""
+    file = out / _FAULT_FILE
+    file.write_text(fault)
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def catalogue(out: Path, http: Part | None) -> str:
+    """The entries as TOML, whose strings and lists are JSON's."""
+    arguments = json.dumps([str(_STDIO_SERVER), str(out / "effects.jsonl")])
+    entries = [
+        f'[servers.{STDIO_ENTRY}]\ntransport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
+    ]
+    if http is not None:
+        entries.append(f'[servers.{HTTP_ENTRY}]\ntransport = "http"\nurl = "http://{http.address}/mcp"\n')
+    return "".join(entries)
