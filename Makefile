@@ -3,6 +3,8 @@
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 BIN := .venv/bin
+# Files of tests side by side, each with engines of its own: most of a test's time is waiting. As in .ci/run.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
@@ -21,7 +23,7 @@ demo: setup ## Play the main story in the terminal, on engines of its own
 	@$(PYTHON) -m examples.demo
 
 test: setup ## Run all tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest $(PARALLEL)
 
 check: setup ## Check format, lint, types, import directions and protos
 	$(BIN)/ruff format --check

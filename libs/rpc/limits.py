@@ -5,7 +5,7 @@ from dataclasses import dataclass
 KEEPALIVE_SECONDS = 20
 """How often each end pings an idle connection: a half-open one is noticed within this and the timeout."""
 KEEPALIVE_TIMEOUT_SECONDS = 10
-PERMITTED_PING_SECONDS = 10
+PERMITTED_PING_SECONDS = 10.0
 """How often a client may ping. gRPC's default is 5 min, two strikes, GOAWAY: set both ends together."""
 
 Options = list[tuple[str, int]]
@@ -38,7 +38,7 @@ class ServerLimits:
             ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", PERMITTED_PING_SECONDS * 1000),
+            ("grpc.http2.min_ping_interval_without_data_ms", round(PERMITTED_PING_SECONDS * 1000)),
         ]
         if self.max_connection_age_seconds is not None:
             options += [

@@ -1,5 +1,7 @@
 """The checker's own test: each mutation is put into a copy of the source tree, run, and must be found.
 
+First come controls, without any mutation, whose runs must be sound: else a mutation's verdict means nothing.
+
 python -m tests.chaos.mutate [--only WORD] [--seed N]
 """
 
@@ -12,13 +14,14 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.check import check
-from tests.chaos.mutation import Mutation
+from tests.chaos.mutation import Mutation, control, is_caught
 from tests.chaos.mutations import MUTATIONS
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("services", "libs", "tests", "examples")
 _RATE = 30.0
 _MOST_SECONDS = 900.0
+_CONTROLS = tuple(control(faults) for faults in sorted({mutation.faults for mutation in MUTATIONS}))
 
 
 class StaleMutationError(Exception):
@@ -54,21 +57,21 @@ def found_by(mutation: Mutation, seed: int, out: Path) -> tuple[set[str], str]:
 
 
 def main() -> int:
-    """Runs all mutations, or those whose names hold the word; 1 when one is not found."""
+    """Runs all mutations, or those whose names hold the word; 1 when one is not found, or a control is not sound."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutate")
     parser.add_argument("--only", default="", help="words; a mutation whose name holds one of them is run")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    missed = 0
-    for mutation in [each for each in MUTATIONS if any(word in each.name for word in options.only.split(","))]:
+    words, missed = options.only.split(","), 0
+    for mutation in [each for each in (*_CONTROLS, *MUTATIONS) if any(word in each.name for word in words)]:
         out = Path(tempfile.mkdtemp(prefix="callboard-chaos-mutation-"))
         try:
             rules, said = found_by(mutation, options.seed, out)
         except (StaleMutationError, subprocess.TimeoutExpired) as error:
             rules, said = set(), str(error)
-        found = bool(rules & mutation.rules)
+        found = is_caught(mutation, rules)
         missed += not found
-        verdict = "found" if found else "MISSED"
+        verdict = ("found" if mutation.rules else "sound") if found else "MISSED"
         sys.stdout.write(f"{verdict:7} {mutation.name}: {', '.join(sorted(rules)) or 'nothing'} ({out})\n")
         if not found:
             sys.stdout.write(f"{said}\n")

@@ -10,7 +10,7 @@ import time
 import grpc
 import psycopg
 
-from callboard.aio import Client
+from callboard.aio import CallboardError, Client
 from callboard.commands.v1.commands_pb2 import (
     BulkSubmitCommandsRequest,
     CancelCommandsRequest,
@@ -30,7 +30,11 @@ SECONDS = 5.0
 async def submit_keys(client: Client, draw: random.Random) -> None:
     """Submits commands with keys that others submit too, in another order."""
     specs = [
-        CommandSpec(agent_id=AGENTS[hash(key) % len(AGENTS)], type=draw.choice(["echo", "hang"]), request_id=key)
+        CommandSpec(
+            agent_id=AGENTS[int(key.rpartition("-")[2]) % len(AGENTS)],
+            type=draw.choice(["echo", "hang"]),
+            request_id=key,
+        )
         for key in draw.sample(KEYS, 20)
     ]
     await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=specs))
@@ -55,8 +59,8 @@ async def keep_on(client: Client, seed: int) -> int:
     while time.monotonic() < ends:
         try:
             await (submit_keys(client, draw) if seed % 2 else change(client, draw))
-        except grpc.aio.AioRpcError as error:
-            if error.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}:
+        except CallboardError as error:
+            if error.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}:
                 raise
         else:
             answered += 1

@@ -61,7 +61,11 @@ async def test_a_call_without_a_key_is_refused(served: TrialServer, name: str) -
 
 
 @pytest.mark.parametrize("name", ARITIES)
-@pytest.mark.parametrize("token", ["", "nonsense", "cb_short_x", new_key().secret_text, "cb_" + "a" * 5000])
+@pytest.mark.parametrize(
+    "token",
+    ["", "nonsense", "cb_short_x", new_key().secret_text, "cb_" + "a" * 5000],
+    ids=["empty", "nonsense", "short", "unknown", "long"],
+)
 async def test_a_wrong_key_is_refused(served: TrialServer, name: str, token: str) -> None:
     assert (await refused(served, name, token)).reason is Reason.CREDENTIALS_INVALID
     assert not served.trial.callers

@@ -28,6 +28,7 @@ KEY = new_key()
         ("url", "postgresql://user:x-secret@127.0.0.1/db"),
         ("error", ValueError(f"no {KEY.secret_text}")),
     ],
+    ids=["header", "capital", "api key", "bytes", "list", "in a text", "nested", "in a URL", "in an error"],
 )
 def test_secrets_are_redacted(name: str, value: object) -> None:
     text = repr(redacted(name, value))

@@ -1,0 +1,28 @@
+"""A client that pings while nothing is asked keeps its connection."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from libs.rpc import limits
+from tests.support.rpc import trial_server
+
+PING_MS = 500
+PINGED_SECONDS = 4.0  # eight pings; a server that permits none cuts the client off at the third
+
+
+async def test_an_idle_client_that_pings_as_often_as_it_may_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PERMITTED_PING_SECONDS", PING_MS / 1000 / 2)
+    options = [
+        ("grpc.keepalive_time_ms", PING_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    async with (
+        trial_server(limits.ServerLimits()) as server,
+        grpc.aio.insecure_channel(server.server.address, options=options) as channel,
+    ):
+        await channel.channel_ready()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), PINGED_SECONDS)
