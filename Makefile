@@ -11,7 +11,7 @@ COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 
 .PHONY: help setup up demo test check bench chaos chaos-mutations chaos-proofs protos lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with all that is needed (instant when nothing changed)
 	@tools/setup
