@@ -3,8 +3,6 @@
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 BIN := .venv/bin
-# Files of tests side by side, each with engines of its own: most of a test's time is waiting. As in .ci/run.
-PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
@@ -23,7 +21,7 @@ demo: setup ## Play the main story in the terminal, on engines of its own
 	@$(PYTHON) -m examples.demo
 
 test: setup ## Run all tests
-	@$(PYTHON) -m pytest $(PARALLEL)
+	@$(PYTHON) -m pytest
 
 check: setup ## Check format, lint, types, import directions and protos
 	$(BIN)/ruff format --check

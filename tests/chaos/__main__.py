@@ -22,7 +22,7 @@ def main() -> int:
     """Runs and checks; 1 when anything is violated."""
     options = _parser().parse_args()
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
-    faults = options.faults or sorted(RECIPES, key=lambda name: name == "F11")  # NATS does not recover from F11
+    faults = options.faults or list(RECIPES)
     schedule = Schedule.load(options.schedule) if options.schedule else plan(seed, faults, options.minutes * 60)
     out = options.out or Path(tempfile.mkdtemp(prefix=f"callboard-chaos-{schedule.seed}-"))
     sys.stdout.write(f"seed {schedule.seed}: {','.join(schedule.faults)} for {schedule.seconds:g} s, saved in {out}\n")

@@ -12,6 +12,7 @@ from tests.chaos import broker_faults, disk_faults, process_faults
 from tests.chaos.failpoint_faults import live_with_failpoints
 from tests.chaos.further_load import further_load, make_agent
 from tests.chaos.herd import stampede
+from tests.chaos.power import cut_power
 from tests.chaos.proxy import BLACKHOLE, CALM, Weather
 from tests.chaos.rig import Rig
 from tests.chaos.schedule import REPLICAS, SERVICES, Schedule, Step
@@ -201,11 +202,15 @@ async def _fill(faults: Faults, step: Step) -> None:
     await disk_faults.fill(faults.rig, step.target, step.seconds)
 
 
+async def _power_cut(faults: Faults, step: Step) -> None:
+    await cut_power(faults.rig, step.target, step.seconds)
+
+
 ACTIONS: dict[str, Action] = {
     "kill": _kill, "pause": _pause, "postgres_immediate": _postgres_immediate, "kill_all": _kill_all,
     "nats_wipe": _nats_wipe, "nats_wipe_live": _nats_wipe_live, "nats_copy": _nats_copy,
     "nats_roll_back": _nats_roll_back, "cut": _cut, "blackhole": _weather, "one_way": _weather, "latency": _weather,
     "drop_reply": _drop_reply, "stampede": _stampede, "repeat_deliveries": _repeat_deliveries, "poison": _poison,
     "starve": _starve, "out_of_memory": _out_of_memory, "kill_tools": _kill_tools,
-    "answer_badly": _answer_badly, "clock": _clock, "fill": _fill, "failpoints": _failpoints,
+    "answer_badly": _answer_badly, "clock": _clock, "fill": _fill, "power_cut": _power_cut, "failpoints": _failpoints,
 }  # fmt: skip

@@ -19,7 +19,7 @@ from services.cli.engines import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses
-from tests.chaos.disks import ENGINES, own_disk
+from tests.chaos.disks import ENGINES, own_disk, own_image
 from tests.chaos.journal import Journal
 from tests.chaos.proxy import Link
 from tests.chaos.tool_servers import catalogue, http_tools
@@ -31,6 +31,7 @@ LEASE = 2.0  # seconds
 SETTINGS = {"CALLBOARD_LEASE": str(LEASE), "CALLBOARD_HEARTBEAT": "0.5", "CALLBOARD_DRAIN": "1.0"}
 _PORTS = {"session": "CALLBOARD_SESSION_PORT", "command": "CALLBOARD_COMMAND_PORT", "gateway": "CALLBOARD_HTTP_PORT"}
 _READY_SECONDS = 60.0
+_SYNCED = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Rig:
     clients: list[Client] = field(default_factory=list)
     disks: dict[str, Path] = field(default_factory=dict)
     """The folders of engines that stand on small disks of their own."""
+    images: dict[str, Path] = field(default_factory=dict)
+    """The files of engines that stand on disk images of their own."""
 
     def named(self, kind: str) -> list[str]:
         """The names of the parts of a kind: session, command, runner, gateway, postgres, nats."""
@@ -85,21 +88,27 @@ async def running_rig(
     proxied: bool,
     environment: Mapping[str, str],
     disks: bool = False,
+    images: bool = False,
     over_http: bool = False,
     runners: int = 2,
 ) -> AsyncIterator[Rig]:
     """Two services of each kind, runners and a gateway, all ready; nothing is left of them afterwards.
 
-    `proxied` puts links between all, `disks` the engines on disks of their own where the machine lets us; `over_http`
-    adds a tool server over HTTP.
+    `proxied` puts links between all; `disks` puts the engines on disks of their own, `images` on disk images, where the
+    machine lets us; `over_http` adds a tool server over HTTP.
     """
     with contextlib.ExitStack() as held:
         folder = held.enter_context(reachable_home())
         standing: dict[str, Path] = {}
         with contextlib.suppress(OSError):  # then each fault that needs one says that there is none
             standing = {name: held.enter_context(own_disk(folder / name)) for name in ENGINES if disks}
-        postgres, nats = held.enter_context(PostgresServer(folder, FAST)), held.enter_context(NatsServer(folder))
+        imaged: dict[str, Path] = {}
+        with contextlib.suppress(OSError):
+            imaged = {name: held.enter_context(own_image(folder / name)) for name in ENGINES if images}
+        settings = FAST | _SYNCED if imaged else FAST
+        postgres, nats = held.enter_context(PostgresServer(folder, settings)), held.enter_context(NatsServer(folder))
         rig = Rig(out, postgres.admin_url, nats.url, nats.store, "", Journal(out / "faults.jsonl"), disks=standing)
+        rig.images = imaged
         try:
             await _start_engines(rig, postgres, nats)
             http = http_tools(out) if over_http else None

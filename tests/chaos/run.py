@@ -20,7 +20,7 @@ from tests.chaos.journal import Journal, Operations, Row
 from tests.chaos.process_faults import clock_environment
 from tests.chaos.resources import sample_at_rest
 from tests.chaos.rig import Rig, running_rig
-from tests.chaos.schedule import NEED_LINKS, Schedule
+from tests.chaos.schedule import NEED_IMAGES, NEED_LINKS, Schedule
 from tests.chaos.settle import SETTLE_SECONDS, caught_up, connected, dump, leftovers, settle
 from tests.chaos.subscribers import GrpcSubscriber, SseSubscriber, Subscriber, following
 from tests.chaos.workload import Workload
@@ -44,6 +44,7 @@ async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_secon
         proxied=bool(faults & NEED_LINKS),
         environment=environment,
         disks="F11" in faults,
+        images=bool(faults & NEED_IMAGES) and "F11" not in faults,
         over_http="F22" in faults,
     ) as rig:
         operations, seen = Operations(out / "operations.jsonl"), Journal(out / "seen.jsonl")

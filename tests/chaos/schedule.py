@@ -140,8 +140,9 @@ RECIPES: dict[str, Recipe] = {
     "F3": _one("pause", ("nats", "postgres", "gateway"), (4, 8), (5, 15)),
     "F4": _one("kill", ("nats",), (4, 8), (0, 2)),
     "F5": _any(_one("nats_wipe", ("nats",), (5, 8), (0, 1)), _one("nats_wipe_live", ("nats",), (5, 8), (0.5, 1))),
-    "F6": _rollback,
+    "F6": _any(_rollback, _one("power_cut", ("nats",), (4, 8), (0, 1))),
     "F7": _one("postgres_immediate", ("postgres",), (4, 8), (0, 3)),
+    "F8": _one("power_cut", ("postgres",), (5, 9), (0, 1)),
     "F9": _any(
         _one("cut", _LINKS, (0.5, 2), (0, 0)),
         _one("blackhole", _LINKS, (1, 3), (2, 8)),
@@ -171,3 +172,4 @@ RECIPES: dict[str, Recipe] = {
     "FP": _whole("failpoints"),
 }
 NEED_LINKS = {"F9", "F15"}
+NEED_IMAGES = {"F6", "F8"}
