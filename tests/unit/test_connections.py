@@ -124,3 +124,13 @@ async def test_losses_are_forgiven_once_the_agent_has_held_for_a_while(monkeypat
     assert await lose(store, connections, 3) == [0.1, 0.2, 0.4]
     monkeypatch.setattr(connections_module, "_FORGIVEN_AFTER", 0.0)
     assert await lose(store, connections, 2) == [0.1, 0.1]
+
+
+async def test_a_session_that_is_wanted_while_all_is_closed_is_not_opened_any_more() -> None:
+    """The lease is lost before the database hears of it, and goes on giving sessions to it until then."""
+    store, opener = Memory(answers=True), Opener()
+    connections = manager(store, opener)
+    await connections.close_all(give_back=False)
+    await connections.take_wanted()
+    await asyncio.sleep(0)
+    assert (connections.held, opener.opened) == (0, [])

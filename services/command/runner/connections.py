@@ -44,6 +44,7 @@ class Connections:
         self._held: dict[UUID, _Held] = {}
         self._losses: dict[UUID, tuple[int, float]] = {}
         self._unheld: dict[UUID, float] = {}
+        self._ended = False
 
     def of(self, session_uid: UUID) -> Connection | None:
         """Return the live connection of a session, None when it has none here."""
@@ -65,6 +66,8 @@ class Connections:
         """Take sessions that want a connection, as long as there are some and there is room."""
         while self.room > 0:
             wanted = await self._store.wanted(self._runner_id, min(self.room, 100))
+            if self._ended:  # nobody would close what was opened now; it is another's once this lease has lapsed
+                return
             for one in wanted:
                 before = self._held.get(one.session_uid)
                 task = asyncio.create_task(self._serve(one, before), name=f"connection {one.session_id}")
@@ -207,7 +210,8 @@ class Connections:
             await held.connection.close(0.0)
 
     async def close_all(self, *, give_back: bool) -> None:
-        """Close every connection; given back, the sessions go on with another runner."""
+        """Close every connection for good; given back, the sessions go on with another runner."""
+        self._ended = True
 
         async def one(uid: UUID, held: _Held) -> None:
             was_closing, held.closing = held.closing, True
