@@ -12,6 +12,7 @@ from libs.engines import free_port
 from libs.engines.nats_server import _program
 from services.command.broker.durability import check_writes_through
 from tests.support.eventually import eventually
+from tests.support.suite import listens
 
 UNSYNCED = "broker_acknowledges_before_it_syncs"
 
@@ -27,20 +28,11 @@ async def monitored(folder: Path, sync: str) -> AsyncIterator[str]:
     )
     process = await asyncio.create_subprocess_exec(_program(), "--config", configuration)
     try:
-        await eventually(lambda: answers(port))
+        await eventually(lambda: listens(port))
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.kill()
         await process.wait()
-
-
-async def answers(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def test_a_broker_that_writes_through_is_noted(tmp_path: Path) -> None:

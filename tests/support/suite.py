@@ -28,6 +28,16 @@ from tests.support.eventually import eventually
 TENANT = "acme"
 
 
+async def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 class Process:
     """One service or runner as a task."""
 
@@ -120,12 +130,7 @@ class Suite:
         async def is_there() -> bool:
             if process.task.done():
                 process.task.result()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                return False
-            writer.close()
-            return True
+            return await listens(port)
 
         await eventually(is_there)
 
