@@ -1,9 +1,15 @@
 """Whichever runner dies or leaves, an accepted command reaches exactly one outcome (C8; concurrency, rule 7)."""
 
+from uuid import UUID
+
 import orjson
+import pytest
 
 from callboard.aio import Client
+from libs.errors import Reason, Refusal
+from services.command.store.work import PostgresWork
 from tests.support.client_calls import QUICK, RUNNING, SUCCEEDED, ended, in_state, start, submit, submit_many
+from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import events_of, outcomes_of, types_of
 from tests.support.suite import Suite
@@ -70,3 +76,32 @@ async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suit
     await start(client)
     assert (await suite.rows("select state from command.connections")) == [("connecting",)]
     assert (await ended(client, (await submit(client)).command_id, 20)).state == SUCCEEDED
+
+
+async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_agents(
+    suite: Suite, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database does not know yet, and goes on dispatching to it and granting what it claims."""
+    executor = ScriptedExecutor()
+    executor.closes.clear()
+    await suite.runner(executor)
+    await start(client)
+    assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
+
+    async def unheard(_: PostgresWork, __: UUID, ___: float) -> bool:
+        raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresWork, "heartbeat", unheard)
+        await suite.rows("update command.runners set lease_until = now() + interval '1 hour'")
+        await eventually(lambda: executor.closed)
+    accepted = await submit(client)
+
+    async def is_dispatched() -> bool:
+        return bool(await suite.rows("select 1 from command.ready where published_seq is not null"))
+
+    await eventually(is_dispatched)
+    executor.closes.set()
+    await suite.rows("update command.runners set lease_until = now()")
+    command = await ended(client, accepted.command_id, 30)
+    assert (command.state, command.attempt, executor.opened) == (SUCCEEDED, 1, 2)

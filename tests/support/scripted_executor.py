@@ -69,10 +69,11 @@ class ScriptedConnection:
     async def close(self, grace: float) -> None:
         self._executor.closed += not self.lost.is_set()
         self.lost.set()
+        await self._executor.closes.wait()
 
 
 class ScriptedExecutor:
-    """An executor for tests: `gate` lets what hangs go on."""
+    """An executor for tests: `gate` lets what hangs go on, `closes` (set at first) what is closed be gone."""
 
     def __init__(self) -> None:
         self.began: list[tuple[str, int]] = []
@@ -80,6 +81,8 @@ class ScriptedExecutor:
         self.running: set[str] = set()
         self.most_running = 0
         self.gate = asyncio.Event()
+        self.closes = asyncio.Event()
+        self.closes.set()
         self.opened = 0
         self.closed = 0
         self.refuse: Failure | None = None

@@ -62,6 +62,12 @@ class Memory:
     async def connect_failed(self, tenant_id: str, session_uid: UUID, runner_id: UUID, delay: float) -> None:
         self.given_back.append(session_uid)
         self.delays.append(delay)
+        self.want_again()
+
+    async def closed(self, *_: Any) -> None:
+        pass
+
+    def want_again(self) -> None:
         self._wanted = [self.one]
 
     def was_lost(self, times: int) -> bool:
@@ -134,3 +140,17 @@ async def test_a_session_that_is_wanted_while_all_is_closed_is_not_opened_any_mo
     await connections.take_wanted()
     await asyncio.sleep(0)
     assert (connections.held, opener.opened) == (0, [])
+
+
+async def test_the_agent_of_a_session_that_came_back_and_ended_at_once_is_closed() -> None:
+    """The session was freed while this runner was thought dead, was given to it again, and was stopped right then."""
+    store, opener = Memory(answers=True), Opener()
+    connections = manager(store, opener)
+    await connections.take_wanted()
+    await eventually(lambda: connections.of(store.one.session_uid))
+    store.want_again()
+    await connections.take_wanted()
+    await connections.close("acme", store.one.session_uid)
+    await connections.close_all(give_back=False)
+    assert connections.held == 0
+    assert all(agent.lost.is_set() for agent in opener.opened)

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import orjson
@@ -25,12 +25,21 @@ _FORGIVEN_AFTER = 120.0  # seconds without a loss, which the longest delay and a
 _UNHELD_FOR = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
+    """A session that is held here. Its task alone opens its connection, and closes it however that task ends."""
+
     wanted: WantedConnection
-    task: asyncio.Task[None]
     connection: Connection | None = None
     closing: bool = False
+    task: asyncio.Task[None] = field(init=False)
+
+    def end(self) -> asyncio.Task[None]:
+        """Have the connection closed, once; the task that does it goes on, whoever waits for it."""
+        if not self.closing:
+            self.closing = True
+            self.task.cancel()
+        return self.task
 
 
 class Connections:
@@ -42,6 +51,7 @@ class Connections:
         self._executor = executor
         self._limit = limit
         self._held: dict[UUID, _Held] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._losses: dict[UUID, tuple[int, float]] = {}
         self._unheld: dict[UUID, float] = {}
         self._ended = False
@@ -69,10 +79,7 @@ class Connections:
             if self._ended:  # nobody would close what was opened now; it is another's once this lease has lapsed
                 return
             for one in wanted:
-                before = self._held.get(one.session_uid)
-                task = asyncio.create_task(self._serve(one, before), name=f"connection {one.session_id}")
-                self._held[one.session_uid] = _Held(one, task)
-                task.add_done_callback(self._forgetter(one.session_uid, task))
+                self._hold(one)
             if len(wanted) < 100:
                 return
         _log.warning("connections_full", limit=self._limit, hint="start another runner, or raise the limit")
@@ -92,37 +99,44 @@ class Connections:
                 given += 1
         return given
 
-    def _forgetter(self, uid: UUID, task: asyncio.Task[None]) -> Callable[[asyncio.Task[None]], None]:
-        def forget(_: asyncio.Task[None]) -> None:
-            held = self._held.get(uid)
-            if held is not None and held.task is task:
-                del self._held[uid]
+    def _hold(self, wanted: WantedConnection) -> None:
+        """Serve a session; also one that was taken from us without our knowing, and came back."""
+        before = self._held.get(wanted.session_uid)
+        held = _Held(wanted)
+        held.task = asyncio.create_task(
+            self._serve(held, before.end() if before is not None else None), name=f"connection {wanted.session_id}"
+        )
+        self._held[wanted.session_uid] = held
+        self._serving.add(held.task)
+        held.task.add_done_callback(lambda task: self._forget(held, task))
 
-        return forget
+    def _forget(self, held: _Held, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        if self._held.get(held.wanted.session_uid) is held:
+            del self._held[held.wanted.session_uid]
 
-    async def _serve(self, wanted: WantedConnection, before: _Held | None) -> None:
-        """Connect, serve until the connection is lost or closed, and give it back or up.
-
-        `before` is what was held of the same session when it was taken from us, without our knowing, and came back.
-        """
+    async def _serve(self, held: _Held, before: asyncio.Task[None] | None) -> None:
+        """Connect, serve until the connection is lost or closed, and give it back or up."""
+        wanted = held.wanted
         with structlog.contextvars.bound_contextvars(session_id=wanted.session_id, tenant=wanted.tenant_id):
             try:
                 if before is not None:
-                    before.closing = True
-                    await self._shut(before)
-                connection = await self._connect(wanted)
+                    await asyncio.wait({before})  # a session has one agent at a time
+                connection = await self._connect(held)
                 if connection is not None:
                     await connection.lost.wait()
-                    held = self._held.get(wanted.session_uid)
-                    if held is None or not held.closing:
-                        await self._lost(wanted, connection)
+                    await self._lost(wanted, connection)
             except Refusal as refusal:
                 # The database is away: whatever is half done here is taken over when this runner's lease lapses, or
                 # closed by it when it is asked to.
                 _log.warning("connection_unsettled", reason=refusal.reason)
+            finally:
+                if held.connection is not None:
+                    await held.connection.close(CLOSE_GRACE)
 
-    async def _connect(self, wanted: WantedConnection) -> Connection | None:
-        began = time.monotonic()
+    async def _connect(self, held: _Held) -> Connection | None:
+        """Open the session's connection and tell the database; None when it is not to be served."""
+        wanted, began = held.wanted, time.monotonic()
         session = SessionRef(wanted.tenant_id, str(wanted.session_uid), wanted.session_id, wanted.agent_id)
         try:
             connection = await self._executor.connect(session, Connector(wanted.kind, wanted.server))
@@ -135,25 +149,12 @@ class Connections:
             await self._refused(wanted, fault)
             return None
         seconds = round(time.monotonic() - began, 3)
-        held = self._held.get(wanted.session_uid)
-        if held is None or held.closing:
-            await connection.close(CLOSE_GRACE)
-            return None
-        held.connection = connection
+        held.connection = connection  # before the database is told: commands may come before its answer
         event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
-        try:
-            failpoint("connections.after_connect_before_told")
-            settled = await self._store.connected(
-                wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
-            )
-        except Refusal:
-            # Whose it is now is not known. Left open, it would be nobody's: this task holds it alone.
-            held.connection = None
-            await connection.close(CLOSE_GRACE)
-            raise
-        if not settled and not held.closing:
-            held.connection = None
-            await connection.close(CLOSE_GRACE)
+        failpoint("connections.after_connect_before_told")
+        if not await self._store.connected(
+            wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
+        ):  # fmt: skip
             return None
         failpoint("connections.after_told")
         _log.info("agent_connected", agent_id=wanted.agent_id, server=wanted.server, seconds=seconds)
@@ -161,9 +162,6 @@ class Connections:
 
     async def _refused(self, wanted: WantedConnection, failure: Failure) -> None:
         _log.warning("agent_not_connected", code=failure.code, error=failure.message, attempt=wanted.attempts)
-        held = self._held.get(wanted.session_uid)
-        if held is not None and held.closing:
-            return
         if failure.retryable and wanted.attempts < MAX_CONNECT_ATTEMPTS:
             delay = random.uniform(0.1, 0.5 * 2**wanted.attempts)  # noqa: S311 - jitter
             await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
@@ -196,9 +194,8 @@ class Connections:
         if held is not None:
             if held.closing:
                 return
-            held.closing = True
             self._losses.pop(session_uid, None)
-            await self._shut(held)
+            await asyncio.wait({held.end()})
         failpoint("connections.after_shut_before_told")
         await self._store.closed(tenant_id, session_uid, self._runner_id)
 
@@ -214,15 +211,11 @@ class Connections:
         self._ended = True
 
         async def one(uid: UUID, held: _Held) -> None:
-            was_closing, held.closing = held.closing, True
-            await self._shut(held)
+            was_closing = held.closing
+            await asyncio.wait({held.end()})
             if give_back and not was_closing:
                 await self._store.connect_failed(held.wanted.tenant_id, uid, self._runner_id, 0.0)
 
         await asyncio.gather(*(one(uid, held) for uid, held in list(self._held.items())), return_exceptions=True)
-
-    async def _shut(self, held: _Held) -> None:
-        if held.connection is not None:
-            await held.connection.close(CLOSE_GRACE)
-        held.task.cancel()
-        await asyncio.gather(held.task, return_exceptions=True)
+        if self._serving:  # those whose sessions came back to us meanwhile
+            await asyncio.wait(self._serving)

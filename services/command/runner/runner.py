@@ -79,13 +79,14 @@ class Runner:
                     task.result()
             await self._drain()
         except LeaseLostError:
-            await self._abandon()
+            _log.error("lease_lost", runner_id=str(self.runner_id), running=len(self._tasks))
             raise
         finally:
             self.healthy = False
-            for task in (*tasks, stopping):
-                task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            self._pausing = True
+            # First what brings in more: it must not start anything while what there is is ended.
+            await _cancelled(*tasks, stopping)
+            await self._abandon()
             asked.unsubscribe()
             wanted.unsubscribe()
             await self._forget_consumers()
@@ -244,16 +245,16 @@ class Runner:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=self._limits.drain)
         await self._connections.close_all(give_back=True)
-        await self._store.leave(self.runner_id)
+        try:
+            await self._store.leave(self.runner_id)
+        except Refusal as refusal:
+            _log.warning("leave_unsettled", runner_id=str(self.runner_id), reason=refusal.reason)
+            return  # what it held is freed when its lease lapses
         _log.info("runner_left", runner_id=str(self.runner_id))
 
     async def _abandon(self) -> None:
-        """Stop everything without a word: what it would write is fenced anyway."""
-        _log.error("lease_lost", runner_id=str(self.runner_id), running=len(self._tasks))
-        self._pausing = True
-        for task in (*self._tasks, *self._side):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._side, return_exceptions=True)
+        """Stop what a drain has left: all when the lease was lost, without a word, since it would be fenced."""
+        await _cancelled(*self._tasks, *self._side)
         await self._connections.close_all(give_back=False)
 
     async def _forget_consumers(self) -> None:
@@ -263,3 +264,9 @@ class Runner:
             await asyncio.gather(
                 *(streams.delete_consumer(COMMANDS.name, name) for name in names), return_exceptions=True
             )  # fmt: skip
+
+
+async def _cancelled(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,310 @@
+"""The connection manager under every order of answers, losses, closes and cancellations that Hypothesis comes upon."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from libs.errors import Reason, Refusal
+from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
+from services.command.ports.executor import Connector, SessionRef
+from services.command.ports.stores import WantedConnection
+from services.command.runner import connections as connections_module
+from services.command.runner.connections import Connections
+
+SESSIONS = 2
+ROUNDS = 200  # of the event loop; far more than anything here needs to come to rest
+
+
+@dataclass(eq=False)
+class Question:
+    """Something that was asked and is not answered yet: what may come of it, by name."""
+
+    answers: Mapping[str, Callable[[], object]]
+    future: "asyncio.Future[object]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, name: str) -> None:
+        try:
+            self.future.set_result(self.answers[name]())
+        except (AttemptFailedError, Refusal) as error:
+            self.future.set_exception(error)
+
+
+class Questions:
+    """All that is asked and waits."""
+
+    def __init__(self) -> None:
+        self._asked: list[Question] = []
+
+    def ask(self, **answers: Callable[[], object]) -> "asyncio.Future[Any]":
+        self._asked.append(Question(answers))
+        return self._asked[-1].future
+
+    @property
+    def open(self) -> list[Question]:
+        self._asked = [question for question in self._asked if not question.future.done()]
+        return self._asked
+
+
+class Agent:
+    """An agent's process, as the port promises it: a close that was begun goes on, whoever waits for it."""
+
+    description: Mapping[str, Any] = {}
+
+    def __init__(self, session_uid: UUID, questions: Questions) -> None:
+        self.session_uid = session_uid
+        self.lost = asyncio.Event()
+        self.is_closing = False
+        self._questions = questions
+        self._gone: asyncio.Future[object] | None = None
+
+    async def close(self, grace: float) -> None:
+        self.is_closing = True
+        self.lost.set()
+        if self._gone is None:
+            self._gone = self._questions.ask(gone=lambda: None)
+        await asyncio.shield(self._gone)
+
+
+class Opener:
+    """Starts a process at once, and says later whether an agent answers there."""
+
+    def __init__(self, questions: Questions) -> None:
+        self.agents: list[Agent] = []
+        self._questions = questions
+
+    async def connect(self, session: SessionRef, connector: Connector) -> Agent:
+        agent = Agent(UUID(session.session_uid), self._questions)
+        self.agents.append(agent)
+        try:
+            await self._questions.ask(
+                connected=lambda: None, failed=lambda: _fail(retryable=True), refused=lambda: _fail(retryable=False)
+            )
+        except BaseException:
+            await agent.close(0)
+            raise
+        return agent
+
+
+@dataclass
+class Row:
+    """A session's connection, as the database has it."""
+
+    wanted: WantedConnection
+    owner: UUID | None = None
+    state: str = "idle"
+
+
+class Database:
+    """Answers late, or commits and loses the answer."""
+
+    def __init__(self, questions: Questions) -> None:
+        rows = [WantedConnection("acme", uuid4(), 0, f"ses-{n}", "clock", "mcp", "clock", 1) for n in range(SESSIONS)]
+        self.rows = {row.session_uid: Row(row) for row in rows}
+        self._questions = questions
+
+    async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
+        def give() -> list[WantedConnection]:
+            found = [row for row in self.rows.values() if row.state == "wanted" and row.owner is None][:limit]
+            for row in found:
+                row.owner, row.state = runner_id, "connecting"
+            return [row.wanted for row in found]
+
+        given: list[WantedConnection] = await self._write(give)
+        return given
+
+    async def connected(self, _: str, __: int, runner_id: UUID, session_uid: UUID, ___: str) -> bool:
+        def settle() -> bool:
+            row = self.rows[session_uid]
+            if row.owner != runner_id or row.state != "connecting":
+                return False
+            row.state = "connected"
+            return True
+
+        return bool(await self._write(settle))
+
+    async def connect_failed(self, _: str, session_uid: UUID, runner_id: UUID, __: float) -> None:
+        await self._write(lambda: self._leave(session_uid, runner_id, "wanted"))
+
+    async def fail_session(self, _: str, __: int, session_uid: UUID, ___: str, ____: str) -> None:
+        await self._write(lambda: self._leave(session_uid, self.rows[session_uid].owner, "idle"))
+
+    async def closed(self, _: str, session_uid: UUID, runner_id: UUID) -> None:
+        await self._write(lambda: self._leave(session_uid, runner_id, "idle"))
+
+    def _leave(self, session_uid: UUID, runner_id: UUID | None, state: str) -> None:
+        row = self.rows[session_uid]
+        if row.owner == runner_id:
+            row.owner, row.state = None, "idle" if row.state == "closing" else state
+
+    async def _write(self, commit: Callable[[], Any]) -> Any:
+        def commit_and_lose_the_answer() -> None:
+            commit()
+            _be_away()
+
+        return await self._questions.ask(committed=commit, lost=commit_and_lose_the_answer, refused=_be_away)
+
+
+def _be_away() -> None:
+    raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database is away")
+
+
+def _fail(*, retryable: bool) -> None:
+    raise AttemptFailedError(Failure(FailureCode.AGENT_UNAVAILABLE, "it did not come up", retryable))
+
+
+SESSION = st.integers(0, SESSIONS - 1)
+
+
+class ConnectionMachine(RuleBasedStateMachine):
+    """One incarnation of a runner. Whatever happens, no agent is left that nobody holds, and no session has two."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.questions = Questions()
+        self.opener, self.database = Opener(self.questions), Database(self.questions)
+        self.uids = list(self.database.rows)
+        self.runner_id = uuid4()
+        self.connections = Connections(self.runner_id, self.database, self.opener, 10)  # type: ignore[arg-type]
+        self.taking: asyncio.Task[None] | None = None
+        self.side: list[asyncio.Task[None]] = []
+
+    @rule(session=SESSION)
+    def somebody_wants_a_session(self, session: int) -> None:
+        row = self.database.rows[self.uids[session]]
+        if row.state == "idle":
+            row.state = "wanted"
+
+    @rule()
+    def sessions_are_taken(self) -> None:
+        if self.taking is None or self.taking.done():
+            self.taking = self._start(self.connections.take_wanted)
+
+    @precondition(lambda self: self.questions.open)
+    @rule(data=st.data())
+    def a_question_is_answered(self, data: st.DataObject) -> None:
+        question = data.draw(st.sampled_from(self.questions.open), label="question")
+        question.answer(data.draw(st.sampled_from(sorted(question.answers)), label="answer"))
+
+    @precondition(lambda self: self.questions.open)
+    @rule()
+    def all_is_answered_well(self) -> None:
+        for question in self.questions.open:
+            question.answer(next(iter(question.answers)))
+
+    @rule(rounds=st.integers(1, 4))
+    def the_loop_turns(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self._turn()
+
+    @precondition(lambda self: self._served())
+    @rule(data=st.data())
+    def an_agent_is_lost(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self._served()), label="agent").lost.set()
+
+    @rule(session=SESSION)
+    def a_session_ends(self, session: int) -> None:
+        uid = self.uids[session]
+        row = self.database.rows[uid]
+        if row.owner is None:
+            row.state = "idle"
+        else:
+            row.state = "closing"
+            self.side.append(self._start(self.connections.close, row.wanted.tenant_id, uid))
+
+    @rule(session=SESSION)
+    def an_agent_is_killed(self, session: int) -> None:
+        self.side.append(self._start(self.connections.kill, self.uids[session]))
+
+    @precondition(lambda self: self.side)
+    @rule(data=st.data())
+    def whoever_waits_is_cancelled(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.side), label="task").cancel()
+
+    @rule(session=SESSION)
+    def a_session_is_taken_away_unnoticed(self, session: int) -> None:
+        row = self.database.rows[self.uids[session]]
+        if row.owner is not None and row.state != "closing":
+            row.owner, row.state = None, "wanted"
+
+    @rule()
+    def the_heart_beats(self) -> None:
+        owned = [
+            (row.wanted.tenant_id, uid)
+            for uid, row in self.database.rows.items()
+            if row.owner == self.runner_id and row.state in {"connecting", "connected"}
+        ]
+        self.side.append(self._start(self.connections.give_back_unheld, owned))
+
+    @invariant()
+    def no_session_is_served_by_two(self) -> None:
+        if not hasattr(self, "opener"):
+            return
+        for uid in self.uids:
+            live = [agent for agent in self.opener.agents if agent.session_uid == uid and not agent.lost.is_set()]
+            assert len(live) <= 1, f"{len(live)} agents of one session"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        try:
+            self._come_to_rest()
+            for agent in self.opener.agents:
+                assert agent.is_closing or self._is_served(agent), "an agent runs that nobody holds"
+            for uid, row in self.database.rows.items():
+                if row.owner == self.runner_id and row.state == "connected" and self.connections.of(uid) is None:
+                    assert uid not in self.connections._held, "a session is held, and has no agent"
+            ending = self._start(partial(self.connections.close_all, give_back=False))
+            self._come_to_rest()
+            assert ending.done()
+            assert self.connections.held == 0
+            assert all(agent.is_closing for agent in self.opener.agents), "an agent outlived its runner"
+            assert not [task for task in asyncio.all_tasks(self.loop) if task is not self.taking]
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self._turn()
+            self._turn()
+            self.loop.close()
+
+    def _served(self) -> list[Agent]:
+        return [agent for agent in self.opener.agents if self._is_served(agent)]
+
+    def _is_served(self, agent: Agent) -> bool:
+        connection: object = self.connections.of(agent.session_uid)
+        return connection is agent
+
+    def _come_to_rest(self) -> None:
+        for _ in range(ROUNDS):
+            for question in self.questions.open:
+                question.answer(next(iter(question.answers)))
+            self._turn()
+
+    def _turn(self) -> None:
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
+    def _start(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> "asyncio.Task[None]":
+        async def unless_the_database_is_away() -> None:
+            with contextlib.suppress(Refusal):
+                await work(*arguments)
+
+        return self.loop.create_task(unless_the_database_is_away())
+
+
+@pytest.fixture(autouse=True)
+def unheld_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections_module, "_UNHELD_FOR", 0.0)
+
+
+TestConnections = ConnectionMachine.TestCase
+TestConnections.settings = settings(max_examples=150, stateful_step_count=50, deadline=None, database=None)
