@@ -1,6 +1,7 @@
 """A gRPC server: its listener, its limits, its health, and how it is drained."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -131,10 +132,10 @@ class RpcServer:
         return [*(service.name for service in self._services), HEALTH_SERVICE, REFLECTION_SERVICE]
 
     def _made(self) -> grpc.aio.Server:
-        limits, validator, names = self._limits, Validator(), self._names()
-        for kind in request_types(names):
-            validator.collect_violations(kind())  # compiles the rules now, and not in someone's call
-        interceptor = ServingInterceptor(self._serving, load_policy(names), validator, limits.max_request_bytes)
+        limits, names = self._limits, self._names()
+        interceptor = ServingInterceptor(
+            self._serving, load_policy(names), _validator(tuple(names)), limits.max_request_bytes
+        )  # fmt: skip
         server = grpc.aio.server(
             interceptors=[interceptor],
             options=limits.options(),
@@ -145,3 +146,12 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(names, server)
         return server
+
+
+@functools.cache
+def _validator(names: tuple[str, ...]) -> Validator:
+    """The rules of the services' requests, compiled: now, and not in someone's call."""
+    validator = Validator()
+    for kind in request_types(names):
+        validator.collect_violations(kind())
+    return validator

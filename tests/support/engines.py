@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,9 @@ from libs.engines import NatsServer, PostgresServer, Supervisor
 
 _TEMPLATE = "template_callboard"
 # The semantics are those of production; only the disk is not waited for.
-FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "max_wal_size": "4GB"}
+FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "max_wal_size": "512MB", "scram_iterations": "1"}
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 4 << 30  # bytes: many times what the tests have ever held
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,20 @@ def with_database(url: str, database: str) -> str:
 
 @contextlib.contextmanager
 def reachable_home() -> Iterator[Path]:
-    """A folder that Postgres can reach also when we are root (pytest's own are 0700)."""
-    home = Path(tempfile.mkdtemp(prefix="callboard-test-"))
+    """A folder that Postgres can reach also when we are root (pytest's own are 0700).
+
+    In memory where there is room: to clone a database is to make 340 files, which takes 0.04 s there and 0.3 on ext4.
+    """
+    home = Path(tempfile.mkdtemp(prefix="callboard-test-", dir=_MEMORY if _has_room(_MEMORY) else None))
     home.chmod(0o711)
     try:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free >= _ENOUGH
 
 
 @contextlib.asynccontextmanager
