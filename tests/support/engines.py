@@ -18,7 +18,13 @@ from libs.engines import NatsServer, PostgresServer, Supervisor
 
 _TEMPLATE = "template_callboard"
 # The semantics are those of production; only the disk is not waited for.
-FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "max_wal_size": "512MB", "scram_iterations": "1"}
+FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "max_wal_size": "512MB",
+    "scram_iterations": "1",
+}
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 4 << 30  # bytes: many times what the tests have ever held
 
