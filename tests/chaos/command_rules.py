@@ -4,8 +4,7 @@ from collections import Counter, defaultdict
 
 from tests.chaos.history import ENDED, TERMINAL, History
 from tests.chaos.journal import Row
-
-_OF_RUNNERS = {"command.completed", "command.progress", "command.output"}
+from tests.chaos.stale import stale_writes
 
 
 def accepted_commands_end(history: History) -> list[str]:
@@ -36,20 +35,7 @@ def outcomes_are_single(history: History) -> list[str]:
         won = [row["attempt"] for row in history.attempts.get(command_id, []) if row["outcome"] == "succeeded"]
         if len(won) != (command["state"] == "succeeded"):
             broken.append(f"{command_id} is {command['state']}, and attempts {won} succeeded")
-    return broken + _strangers(history) + _results(history)
-
-
-def _strangers(history: History) -> list[str]:
-    """What a runner tells of a command, it tells of the attempt that it began itself: others are fenced."""
-    broken = []
-    for command_id, events in history.by_command.items():
-        holder = ""
-        for event in events:
-            if event["type"] == "command.started":
-                holder = event["actor"]
-            elif event["type"] in _OF_RUNNERS and event["actor"] != holder:
-                broken.append(f"{command_id}: {event['type']} by {event['actor']}, and {holder} held it")
-    return broken
+    return broken + stale_writes(history) + _results(history)
 
 
 def _results(history: History) -> list[str]:

@@ -16,8 +16,8 @@ COMMAND = "01900000-0000-7000-8000-000000000001"
 def _event(position: int, seq: int, type_: str, *, command: str | None = None, session: str = "s1") -> Row:
     return {
         "tenant_id": "acme", "part": 1, "position": position, "seq": seq, "event_id": f"e{position}", "type": type_,
-        "session_id": session, "agent_id": "echo-1", "command_id": command, "payload": "{}",
-        "actor": "runner:1",
+        "session_id": session, "agent_id": "echo-1", "command_id": command,
+        "payload": '{"attempt": 1}', "actor": "key:1" if type_ == "command.enqueued" else "runner:1",
     }  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def _sound() -> dict[str, Any]:
             "ordering_key": "o",
             "cancel_requested_at": None, "result": '{"mark":"' + "a" * 32 + '"}', "error": None,
         }],
-        "attempts": [{"command_id": COMMAND, "attempt": 1, "outcome": "succeeded", "charged": True}],
+        "attempts": [{"command_id": COMMAND, "attempt": 1, "outcome": "succeeded", "charged": True,
+                      "runner_id": "1"}],
         "events": events, "operations": [invoked, answered, stop, stopped], "seen": seen,
         "effects": [start, {**start, "time": 1.6, "phase": "end"}],
         "sessions": [{"tenant_id": "acme", "session_uid": "u1", "session_id": "s1", "agent_id": "echo-1",
@@ -80,6 +81,7 @@ CHANGES: list[tuple[str, str, Any]] = [
     ("I1", "operations", lambda rows: rows[1].update(command_id="lost")),
     ("I2", "events", lambda rows: rows.append(_event(6, 6, "command.failed", command=COMMAND))),
     ("I2", "events", lambda rows: rows[3].update(actor="runner:2")),
+    ("I2", "attempts", lambda rows: rows[0].update(runner_id="2")),
     ("I2", "effects", lambda rows: rows[1].update(attempt=2)),
     ("I2", "commands", lambda rows: rows[0].update(cancel_requested_at="x")),
     ("I3", "attempts", lambda rows: rows.append({**rows[0], "attempt": 3})),

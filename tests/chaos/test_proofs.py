@@ -18,7 +18,7 @@ from tests.chaos.proofs.effects import Effects
 from tests.chaos.proofs.figures import HEAD, Spans, Tally, table
 from tests.chaos.proofs.fleet import SERVER
 from tests.chaos.proofs.processes import Watched, orphans
-from tests.chaos.proofs.stale import stale_writes
+from tests.chaos.stale import stale_writes
 from tests.support.eventually import eventually
 
 COMMAND = "01900000-0000-7000-8000-000000000001"

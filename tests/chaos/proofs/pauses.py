@@ -13,8 +13,8 @@ from tests.chaos.history import History
 from tests.chaos.proofs.figures import Figure, Spans, Tally
 from tests.chaos.proofs.fleet import Fleet, running_fleet
 from tests.chaos.proofs.holders import Holder, ended, hold, holder, leased, repeated
-from tests.chaos.proofs.stale import stale_writes
 from tests.chaos.settle import rows, until
+from tests.chaos.stale import stale_writes
 from tests.support.part import logged
 
 PAUSES = 50
