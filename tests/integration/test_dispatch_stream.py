@@ -6,8 +6,9 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
-from libs.bus import Bus, Delivery, PullLoop, Streams
+from libs.bus import Bus, Delivery, PullLoop, Streams, StreamState
 from libs.bus.api import JetStreamApi
 from services.command.broker import dispatches
 from services.command.broker.dispatches import JetStreamBroker
@@ -166,3 +167,21 @@ async def test_a_rolled_back_stream_loses_nothing_to_what_was_settled_before(
     (place,) = await publish(broker, runner_id, 1)
     await broker.trim()
     assert await streams.read_message(COMMANDS.name, place) is not None
+
+
+async def test_what_is_published_while_the_stream_is_asked_is_not_taken_for_a_rollback(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = JetStreamBroker(bus)
+    await broker.ensure()
+    answer = Streams.stream_state
+
+    async def late(streams: Streams, name: str) -> StreamState:
+        state = await answer(streams, name)
+        await publish(broker, uuid4(), 3)
+        return state
+
+    monkeypatch.setattr(Streams, "stream_state", late)
+    with capture_logs() as logs:
+        await broker.ensure()
+    assert [line["event"] for line in logs if line["event"] == "stream_rolled_back"] == []
