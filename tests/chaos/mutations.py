@@ -4,7 +4,8 @@ from tests.chaos.delivery_mutations import DELIVERY_MUTATIONS
 from tests.chaos.mutation import Mutation, one_patch
 
 _SQL = "libs/db/migrations/sql/0001/"
-_RUN, _SUBMIT, _STOP = _SQL + "07_command_run.sql", _SQL + "06_command_submit.sql", _SQL + "08_command_stop.sql"
+_RUN, _STOP = _SQL + "07_command_run.sql", _SQL + "08_command_stop.sql"
+_SUBMIT = "libs/db/migrations/sql/0004/01_command_submit.sql"
 _LOG, _LIFE = _SQL + "04_session_log.sql", _SQL + "09_session_lifecycle.sql"
 _RUNNER, _TAIL = "services/command/runner/runner.py", "services/session/operations/tail.py"
 

@@ -3,7 +3,12 @@
 import pytest
 
 from callboard.aio import Client
-from callboard.commands.v1.commands_pb2 import BulkSubmitCommandsRequest, CommandSpec, SubmitCommandRequest
+from callboard.commands.v1.commands_pb2 import (
+    AcceptedCommand,
+    BulkSubmitCommandsRequest,
+    CommandSpec,
+    SubmitCommandRequest,
+)
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
 from tests.support.client_calls import make_agent, start, submit
@@ -53,6 +58,26 @@ async def test_the_same_key_and_command_are_one_command_also_after_the_session_h
     with refused("IDEMPOTENCY_KEY_REUSED"):
         await submit(client, "echo", {"other": 1}, request_id="k")
     assert await suite.value("select count(*) from command.commands") == 1
+
+
+async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, client: Client) -> None:
+    """A command may be kept for less long than its key holds: the answer then is what its id tells."""
+    session = await start(client)
+    first = await submit(client, request_id="k")
+    named = CommandSpec(session_id=session.session_id, type="echo", request_id="s", correlation_id="mine")
+    by_session = (await client.commands.SubmitCommand(SubmitCommandRequest(command=named))).command
+    await suite.rows("delete from command.ready")
+    await suite.rows("delete from command.commands")
+    again = await submit(client, request_id="k")
+    assert abs(again.enqueued_at.ToMilliseconds() - first.enqueued_at.ToMilliseconds()) < 1000
+    again.enqueued_at.CopyFrom(first.enqueued_at)
+    assert again == AcceptedCommand(
+        command_id=first.command_id, correlation_id=first.command_id, agent_id="clock", enqueued_at=first.enqueued_at
+    )
+    again = (await client.commands.SubmitCommand(SubmitCommandRequest(command=named))).command
+    again.enqueued_at.CopyFrom(by_session.enqueued_at)
+    assert again == by_session
+    assert await suite.value("select count(*) from command.commands") == 0
 
 
 @pytest.mark.parametrize(

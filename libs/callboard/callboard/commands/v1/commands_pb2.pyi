@@ -280,7 +280,9 @@ class CommandSpec(_message.Message):
     correlation_id: _builtins.str
     """What ties related commands and events together; made by the service when empty."""
     request_id: _builtins.str
-    """Idempotency key: the same key and command give the same answer for 24 h."""
+    """Idempotency key: the same key and command give the same answer for 24 h. Once the command itself is forgotten, the
+    answer is what its id tells: `enqueued_at` to the millisecond, and the session only when the request names it.
+    """
     @_builtins.property
     def options(self) -> Global___CommandOptions:
         """How it is to be run."""

@@ -1,0 +1,266 @@
+"""Whatever is done to commands, in whatever order, what is stored of them is what a small model says."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+from uuid import uuid4
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from services.command.domain.cancel import CancelMode
+from services.command.ports.stores import Claim
+from tests.support.command_model import ENDED, WAITING, Asked, Holder, Modelled
+from tests.support.command_pair import CommandPair
+from tests.support.command_stores import AGENTS, CommandStores
+
+_Rule = TypeVar("_Rule", bound=Callable[..., object])
+KEYS = ("k0", "k1")
+STATES = (*WAITING, "running", *ENDED)
+DRAWN = st.data()
+HOWS = st.sampled_from(["succeeds", "fails", "fails for good", "is given back", "has not begun"])
+MODES = st.sampled_from([*CancelMode])
+GRACES = st.sampled_from([60_000, 0])
+REPORTS = st.sampled_from(["command.progress", "command.cancel_acknowledged"])
+ASKED = st.builds(
+    Asked,
+    agent_id=st.sampled_from(AGENTS),
+    type=st.sampled_from(["echo", "other"]),
+    max_attempts=st.integers(1, 3),
+    delayed=st.sampled_from([False, False, True]),
+    ordering_key=st.sampled_from(["", "o"]),
+    key=st.sampled_from(["", "", *KEYS]),
+)
+
+
+def some(*states: str) -> Callable[[_Rule], _Rule]:
+    """Lets a rule run while a command is in one of these states, or in any."""
+    return precondition(lambda machine: bool(machine.model.in_states(*(states or STATES))))
+
+
+runnable = precondition(lambda machine: bool(machine.model.in_states("running") or machine.model.startable()))
+"""Lets a rule run while a command runs or can be started."""
+
+
+class CommandMachine(RuleBasedStateMachine):
+    """Each rule does one thing to the stores and to the model. One that needs a command that runs starts one where none
+    does: most of what can go wrong is further on, and Hypothesis goes without some of the rules each time."""
+
+    stores: ClassVar[CommandStores]
+    pair: CommandPair
+
+    @initialize(asked=st.lists(ASKED, min_size=1, max_size=4))
+    def begin(self, asked: list[Asked]) -> None:
+        self.pair = CommandPair(self.stores)
+        self.model = self.pair.model
+        self.pair.submit(asked)
+
+    @invariant()
+    def what_is_stored_is_what_the_model_says(self) -> None:
+        self.pair.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "pair"):
+            try:
+                if sys.exc_info()[0] is None:
+                    self.pair.end_everything()
+            finally:
+                self.stores.end()
+
+    def one(self, drawn: st.DataObject, *states: str) -> Modelled:
+        """Draws a state first: there are many more commands in some than in others."""
+        found = self.model.in_states(*(states or STATES))
+        state = drawn.draw(st.sampled_from(sorted({one.state for one in found})))
+        return drawn.draw(st.sampled_from(self.model.in_states(state)))
+
+    def running(self, drawn: st.DataObject) -> tuple[Modelled, Claim]:
+        """A command that runs, started now when there is none."""
+        found = self.model.in_states("running") or self.model.startable()
+        return self.started(drawn.draw(st.sampled_from(found)))
+
+    def started(self, command: Modelled) -> tuple[Modelled, Claim]:
+        if command.waits and command.place.owner:
+            self.pair.come_due([command])
+            self.pair.claim([command], command.place.owner)
+        assert command.token
+        return command, self.pair.claims[command.token]
+
+    # callers
+
+    @rule(asked=st.lists(ASKED, min_size=1, max_size=3), by_session=st.booleans())
+    def submit(self, asked: list[Asked], *, by_session: bool) -> None:
+        self.pair.submit(asked, by_session=by_session and len(asked) == 1)
+
+    @precondition(lambda self: any(self.model.under("submit", key) for key in KEYS))
+    @rule(drawn=DRAWN)
+    def submit_again(self, drawn: st.DataObject) -> None:
+        known = [one.asked for key in KEYS if (one := self.model.under("submit", key))]
+        self.pair.submit([drawn.draw(st.sampled_from(known))])
+
+    @some("failed")
+    @rule(drawn=DRAWN, keys=st.sampled_from([["", ""], [""], ["k0"]]), again=st.booleans())
+    def requeue(self, drawn: st.DataObject, keys: list[str], *, again: bool) -> None:
+        failed = self.model.in_states("failed")
+        fresh = [one for one in failed if one.letter and not one.requeued_as]
+        dead = drawn.draw(st.sampled_from(fresh or failed))
+        self.pair.requeue(dead, *keys)
+        if again:
+            self.pair.requeue(dead, "")
+
+    @some("failed")
+    @rule(drawn=DRAWN)
+    def purge(self, drawn: st.DataObject) -> None:
+        self.pair.purge(self.one(drawn, "failed"))
+
+    @some()
+    @rule(drawn=DRAWN, mode=MODES, grace=GRACES)
+    def cancel(self, drawn: st.DataObject, mode: CancelMode, grace: int) -> None:
+        self.pair.cancel(self.one(drawn), mode, grace)
+
+    @runnable
+    @rule(drawn=DRAWN, mode=MODES, grace=GRACES)
+    def cancel_what_runs(self, drawn: st.DataObject, mode: CancelMode, grace: int) -> None:
+        self.pair.cancel(self.running(drawn)[0], mode, grace)
+
+    @rule(key=st.sampled_from(KEYS), mode=MODES, grace=GRACES)
+    def cancel_by_key(self, key: str, mode: CancelMode, grace: int) -> None:
+        self.pair.cancel_key(key, mode, grace)
+
+    # runners
+
+    @precondition(lambda self: any(one.owner is None for one in self.model.places))
+    @rule(drawn=DRAWN)
+    def take_session(self, drawn: st.DataObject) -> None:
+        if not any(one.lives for one in self.model.runners):
+            self.pair.enter_runner()
+        free = [one for one in self.model.places if one.owner is None]
+        self.pair.take(drawn.draw(st.sampled_from(self.model.runners[::-1])), drawn.draw(st.sampled_from(free)))
+
+    @some()
+    @rule(drawn=DRAWN)
+    def claim_anything_for_anyone(self, drawn: st.DataObject) -> None:
+        holders = [*self.model.runners, Holder(uuid4(), "a stranger", dead=True)]
+        self.pair.claim([self.one(drawn)], drawn.draw(st.sampled_from(holders)))
+
+    @some(*WAITING)
+    @rule(drawn=DRAWN)
+    def claim_all_at_once(self, drawn: st.DataObject) -> None:
+        self.pair.claim(self.model.in_states(*WAITING), drawn.draw(st.sampled_from(self.model.runners[::-1])))
+
+    @runnable
+    @rule(drawn=DRAWN, how=HOWS)
+    def settle(self, drawn: st.DataObject, how: str) -> None:
+        self.pair.settle([(*self.running(drawn), how)])
+
+    @runnable
+    @rule(drawn=DRAWN, hows=st.tuples(HOWS, HOWS))
+    def settle_twice_at_once(self, drawn: st.DataObject, hows: tuple[str, str]) -> None:
+        command, claim = self.running(drawn)
+        self.pair.settle([(command, claim, how) for how in hows])
+
+    @runnable
+    @rule(drawn=DRAWN, type_=REPORTS)
+    def report(self, drawn: st.DataObject, type_: str) -> None:
+        self.pair.report(*self.running(drawn), type_)
+
+    @precondition(lambda self: any(one.fences for one in self.model.kept()))
+    @rule(drawn=DRAWN, how=HOWS, type_=REPORTS, again=st.sampled_from([True, True, False]))
+    def write_under_a_token_of_the_past(self, drawn: st.DataObject, how: str, type_: str, *, again: bool) -> None:
+        fenced = [one for one in self.model.kept() if one.fences]
+        held = [one for one in fenced if one in self.model.startable() or one.state == "running"]
+        command = drawn.draw(st.sampled_from(held if again and held else fenced))
+        if again and held:  # the token is the one thing that is wrong then
+            self.started(command)
+        self.pair.write_in_vain(command, self.pair.claims[drawn.draw(st.sampled_from(command.fences))], how, type_)
+
+    @runnable
+    @rule(drawn=DRAWN, how=HOWS, type_=REPORTS)
+    def write_under_the_token_of_another(self, drawn: st.DataObject, how: str, type_: str) -> None:
+        other, claim = self.running(drawn)
+        command = drawn.draw(st.sampled_from(self.model.startable() or self.model.kept()))
+        if command is not other:
+            if command in self.model.startable():
+                self.started(command)
+            self.pair.write_in_vain(command, claim, how, type_)
+
+    # time, and what finds that it has passed
+
+    @precondition(lambda self: any(one.waits and not one.due for one in self.model.kept()))
+    @rule(drawn=DRAWN)
+    def come_due(self, drawn: st.DataObject) -> None:
+        waiting = [one for one in self.model.kept() if one.waits and not one.due]
+        self.pair.come_due([drawn.draw(st.sampled_from(waiting))])
+
+    @rule(drawn=DRAWN, what=st.sampled_from(["lapses", "is renewed", "is given up", "is found over"]))
+    def change_a_lease(self, drawn: st.DataObject, what: str) -> None:
+        holder = drawn.draw(st.sampled_from(self.model.runners[::-1]))
+        if what == "is renewed":
+            self.pair.renew(holder)
+        elif what == "is given up":
+            self.pair.leave(holder)
+        else:
+            self.pair.lapse(holder)
+            if what == "is found over":
+                self.pair.reconcile()
+
+    @runnable
+    @rule(drawn=DRAWN, times=st.integers(1, 2), how=st.one_of(HOWS, st.sampled_from(["is cancelled", "nothing"])))
+    def wait_for_a_cancel(self, drawn: st.DataObject, times: int, how: str) -> None:
+        command, claim = self.running(drawn)
+        for _ in range(times):
+            self.pair.cancel(command, CancelMode.GRACEFUL, 60_000)
+        if how == "nothing":
+            self.pair.age("commands", "cancel_deadline", command_id=command.id)
+            command.overdue = True
+            self.pair.reconcile()
+        else:
+            self.pair.settle([(command, claim, how)])
+
+    @some(*ENDED)
+    @rule(drawn=DRAWN)
+    def forget(self, drawn: st.DataObject) -> None:
+        command = self.one(drawn, *ENDED)
+        self.pair.age("commands", "expires_at", command_id=command.id)
+        command.expired = True
+        self.pair.reconcile()
+
+    @rule()
+    def reconcile(self) -> None:
+        self.pair.reconcile()
+
+    @precondition(lambda self: bool(self.model.dispatched()))
+    @rule(drawn=DRAWN)
+    def lose_a_dispatch(self, drawn: st.DataObject) -> None:
+        self.pair.lose_dispatch(drawn.draw(st.sampled_from(self.model.dispatched())))
+
+    @runnable
+    @rule(drawn=DRAWN)
+    def give_back_once_too_often(self, drawn: st.DataObject) -> None:
+        command, claim = self.running(drawn)
+        self.pair.release_often(command)
+        self.pair.settle([(command, replace(claim, released=command.released), "is given back")])
+
+
+def test_commands_live_as_the_model_says(database_url: str, app_database_url: str) -> None:
+    with CommandStores(database_url, app_database_url) as opened:
+
+        class Machine(CommandMachine):
+            stores = opened
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=20, stateful_step_count=40, deadline=None, database=None, print_blob=True,
+                phases=[Phase.generate, Phase.shrink], report_multiple_bugs=False,
+                suppress_health_check=[HealthCheck.too_slow],
+            ),
+        )  # fmt: skip

@@ -1,0 +1,299 @@
+"""The life of commands, told a second time and much smaller than the services tell it, to compare them with."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+WAITING = ("scheduled", "queued", "retrying")
+ENDED = ("succeeded", "failed", "cancelled")
+MAX_RELEASES = 20
+
+
+class _Named:
+    """Is itself and no other, and shown by its name where Hypothesis would show all that it holds."""
+
+    def _repr_pretty_(self, printer: Any, _: object) -> None:
+        printer.text(repr(self))
+
+
+@dataclass(eq=False, repr=False)
+class Holder(_Named):
+    """A runner's incarnation; `lapsed` says that its lease is over, `dead` that somebody has noticed."""
+
+    id: UUID
+    name: str
+    lapsed: bool = False
+    dead: bool = False
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def lives(self) -> bool:  # whether it may claim
+        return not self.lapsed and not self.dead
+
+
+@dataclass(eq=False, repr=False)
+class Place(_Named):
+    """An agent's session, and the runner that holds it."""
+
+    agent_id: str
+    session_id: str
+    uid: UUID
+    owner: Holder | None = None
+    kill: bool = False
+
+    def __repr__(self) -> str:
+        return self.agent_id
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a submit asks for; a key stands for all of it."""
+
+    agent_id: str
+    type: str
+    max_attempts: int
+    delayed: bool
+    ordering_key: str
+    key: str
+
+
+@dataclass(eq=False, repr=False)
+class Modelled(_Named):
+    """A command. `due` says whether it may start as far as its time goes, `fences` are tokens that it had."""
+
+    id: UUID
+    name: str
+    asked: Asked
+    place: Place
+    state: str
+    due: bool
+    told: list[str]
+    requeued_from: "Modelled | None" = None
+    attempt: int = 0
+    charged: int = 0
+    released: int = 0
+    token: UUID | None = None
+    runner: Holder | None = None
+    fences: list[UUID] = field(default_factory=list)
+    cancel_asked: bool = False
+    overdue: bool = False
+    attempts: list[tuple[int, str, bool]] = field(default_factory=list)
+    letter: str | None = None
+    requeued_as: "Modelled | None" = None
+    expired: bool = False
+    forgotten: bool = False
+
+    def __repr__(self) -> str:
+        return f"{self.name}, {self.state}"
+
+    @property
+    def waits(self) -> bool:
+        return self.state in WAITING
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass
+class _Key:
+    request: object
+    command: Modelled | None
+    cancelled: bool = False
+
+
+class CommandModel:
+    """All commands of a tenant, in the order of their submits. Each method does what it names, and answers like it."""
+
+    def __init__(self) -> None:
+        self.commands: list[Modelled] = []
+        self.places: list[Place] = []
+        self.runners: list[Holder] = []
+        self._keys: dict[tuple[str, str], _Key] = {}
+
+    def kept(self) -> list[Modelled]:
+        """The commands that are stored."""
+        return [one for one in self.commands if not one.forgotten]
+
+    def in_states(self, *states: str) -> list[Modelled]:
+        """The commands in any of these states."""
+        return [one for one in self.kept() if one.state in states]
+
+    def is_blocked(self, command: Modelled) -> bool:
+        """Whether an earlier command of its ordering key has not ended."""
+        before = self.commands[: self.commands.index(command)]
+        return bool(command.asked.ordering_key) and any(
+            not one.has_ended and (one.place, one.asked.ordering_key) == (command.place, command.asked.ordering_key)
+            for one in before
+        )
+
+    def place_of(self, agent_id: str) -> Place:
+        return next(one for one in self.places if one.agent_id == agent_id)
+
+    def startable(self) -> list[Modelled]:
+        """The commands that the runner of their session can claim, as soon as they are due."""
+        turns = [one for one in self.in_states(*WAITING) if not self.is_blocked(one)]
+        return [one for one in turns if one.place.owner and one.place.owner.lives]
+
+    def dispatched(self) -> list[Modelled]:
+        """The commands that may stand in the stream."""
+        return [one for one in self.kept() if one.waits and one.due and not self.is_blocked(one)]
+
+    def under(self, method: str, key: str) -> Modelled | None:
+        """The command that a key stands for."""
+        known = self._keys.get((method, key))
+        return known.command if known else None
+
+    def submits(self, method: str, key: str, request: object) -> str:
+        """What a key makes of a request: `ok`, `replay` or `reused`."""
+        known = self._keys.get((method, key)) if key else None
+        if known is None or known.command is None:
+            return "ok"
+        return "replay" if known.request == request else "reused"
+
+    def submit(self, command_id: UUID, asked: Asked, dead: Modelled | None = None) -> Modelled:
+        """Adds what was accepted; `dead` is what it requeues."""
+        method, request = ("requeue", dead) if dead else ("submit", asked)
+        known = self._keys.get((method, asked.key)) if asked.key else None
+        told = ["command.enqueued", *(["command.requeued"] if dead else [])]
+        state = "scheduled" if asked.delayed else "queued"
+        name, place = f"c{len(self.commands)}", self.place_of(asked.agent_id)
+        made = Modelled(command_id, name, asked, place, state, not asked.delayed, told, dead)
+        self.commands.append(made)
+        if known is not None and known.cancelled:
+            made.state, made.cancel_asked = "cancelled", True
+            told.append("command.cancelled")
+        if asked.key:
+            self._keys[method, asked.key] = _Key(request, made)
+        if dead:
+            dead.requeued_as = made
+        return made
+
+    def requeues(self, dead: Modelled, key: str) -> str:
+        """What becomes of the requeue of a command: as `submits`, or why it is refused."""
+        code = self.submits("requeue", key, dead)
+        if code != "ok":
+            return code
+        return "DEAD_LETTER_NOT_FOUND" if not dead.letter else "DEAD_LETTER_REQUEUED" if dead.requeued_as else "ok"
+
+    def requeue(self, command_id: UUID, dead: Modelled, key: str) -> Modelled:
+        """Adds the command that a dead one is submitted as."""
+        return self.submit(command_id, replace(dead.asked, delayed=False, key=key), dead)
+
+    def purge(self, command: Modelled) -> str:
+        """Removes a dead letter."""
+        code = "ok" if command.letter else "DEAD_LETTER_NOT_FOUND"
+        command.letter = command.requeued_as = None
+        return code
+
+    def claims(self, command: Modelled, runner: Holder) -> str:
+        """What a claim is answered."""
+        if not command.waits:
+            return "gone"
+        if not runner.lives:
+            return "runner_dead"
+        if not command.due or self.is_blocked(command):
+            return "not_due"
+        return "ok" if command.place.owner is runner else "not_owner"
+
+    def claim(self, command: Modelled, runner: Holder, token: UUID) -> None:
+        """Starts an attempt."""
+        command.state, command.token, command.runner = "running", token, runner
+        command.attempt += 1
+        command.told.append("command.started")
+
+    def settle(self, command: Modelled, how: str) -> str:
+        last = command.charged + 1 >= command.asked.max_attempts
+        outcome, charged, reason = {
+            "succeeds": ("succeeded", True, ""),
+            "fails": ("failed" if last else "retrying", True, "TOOL_ERROR"),
+            "loses its lease": ("failed" if last else "retrying", True, "LEASE_EXPIRED"),
+            "fails for good": ("failed", True, "TOOL_NOT_FOUND"),
+            "is given back": (
+                "failed" if command.released >= MAX_RELEASES else "released",
+                False,
+                "RELEASED_TOO_OFTEN",
+            ),
+            "has not begun": ("released", False, ""),
+            "is cancelled": ("cancelled", False, ""),
+        }[how]
+        if command.cancel_asked:
+            outcome = "cancelled"
+        command.charged += charged
+        command.released += how == "is given back"
+        self._end_attempt(command, outcome, charged=charged)
+        if outcome == "failed":
+            self._fail(command, reason)
+        else:
+            ended = {"succeeded": "command.completed", "cancelled": "command.cancelled"}
+            command.told.append(ended.get(outcome, "command.retrying"))
+            command.state = "retrying" if outcome == "released" else outcome
+            command.due = False
+        return outcome
+
+    def take(self, place: Place, runner: Holder) -> bool:
+        """Gives a session to a runner; a dead one gets none."""
+        if not runner.dead:
+            place.owner, place.kill = runner, False
+        return not runner.dead
+
+    def cancel(self, command: Modelled, mode: str, grace_ms: int) -> tuple[str, str]:
+        """Cancels, and answers with the code and the state."""
+        if command.has_ended:
+            return ("gone", "") if command.forgotten else ("finished", command.state)
+        if command.state == "running":
+            if not command.cancel_asked:
+                command.told.append("command.cancel_requested")
+            command.cancel_asked = True
+            if mode == "graceful" and grace_ms > 0:
+                return "requested", "running"
+            place = command.place
+            place.kill = place.kill or (mode == "kill" and place.owner is command.runner)
+            self._end_attempt(command, "cancelled", charged=False)
+        command.cancel_asked, command.state = True, "cancelled"
+        command.told.append("command.cancelled")
+        return "cancelled", "cancelled"
+
+    def cancel_key(self, key: str) -> Modelled | None:
+        """The command under a key; None when the cancel of the one to come is kept."""
+        known = self._keys.setdefault(("submit", key), _Key(None, None))
+        known.cancelled = known.cancelled or known.command is None
+        return known.command
+
+    def lose_dispatch(self, command: Modelled) -> None:
+        """Charges an attempt that nobody began."""
+        command.attempt += 1
+        command.charged += 1
+        dead = command.charged >= command.asked.max_attempts
+        command.attempts.append((command.attempt, "failed" if dead else "retrying", True))
+        if dead:
+            self._fail(command, "DISPATCH_LOST")
+        else:
+            command.told.append("command.retrying")
+
+    def reconcile(self) -> None:
+        """Takes from the dead what they held, ends what did not heed its cancel, forgets what is past its time."""
+        for runner in self.runners:
+            runner.dead = runner.dead or runner.lapsed
+        for place in self.places:
+            if place.owner and place.owner.dead:
+                place.owner = None
+        for command in self.in_states("running"):
+            if command.runner and command.runner.dead:
+                self.settle(command, "loses its lease")
+            elif command.overdue:
+                self.settle(command, "is cancelled")
+        for command in self.commands:
+            command.forgotten = command.forgotten or command.expired
+
+    def _fail(self, command: Modelled, reason: str) -> None:
+        command.state, command.letter = "failed", reason
+        command.told += ["command.failed", "command.dead_lettered"]
+
+    def _end_attempt(self, command: Modelled, outcome: str, *, charged: bool) -> None:
+        command.attempts.append((command.attempt, outcome, charged and outcome != "released"))
+        if command.token:
+            command.fences.append(command.token)
+        command.token = command.runner = None

@@ -1,0 +1,222 @@
+"""The stores and the model side by side: what is done to the one is done to the other, and the answers are compared."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+from psycopg import sql
+
+from libs.errors import Refusal
+from services.command.domain.cancel import Cancel, CancelMode
+from services.command.domain.dead_letter import Changes
+from services.command.ports.stores import Claim, Report
+from tests.support.command_checks import assert_as_modelled, assert_sound
+from tests.support.command_model import MAX_RELEASES, WAITING, Asked, CommandModel, Holder, Modelled, Place
+from tests.support.command_stores import PART, CommandStores, finish_of, new_command
+
+_FENCED = "fenced"
+
+
+class CommandPair:
+    """A tenant of its own, empty in both."""
+
+    def __init__(self, stores: CommandStores) -> None:
+        self.stores = stores
+        self.model = CommandModel()
+        self.model.places = stores.begin()
+        self.claims: dict[UUID, Claim] = {}
+        self._before = stores.stored()
+        self.enter_runner()
+        for place in self.model.places:
+            self.take(self.model.runners[0], place)
+
+    def check(self) -> None:
+        """Compares all that is stored, and looks at what it was before."""
+        stored = self.stores.stored()
+        assert_sound(stored, self._before)
+        assert_as_modelled(self.model, stored)
+        self._before = stored
+
+    # callers
+
+    def submit(self, asked: Sequence[Asked], *, by_session: bool = False) -> None:
+        """Submits, at once when there are several."""
+        places = [self.model.place_of(one.agent_id).session_id if by_session else "" for one in asked]
+        new = [new_command(one, place) for one, place in zip(asked, places, strict=True)]
+        answers = self.stores.at_once(*(self.stores.commands.submit(self.stores.actor, "submit", one) for one in new))
+        made: set[UUID] = set()
+        for one, done in zip(asked, answers, strict=True):
+            code = self.model.submits("submit", one.key, one)
+            if code == "replay":
+                known = self.model.under("submit", one.key)
+                assert known
+                assert done.command_id == known.id, "a replay answers with the command that its key stands for"
+                unknown = known.forgotten and not by_session
+                assert (done.correlation_id, done.agent_id) == (str(known.id), known.asked.agent_id)
+                assert done.session_id == ("" if unknown else known.place.session_id)
+                assert done.code == ("ok" if known.id in made else "replay")
+                continue
+            assert done.code == code, (one, done)
+            if code == "ok":
+                made.add(done.command_id)
+                self.model.submit(done.command_id, one)
+
+    def requeue(self, dead: Modelled, *keys: str) -> None:
+        """Requeues a dead letter, at once when there are several keys; which of these wins is nobody's business."""
+        codes = [self.model.requeues(dead, key) for key in keys]
+        if codes[0] == "ok":
+            codes[1:] = ["DEAD_LETTER_REQUEUED"] * (len(keys) - 1)
+        letters, by = self.stores.letters, self.stores.actor
+        done = self.stores.at_once(*(letters.requeue(by, dead.id, Changes(), key) for key in keys))
+        told = [one.reason if isinstance(one, Refusal) else one.code for one in done]
+        assert sorted(told) == sorted("IDEMPOTENCY_KEY_REUSED" if code == "reused" else code for code in codes)
+        for one in done:
+            if not isinstance(one, Refusal):
+                known = self.model.under("requeue", keys[0]) if one.code == "replay" else None
+                assert known is None or one.command_id == known.id
+                if known is None:
+                    self.model.requeue(one.command_id, dead, keys[0])
+
+    def purge(self, dead: Modelled) -> None:
+        """Purges a dead letter."""
+        (done,) = self.stores.at_once(self.stores.letters.purge(self.stores.tenant, dead.id))
+        assert (done.reason if isinstance(done, Refusal) else "ok") == self.model.purge(dead)
+
+    def cancel(self, command: Modelled, mode: CancelMode, grace_ms: int) -> None:
+        """Cancels a command."""
+        how = Cancel(mode, grace_ms, "no")
+        (done,) = self.stores.run(self.stores.commands.cancel(self.stores.actor, [command.id], how))
+        assert (done.code, done.state) == self.model.cancel(command, mode.value, grace_ms), command
+
+    def cancel_key(self, key: str, mode: CancelMode, grace_ms: int) -> None:
+        """Cancels the command under a key, or the one to come."""
+        found = self.stores.run(self.stores.commands.cancel_key(self.stores.actor, key, Cancel(mode, grace_ms, "no")))
+        command = self.model.cancel_key(key)
+        assert found == (command.id if command else None)
+        if command:
+            self.cancel(command, mode, grace_ms)
+
+    # runners
+
+    def enter_runner(self) -> None:
+        """Registers a runner."""
+        holder = Holder(uuid4(), f"r{len(self.model.runners)}")
+        self.stores.run(self.stores.work.register(holder.id, holder.name, 4, 3600))
+        self.model.runners.append(holder)
+
+    def take(self, holder: Holder, place: Place) -> None:
+        """Has a runner take a session that nobody holds."""
+        assert self.stores.take(holder.id, place) == self.model.take(place, holder)
+
+    def claim(self, commands: Sequence[Modelled], holder: Holder) -> list[tuple[Modelled, Claim]]:
+        """Claims commands in one batch, and returns those that began."""
+        codes = [self.model.claims(one, holder) for one in commands]
+        work = self.stores.work
+        claims = self.stores.at_once(*(work.claim(self.stores.tenant, PART, holder.id, one.id) for one in commands))
+        assert [claim.code for claim in claims] == codes, commands
+        began = [pair for pair in zip(commands, claims, strict=True) if pair[1].code == "ok"]
+        for command, claim in began:
+            assert claim.lease_token not in self.claims, "a token is drawn once"
+            self.claims[claim.lease_token] = claim
+            self.model.claim(command, holder, claim.lease_token)
+            known = (command.attempt, command.charged, command.released)
+            assert (claim.attempt, claim.charged, claim.released) == known, command
+        return began
+
+    def settle(self, ends: Sequence[tuple[Modelled, Claim, str]]) -> None:
+        """Ends attempts in one batch; the first that has a lease uses it up."""
+        finishes = [finish_of(claim, how, command.asked.max_attempts) for command, claim, how in ends]
+        work, tenant = self.stores.work, self.stores.tenant
+        answers = self.stores.at_once(*(work.finish(tenant, PART, one) for one in finishes))
+        for (command, claim, how), state in zip(ends, answers, strict=True):
+            holds = command.token == claim.lease_token
+            assert state == (self.model.settle(command, how) if holds else _FENCED), (command, how)
+
+    def report(self, command: Modelled, claim: Claim, type_: str) -> None:
+        """Reports of an attempt that runs."""
+        assert self._report(claim, type_)
+        command.told.append(type_)
+
+    def write_in_vain(self, command: Modelled, claim: Claim, how: str, type_: str) -> None:
+        """Writes under a token that does not hold for the command: nothing at all may change."""
+        claim = replace(claim, command_id=command.id)
+        before = self.stores.stored()
+        finish = finish_of(claim, how, command.asked.max_attempts)
+        assert self.stores.run(self.stores.work.finish(self.stores.tenant, PART, finish)) == _FENCED, (command, how)
+        assert not self._report(claim, type_), command
+        assert self.stores.stored() == before, f"a stale token had an effect on {command}"
+
+    def _report(self, claim: Claim, type_: str) -> bool:
+        assert claim.lease_token
+        report = Report(claim.command_id, claim.lease_token, type_, "{}", "runner:r", "{}")
+        return self.stores.run(self.stores.work.report(self.stores.tenant, PART, report))
+
+    # time, and what finds that it has passed
+
+    def age(self, table: str, column: str, **key: UUID) -> None:
+        """Moves a time of one row into the past."""
+        ((name, value),) = key.items()
+        names = {
+            "table": sql.Identifier("command", table),
+            "column": sql.Identifier(column),
+            "key": sql.Identifier(name),
+        }
+        statement = "update {table} set {column} = clock_timestamp() - interval '1 minute' where {key} = %(value)s"
+        self.stores.execute(sql.SQL(statement).format(**names), value=value)
+
+    def come_due(self, commands: Sequence[Modelled]) -> None:
+        """Lets the time come for commands that wait for theirs."""
+        for command in commands:
+            if not command.due:
+                self.age("ready", "available_at", command_id=command.id)
+                self.age("commands", "next_attempt_at", command_id=command.id)
+                command.due = True
+
+    def lapse(self, holder: Holder) -> None:
+        """Lets a runner's lease run out."""
+        self.age("runners", "lease_until", runner_id=holder.id)
+        holder.lapsed = True
+
+    def renew(self, holder: Holder) -> None:
+        """Renews a runner's lease; a dead one is told that it is."""
+        assert self.stores.run(self.stores.work.heartbeat(holder.id, 3600)) is not holder.dead
+        holder.lapsed = holder.lapsed and holder.dead
+
+    def leave(self, holder: Holder) -> None:
+        """Lets a runner leave."""
+        self.stores.run(self.stores.work.leave(holder.id))
+        holder.dead = True
+
+    def release_often(self, command: Modelled) -> None:
+        """Has a command given back as often as it may be: in one step, where it would take forty."""
+        statement = "update command.commands set released = %(released)s where command_id = %(id)s"
+        self.stores.execute(statement, id=command.id, released=MAX_RELEASES)
+        command.released = MAX_RELEASES
+
+    def lose_dispatch(self, command: Modelled) -> None:
+        """Loses the dispatch of a command, and of one that nobody knows."""
+        delivery, error = self.stores.delivery, '{"code": "DISPATCH_LOST"}'
+        lost = delivery.dispatch_lost(self.stores.tenant, [command.id, uuid4()], error, "test")
+        assert self.stores.run(lost) == 1
+        self.model.lose_dispatch(command)
+
+    def reconcile(self) -> None:
+        """Has the reconciler look once."""
+        self.stores.reconcile()
+        self.model.reconcile()
+
+    def end_everything(self) -> None:
+        """Nothing waits for ever: with a runner that lives, all that is open can be run to its end."""
+        for holder in self.model.runners:
+            self.lapse(holder)
+        self.reconcile()
+        self.enter_runner()
+        for place in self.model.places:
+            self.take(self.model.runners[-1], place)
+        while waiting := self.model.in_states(*WAITING):
+            self.come_due(waiting)
+            began = self.claim(waiting, self.model.runners[-1])
+            assert began, f"none of {waiting} can begin"
+            self.settle([(command, claim, "succeeds") for command, claim in began])
+        self.check()
+        assert all(one.has_ended for one in self.model.commands)

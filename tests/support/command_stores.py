@@ -1,0 +1,209 @@
+"""The real stores of commands on a database of the test's own, for tests that are no coroutines."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, LiteralString, Self, TypeVar, cast
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.string import TextLoader
+
+from libs.db import Database
+from libs.ids import partition_of
+from services.command.domain.command import Actor, NewCommand
+from services.command.domain.failure import Failure, FailureCode
+from services.command.domain.retry import RetryPolicy, decide
+from services.command.operations.dead_letters import DeadLetters
+from services.command.operations.outcomes import cancelled, ended_by, succeeded
+from services.command.operations.reconciler import Reconciler
+from services.command.ports.delivery import Broker
+from services.command.ports.dispatch import Dispatch
+from services.command.ports.stores import Claim, Finish
+from services.command.store.commands import PostgresCommands
+from services.command.store.dead_letters import PostgresDeadLetters
+from services.command.store.delivery import PostgresDelivery
+from services.command.store.work import PostgresWork
+from services.session.domain.agent import NewAgent
+from services.session.domain.session import Actor as SessionActor
+from services.session.domain.session import SessionSpec
+from services.session.store.agents import PostgresAgents
+from services.session.store.sessions import PostgresSessions
+from tests.support.command_model import Asked, Place
+
+AGENTS = ("desk", "lamp")
+PART = partition_of("desk")
+"""The partition of both agents: what is done for them at once is one batch."""
+_FAR = 2**31 - 1  # milliseconds, 24 days: a wait that is drawn from so much is over for no test
+_HOUR_MS = 3_600_000
+_LATER = datetime(2100, 1, 1, tzinfo=UTC)
+_Answer = TypeVar("_Answer")
+Row = dict[str, Any]
+
+
+class _Unheard:
+    """Signals and dispatches that go nowhere."""
+
+    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
+    def connections_wanted(self) -> None: ...
+    def commands_waiting(self) -> None: ...
+    def sessions_closing(self) -> None: ...
+    def runner_asked(self, runner_id: UUID) -> None: ...
+    def offer(self, dispatches: Sequence[Dispatch]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All that is stored of a tenant's commands."""
+
+    commands: dict[UUID, Row]
+    ready: dict[UUID, Row]
+    attempts: dict[UUID, list[Row]]
+    letters: dict[UUID, Row]
+    connections: dict[UUID, Row]
+    events: list[Row]
+
+
+class CommandStores:
+    """The stores as the services compose them, with one event loop under them and nobody beside them."""
+
+    def __init__(self, admin_url: str, app_url: str) -> None:
+        self.tenant = ""
+        self.actor = Actor("", "key:k", "127.0.0.1")
+        self._loop = asyncio.Runner()
+        self._admin = psycopg.connect(admin_url, autocommit=True, row_factory=dict_row)
+        self._admin.adapters.register_loader("timestamptz", TextLoader)  # what is never due is due at infinity
+        self._databases = [
+            Database.of(app_url, role=f"callboard_{name}", name=name, size=4) for name in ("session", "command")
+        ]
+        unheard = _Unheard()
+        session, command = self._databases
+        self._agents = PostgresAgents(session)
+        self._sessions = PostgresSessions(session, unheard)
+        self.work = PostgresWork(command, unheard)
+        self.commands = PostgresCommands(command, unheard, unheard)
+        self.delivery = PostgresDelivery(command, unheard, self.work)
+        self.letters = DeadLetters(PostgresDeadLetters(command), self.commands)
+        # With a lease of no length a lapsed runner is dead in the first pass. The broker's pass is not run here.
+        self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
+
+    def __enter__(self) -> Self:
+        for database in self._databases:
+            self.run(database.open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for database in self._databases:
+            self.run(database.close())
+        self._loop.close()
+        self._admin.close()
+
+    def run(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Does some work, and returns its answer."""
+        return self._loop.run(work)
+
+    def at_once(self, *work: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Does all of it at once, in one batch where the stores make batches; refusals are among the answers."""
+
+        async def together() -> list[Any]:
+            return await asyncio.gather(*work, return_exceptions=True)
+
+        return self.run(together())
+
+    def begin(self) -> list[Place]:
+        """Makes a new tenant with a session of each agent."""
+        self.tenant = f"t-{uuid4().hex}"
+        self.actor = Actor(self.tenant, "key:k", "127.0.0.1")
+        self.execute("select session.ensure_tenant(%(tenant)s)")
+        return [self.run(self._start(agent_id)) for agent_id in AGENTS]
+
+    async def _start(self, agent_id: str) -> Place:
+        await self._agents.create(self.tenant, NewAgent(agent_id, "", "echo", "", False, {}), None)
+        by = SessionActor(self.tenant, "key:k", "127.0.0.1")
+        started = await self._sessions.start(by, agent_id, SessionSpec(), fail_on_conflict=True, key=None)
+        assert started.session is not None
+        return Place(agent_id, started.session.session_id, started.session.session_uid)
+
+    def end(self) -> None:
+        """Removes what the next tenant's reconciler would find."""
+        for table in ("runners", "connections", "ready", "commands"):
+            self.execute(sql.SQL("delete from {}").format(sql.Identifier("command", table)))
+
+    def execute(self, statement: LiteralString | sql.Composed, **values: Any) -> list[Row]:
+        """Runs a statement as the database's owner; `tenant` is among its values."""
+        cursor = self._admin.execute(statement, {"tenant": self.tenant, **values})
+        return cursor.fetchall() if cursor.description else []
+
+    def take(self, runner_id: UUID, place: Place) -> bool:
+        """Has a runner take one session that wants a connection, and connect it."""
+        self.execute(
+            "update command.connections set connect_after = clock_timestamp()"
+            " + case session_uid when %(uid)s then -1 else 3600 end * interval '1 s' where tenant_id = %(tenant)s",
+            uid=place.uid,
+        )
+
+        async def connect() -> list[bool]:
+            wanted = await self.work.wanted(runner_id, 10)
+            return [await self.work.connected(self.tenant, PART, runner_id, one.session_uid, "{}") for one in wanted]
+
+        return self.run(connect()) == [True]
+
+    def reconcile(self) -> None:
+        """Runs one pass of the reconciler over the database."""
+        self.run(self._reconciler._database_pass())
+
+    def stored(self) -> Stored:
+        """Reads all that is stored of the tenant's commands."""
+
+        def rows(table: str, *order: str) -> list[Row]:
+            statement = sql.SQL("select * from {} where tenant_id = %(tenant)s order by {}")
+            by = sql.SQL(", ").join(map(sql.Identifier, order or ("tenant_id",)))
+            return self.execute(statement.format(sql.Identifier(*table.split(".")), by))
+
+        attempts = defaultdict(list)
+        for row in rows("command.attempts", "command_id", "attempt"):
+            attempts[row["command_id"]].append(row)
+        return Stored(
+            {row["command_id"]: row for row in rows("command.commands", "enqueued_at", "command_id")},
+            {row["command_id"]: row for row in rows("command.ready")},
+            dict(attempts),
+            {row["command_id"]: row for row in rows("command.dead_letters")},
+            {row["session_uid"]: row for row in rows("command.connections")},
+            rows("session.events", "part", "position"),
+        )
+
+
+def new_command(asked: Asked, session_id: str = "") -> NewCommand:
+    """What a submit asks for, as the store takes it; by the session's id where that is given."""
+    return NewCommand(
+        agent_id="" if session_id else asked.agent_id, session_id=session_id, type=asked.type, params="{}",
+        correlation_id="", max_attempts=asked.max_attempts, timeout_ms=60_000, backoff_ms=_FAR, max_backoff_ms=_FAR,
+        priority=1, not_before=_LATER if asked.delayed else None, retry_tool_errors=True,
+        ordering_key=asked.ordering_key, retention_s=3600, key=asked.key, hash=sha256(repr(asked).encode()).digest(),
+    )  # fmt: skip
+
+
+def finish_of(claim: Claim, how: str, max_attempts: int) -> Finish:
+    """The end of an attempt as a runner writes it; what is tried again is not due before an hour is over."""
+    assert claim.lease_token is not None
+    about = (claim.command_id, claim.lease_token, claim.attempt, "runner:r")
+    if how == "succeeds":
+        return succeeded(*about, b"{}", 0.0)
+    if how == "is cancelled":
+        return cancelled(*about)
+    failure, released = {
+        "fails": (Failure(FailureCode.TOOL_ERROR, "no", retryable=True), claim.released),
+        "fails for good": (Failure(FailureCode.TOOL_NOT_FOUND, "no", retryable=False), claim.released),
+        "is given back": (Failure(FailureCode.RUNNER_SHUTDOWN, "no", True, charged=False), claim.released),
+        "has not begun": (Failure(FailureCode.CONNECTION_LOST, "no", True, charged=False), 0),
+    }[how]
+    policy = RetryPolicy(max_attempts, _FAR, _FAR)
+    decision = decide(failure, policy, charged=claim.charged, released=released, draw=random.Random())
+    finish = ended_by(failure, decision, *about)
+    return replace(finish, delay_ms=_HOUR_MS, counted=how != "has not begun")
