@@ -1347,7 +1347,9 @@ class RequeueDeadLetterRequest(_message.Message):
     command_id: _builtins.str
     """The dead command's id."""
     request_id: _builtins.str
-    """Idempotency key: the same key and request give the same answer for 24 h."""
+    """Idempotency key: the same key and request give the same answer for 24 h, or for as long as the dead command is kept
+    (its `retention`) where that is less.
+    """
     params_json: _builtins.str
     """Other parameters: the text of a JSON object of at most 1 MiB, nested at most 64 deep; absent means those that the
     command had, empty means `{}`.
