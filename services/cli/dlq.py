@@ -84,6 +84,9 @@ def requeue_letters(
     timeout: Annotated[str, typer.Option(help="How long an attempt may take, such as 90s.")] = "",
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "",
     not_before: Annotated[str, typer.Option(help="Not before this time, or, such as 10m, so long from now.")] = "",
+    into: Annotated[
+        str, typer.Option("--into", metavar="SESSION", help="In this live session, where its agent has several.")
+    ] = "",
     dry_run: DryRun = False,
     request_id: RequestId = "",
     as_json: AsJson = False,
@@ -96,6 +99,7 @@ def requeue_letters(
                       correlation=correlation)  # fmt: skip
     changes: dict[str, Any] = {
         "attempts": max_attempts or 0, "timeout": timeout, "priority": priority, "not_before": not_before,
+        "into": into,
     }  # fmt: skip
     how = run.How(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
     with shown_refusals():

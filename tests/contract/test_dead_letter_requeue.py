@@ -11,11 +11,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import RequeueOptions
+from callboard.errors.v1 import errors_pb2
 from callboard.events.v1.events_pb2 import ListEventsRequest
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
-from tests.support.client_calls import SUCCEEDED, ended, get_command, submit
+from tests.support.client_calls import SUCCEEDED, ended, get_command, make_agent, start, stop, submit
 from tests.support.dead_letters import bury, bury_many, outcomes, requeue, requeue_many, successor
 from tests.support.outcomes import all_of, refused
+from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
 
 NOWHERE = "00000000-0000-7000-8000-000000000000"
@@ -81,6 +83,7 @@ async def test_empty_parameters_are_not_the_same_as_none(client: Client, session
         ({"options": RequeueOptions(timeout=Duration(seconds=86401))}, "options.timeout"),
         ({"options": RequeueOptions(priority=4)}, "options.priority"),  # type: ignore[arg-type]
         ({"options": RequeueOptions(not_before=Timestamp(seconds=4102444800))}, "options.not_before"),
+        ({"options": RequeueOptions(session_id="a b")}, "options.session_id"),
     ],
 )
 async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeued(
@@ -91,6 +94,42 @@ async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeu
         await requeue(client, dead, **changes)
     assert caught.value.violations[0].field == field
     assert not await successor(client, dead)
+
+
+async def test_of_several_live_sessions_of_an_agent_one_is_named(
+    suite: Suite, client: Client, executor: ScriptedExecutor
+) -> None:
+    await suite.runner(executor)
+    await make_agent(client, "twins", concurrent=True)
+    await make_agent(client, "other")
+    one, elsewhere = await start(client, "twins"), await start(client, "other")
+    dead = await bury(client, "twins")
+    two = await start(client, "twins")
+
+    async def assert_refused(reason: str, options: RequeueOptions) -> None:
+        with refused(reason):
+            await requeue(client, dead, options=options)
+        foreseen = await requeue_many(client, command_ids=[dead], options=options, dry_run=True)
+        assert [errors_pb2.ErrorReason.Name(each.refusal.reason) for each in foreseen.results] == [
+            f"ERROR_REASON_{reason}"
+        ]
+
+    await assert_refused("SESSION_AMBIGUOUS", RequeueOptions())
+    await assert_refused("SESSION_NOT_FOUND", RequeueOptions(session_id=elsewhere.session_id))
+    await assert_refused("SESSION_NOT_FOUND", RequeueOptions(session_id="nothing"))
+    await stop(client, session_id=one.session_id)
+    three = await start(client, "twins")
+    await assert_refused("SESSION_NOT_ACTIVE", RequeueOptions(session_id=one.session_id))
+    options = RequeueOptions(session_id=three.session_id)
+    assert (await requeue_many(client, command_ids=[dead], options=options, dry_run=True)).requeued == 1
+    accepted = await requeue(client, dead, "key", options=options)
+    assert (accepted.session_id, accepted.agent_id) == (three.session_id, "twins")
+    assert await requeue(client, dead, "key", options=options) == accepted
+    with refused("IDEMPOTENCY_KEY_REUSED"):
+        await requeue(client, dead, "key", options=RequeueOptions(session_id=two.session_id))
+    await ended(client, accepted.command_id)
+    again = await requeue_many(client, filter={"agent_id": "twins"}, options=RequeueOptions(session_id=two.session_id))
+    assert [each.command.session_id for each in again.results] == [two.session_id]
 
 
 async def test_a_key_stands_for_the_changes_too(client: Client, session_id: str) -> None:

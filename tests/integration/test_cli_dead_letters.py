@@ -99,7 +99,9 @@ async def test_one_is_requeued_with_other_parameters(
     terminal: Terminal, client: Client, session_id: str, tmp_path: Path
 ) -> None:
     typed, piped = await bury(client), await bury(client)
-    done = await terminal.dlq("requeue", typed, "--params", '{"times": 0}', "--max-attempts", "1", "--json")
+    done = await terminal.dlq(
+        "requeue", typed, "--params", '{"times": 0}', "--max-attempts", "1", "--into", session_id, "--json"
+    )
     assert done.code == 0, done.error
     command = await ended(client, done.json["results"][0]["jobId"])
     assert (command.state, command.options.max_attempts, command.requeued_from) == (SUCCEEDED, 1, typed)

@@ -57,7 +57,7 @@ async def test_an_attempt_has_its_outcome_and_how_long_it_took(rig: Rig) -> None
 async def test_a_requeue_carries_its_changes(rig: Rig) -> None:
     body = {
         "params": {"n": 12345678901234567890123}, "maxAttempts": 25, "timeout": "90s", "priority": "low",
-        "notBefore": "2026-06-01T10:00:00Z",
+        "notBefore": "2026-06-01T10:00:00Z", "sessionId": "ses-1",
     }  # fmt: skip
     answer = await rig.call("POST", f"{ONE}/requeue", json=body)
     assert (answer.status_code, answer.json()["requeuedFrom"]) == (202, COMMAND_ID)
@@ -65,7 +65,7 @@ async def test_a_requeue_carries_its_changes(rig: Rig) -> None:
     assert said.params_json == '{"n":12345678901234567890123}'
     options = said.options
     assert (options.max_attempts, options.timeout.seconds, options.priority) == (25, 90, 3)
-    assert options.not_before.ToJsonString() == "2026-06-01T10:00:00Z"
+    assert (options.not_before.ToJsonString(), options.session_id) == ("2026-06-01T10:00:00Z", "ses-1")
 
 
 async def test_empty_parameters_are_sent_and_missing_ones_are_not(rig: Rig) -> None:

@@ -100,12 +100,13 @@ def test_ids_or_a_filter_or_all_has_to_be_said_and_only_one_of_them() -> None:
 
 
 def test_options_of_a_requeue_are_read() -> None:
-    options = read_options(attempts=2, timeout="90s", priority="high", not_before="")
+    options = read_options(attempts=2, timeout="90s", priority="high", not_before="", into="ses-1")
     assert (options.max_attempts, options.timeout.seconds, options.priority) == (2, 90, 1)
+    assert options.session_id == "ses-1"
     assert not options.HasField("not_before")
-    assert read_options(attempts=0, timeout="", priority="", not_before="") == commands_pb2.RequeueOptions()
+    assert read_options(attempts=0, timeout="", priority="", not_before="", into="") == commands_pb2.RequeueOptions()
     with pytest.raises(UsageError, match="--priority"):
-        read_options(attempts=0, timeout="", priority="urgent", not_before="")
+        read_options(attempts=0, timeout="", priority="urgent", not_before="", into="")
 
 
 def test_parameters_are_typed_or_read_from_a_file_or_from_standard_input(

@@ -86,13 +86,16 @@ def choose(ids: Sequence[str], filters: Filters, *, everything: bool, limit: int
     return Chosen(matching=filters.read(now))
 
 
-def read_options(*, attempts: int, timeout: str, priority: str, not_before: str) -> commands_pb2.RequeueOptions:
+def read_options(
+    *, attempts: int, timeout: str, priority: str, not_before: str, into: str
+) -> commands_pb2.RequeueOptions:
     """Returns how requeued commands are to be run."""
     return commands_pb2.RequeueOptions(
         max_attempts=attempts,
         timeout=_duration(read_span("--timeout", timeout)) if timeout else None,
         priority=one_of("--priority", priority, _PRIORITIES),
         not_before=read_moment("--not-before", not_before, datetime.now(UTC), ahead=True),
+        session_id=into,
     )
 
 

@@ -1,7 +1,7 @@
 """A dead letter: a command that failed for good, and what may be done about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -61,6 +61,7 @@ class Changes:
     timeout_ms: int | None = None
     priority: int | None = None
     not_before: datetime | None = None
+    session_id: str | None = field(default=None, repr=False)  # see `_request_hash`
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class Plan:
 
 
 def again(old: Command, changes: Changes, key: str) -> NewCommand:
-    """Return the new command that a dead one is submitted as, in its agent's live session."""
+    """Return the new command that a dead one is submitted as, in its agent's live session or the one that is named."""
     new = NewCommand(
-        agent_id=old.agent_id,
+        agent_id="" if changes.session_id else old.agent_id,
         session_id="",
         type=old.type,
         params=old.params,
@@ -108,6 +109,10 @@ def again(old: Command, changes: Changes, key: str) -> NewCommand:
 
 
 def _request_hash(command_id: UUID, changes: Changes) -> bytes:
-    """Return what tells two requeues under one key apart; without changes it is that of the release before this one."""
-    changed = b"" if changes == Changes() else repr(changes).encode()
-    return sha256(command_id.bytes + changed).digest()
+    """Return what tells two requeues under one key apart.
+
+    Of what the releases before this one knew it is what it was for them: their keys hold for a day.
+    """
+    known = replace(changes, session_id=None)
+    changed = "" if known == Changes() else repr(known)
+    return sha256(command_id.bytes + f"{changed}{changes.session_id or ''}".encode()).digest()

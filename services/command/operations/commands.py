@@ -95,6 +95,7 @@ def refusal_for(
         "agent_not_found": (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
         "session_not_found": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
         "moved": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        "not_its_session": (Reason.SESSION_NOT_FOUND, f"session {session} is not one of the dead command's agent"),
         "no_session": (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
         "not_active": (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
         "ambiguous": (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),

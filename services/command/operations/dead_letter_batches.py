@@ -68,12 +68,13 @@ class DeadLetterBatches:
             answer = await self._keys.keep_answer(tenant_id, key.key, write_requeued(done))
         return Answered(plan, read_requeued(answer))
 
-    async def would_requeue(self, tenant_id: str, wanted: Selection) -> Answered:
+    async def would_requeue(self, tenant_id: str, wanted: Selection, session_id: str | None) -> Answered:
         """Say what `requeue` would do now, without doing it."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
         letters = await self._letters.letters(tenant_id, [found for found in ids.values() if found])
-        targets = await self._letters.targets(tenant_id, sorted({letter.agent_id for letter in letters.values()}))
+        agents = sorted({letter.agent_id for letter in letters.values()})
+        targets = await self._letters.targets(tenant_id, agents, session_id)
         results = []
         for given, command_id in ids.items():
             letter = letters.get(command_id) if command_id else None
@@ -170,7 +171,7 @@ def _foreseen(letter: Letter, targets: dict[str, Target]) -> Refusal | None:
     if target.code == "ok":
         return None
     # Of several live sessions none is meant.
-    session = (target.session_id or "", target.state or "") if target.code == "not_active" else ("", "")
+    session = ("", "") if target.code == "ambiguous" else (target.session_id or "", target.state or "")
     return refusal_for(target.code, letter.agent_id, *session, letter.command_id)
 
 

@@ -30,7 +30,8 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an agent's commands would go now: the code that a submit would answer, and the live session."""
+    """Where an agent's commands would go now: the code that a submit would answer, and the live session, or the one
+    that was named."""
 
     agent_id: str
     code: str
@@ -84,7 +85,7 @@ class DeadLetterStore(Protocol):
     async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
         """Return the commands of the first so many ids that fit into memory together, and how many ids these are."""
 
-    async def targets(self, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, Target]:
+    async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
         """Return where the agents' commands would go now."""
 
     async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:

@@ -114,6 +114,7 @@ def changes_of(options: commands_pb2.RequeueOptions, params_json: str | None = N
         timeout_ms=options.timeout.ToMilliseconds() if options.HasField("timeout") else None,
         priority=PRIORITIES[options.priority] if options.priority else None,
         not_before=not_before_of(options, "options"),
+        session_id=options.session_id or None,
     )
 
 

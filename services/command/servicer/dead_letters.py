@@ -71,7 +71,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         """Submit many dead commands again; each is requeued or refused by itself."""
         wanted, changes = requeue_selection(request), changes_of(request.options)
         if request.dry_run:
-            done = await self._batches.would_requeue(current_caller().tenant_id, wanted)
+            done = await self._batches.would_requeue(current_caller().tenant_id, wanted, changes.session_id)
         else:
             done = await self._batches.requeue(actor(), wanted, changes, key_of(request))
         refused = sum(one.refusal is not None for one in done.results)

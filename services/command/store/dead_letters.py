@@ -100,9 +100,9 @@ class PostgresDeadLetters:
         left_out = next((one.ord - 1 for one in found if not one.fits), len(asked))
         return {one.command_id: one for one in found if one.ord <= left_out}, left_out
 
-    async def targets(self, tenant_id: str, agent_ids: Sequence[str]) -> dict[str, Target]:
+    async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
         """Return where the agents' commands would go now."""
-        found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids)))
+        found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids), session_id))
         return {target.agent_id: target for target in found}
 
     async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:

@@ -25,7 +25,7 @@ from (
 order by c.ord;
 
 -- name: targets
-select agent_id, code, session_id, state from command.requeue_targets(%s, %s);
+select agent_id, code, session_id, state from command.requeue_targets(%s, %s, %s);
 
 -- name: purge
 select command.purge_letter(%s, %s, %s, %s);

@@ -61,6 +61,9 @@ class RequeueOptions(Body):
     timeout: Seconds | None = Field(default=None, description="Of one attempt: 1 s to 24 h.")
     priority: PriorityName | None = None
     not_before: Moment | None = Field(default=None, description="At most a year ahead; at once when not given.")
+    session_id: Id | None = Field(
+        default=None, description="In which of the agent's live sessions; the only one when not given."
+    )
 
 
 class Requeue(RequeueOptions):

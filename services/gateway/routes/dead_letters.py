@@ -59,6 +59,7 @@ REQUEUE = Operation(
         Reason.DEAD_LETTER_NOT_FOUND,
         Reason.DEAD_LETTER_REQUEUED,
         Reason.AGENT_NOT_FOUND,
+        Reason.SESSION_NOT_FOUND,
         Reason.SESSION_NOT_ACTIVE,
         Reason.SESSION_AMBIGUOUS,
     ),

@@ -167,6 +167,7 @@ def _options(body: models.RequeueOptions) -> commands_pb2.RequeueOptions:
         timeout=duration(body.timeout),
         priority=PRIORITIES[body.priority] if body.priority else commands_pb2.COMMAND_PRIORITY_UNSPECIFIED,
         not_before=timestamp(body.not_before),
+        session_id=body.session_id or "",
     )
 
 

@@ -1386,10 +1386,13 @@ class RequeueOptions(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
     """How many charged attempts at most: 1 to 25; 0 means as many as before."""
     priority: Global___CommandPriority.ValueType
     """What goes first when commands wait; unspecified means as before."""
+    session_id: _builtins.str
+    """In which of the agent's live sessions; empty means the only one that it has. Where it has several, one is named."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long one attempt may take: 1 s to 24 h; absent means as long as before."""
@@ -1405,10 +1408,11 @@ class RequeueOptions(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         priority: Global___CommandPriority.ValueType = ...,
         not_before: _timestamp_pb2.Timestamp | None = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["not_before", b"not_before", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_attempts", b"max_attempts", "not_before", b"not_before", "priority", b"priority", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_attempts", b"max_attempts", "not_before", b"not_before", "priority", b"priority", "session_id", b"session_id", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,5 @@
--- As before, but for the answer to a key whose command is forgotten: that was made up.
+-- As before, but for the answer to a key whose command is forgotten, which was made up, and for a requeue that names a
+-- session, which has to be one of the dead command's agent.
 
 -- Submit: a batch of one partition in one transaction, each item accepted or refused by its code.
 -- Item: {id, agent_id | session_id, type, params, correlation_id, actor, address, key, hash (hex), max_attempts,
@@ -59,6 +60,7 @@ begin
              when k.command_id <> i.id then 'reused'
              when i.requeued_from is not null and l.command_id is null then 'letter_gone'
              when l.requeued_as is not null or i.earlier then 'requeued'
+             when l.agent_id <> s.agent_id then 'not_its_session'
              when a.n > 1 then 'ambiguous'
              when i.agent_id is not null and a.agent_id is null then 'no_session'
              when i.session_id is not null and s.session_id is null then 'session_not_found'
@@ -73,7 +75,7 @@ begin
       select k.command_id, k.hash, k.cancelled from command.idempotency k
       where i.key is not null and k.tenant_id = p_tenant and k.method = p_method and k.key = i.key offset 0) k on true
     left join lateral (
-      select l.command_id, l.requeued_as from command.dead_letters l
+      select l.command_id, l.requeued_as, l.agent_id from command.dead_letters l
       where i.requeued_from is not null and l.tenant_id = p_tenant and l.command_id = i.requeued_from
       offset 0) l on true
     left join lateral (
