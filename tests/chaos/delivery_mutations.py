@@ -67,7 +67,7 @@ DELIVERY_MUTATIONS = (
             # So that the reconciler does not find by the ack that the dispatch is over.
             (_DISPATCH, "or r.published_seq <= %(upto)s)", "or r.published_seq <= %(upto)s and false)"),
         ),
-        "F7",
+        "F15",
         frozenset({"I1"}),
         40.0,
     ),

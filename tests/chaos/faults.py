@@ -15,7 +15,7 @@ from tests.chaos.herd import stampede
 from tests.chaos.power import cut_power
 from tests.chaos.proxy import BLACKHOLE, CALM, Weather
 from tests.chaos.rig import Rig
-from tests.chaos.schedule import REPLICAS, SERVICES, Schedule, Step
+from tests.chaos.schedule import REPLICAS, RUNNERS, SERVICES, Schedule, Step
 from tests.chaos.tool_servers import bad_answers
 from tests.chaos.workload import Workload
 
@@ -66,6 +66,8 @@ class Faults:
 def _touched(step: Step) -> set[str]:
     if step.action in ("kill_all",):
         return set(SERVICES)
+    if step.action == "nats_wipe_full":
+        return {step.target, *RUNNERS}
     if step.action == "failpoints":
         return set(REPLICAS)
     return {step.target} if step.target else set()
@@ -117,6 +119,17 @@ async def _nats_wipe_live(faults: Faults, step: Step) -> None:
     await _nats_wipe(faults, Step(0, step.fault, "nats_wipe", "nats", 0.1))
 
 
+async def _nats_wipe_full(faults: Faults, step: Step) -> None:
+    """The store goes while dispatches stand in it: no runner has taken any for a while, shorter than a lease."""
+    runners = [faults.rig.parts[name].pid for name in RUNNERS]
+    process_faults.signal_all(runners, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(step.seconds)
+        await _nats_wipe(faults, Step(0, step.fault, "nats_wipe", "nats", 0.1))
+    finally:
+        process_faults.signal_all(runners, signal.SIGCONT)
+
+
 async def _nats_copy(faults: Faults, step: Step) -> None:
     copy = faults.rig.nats_store.with_name(f"copy-{len(faults.copies)}")
     await asyncio.to_thread(process_faults.copy_while_in_use, faults.rig.nats_store, copy)
@@ -152,6 +165,10 @@ async def _weather(faults: Faults, step: Step) -> None:
 
 async def _drop_reply(faults: Faults, step: Step) -> None:
     faults.rig.links[step.target].drop_reply(step.options["statement"])
+
+
+async def _drop_request(faults: Faults, step: Step) -> None:
+    faults.rig.links[step.target].drop_request(step.options["statement"])
 
 
 async def _stampede(faults: Faults, step: Step) -> None:
@@ -210,7 +227,8 @@ ACTIONS: dict[str, Action] = {
     "kill": _kill, "pause": _pause, "postgres_immediate": _postgres_immediate, "kill_all": _kill_all,
     "nats_wipe": _nats_wipe, "nats_wipe_live": _nats_wipe_live, "nats_copy": _nats_copy,
     "nats_roll_back": _nats_roll_back, "cut": _cut, "blackhole": _weather, "one_way": _weather, "latency": _weather,
-    "drop_reply": _drop_reply, "stampede": _stampede, "repeat_deliveries": _repeat_deliveries, "poison": _poison,
+    "nats_wipe_full": _nats_wipe_full, "drop_reply": _drop_reply, "drop_request": _drop_request,
+    "stampede": _stampede, "repeat_deliveries": _repeat_deliveries, "poison": _poison,
     "starve": _starve, "out_of_memory": _out_of_memory, "kill_tools": _kill_tools,
     "answer_badly": _answer_badly, "clock": _clock, "fill": _fill, "power_cut": _power_cut, "failpoints": _failpoints,
 }  # fmt: skip

@@ -53,11 +53,12 @@ class Link:
         self.name = name
         self.port = 0
         self.dropped: list[str] = []
-        """The statements whose replies were dropped."""
+        """The statements whose replies were dropped, or which were."""
         self._host, self._target = host, port
         self._weather = CALM
         self._pairs: set[_Pair] = set()
-        self._drops: list[re.Pattern[str]] = []
+        self._replies: list[re.Pattern[str]] = []
+        self._requests: list[re.Pattern[str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -88,7 +89,11 @@ class Link:
 
     def drop_reply(self, pattern: str) -> None:
         """Has the next statement that matches run, its reply dropped once it has committed, and the connection cut."""
-        self._drops.append(re.compile(pattern))
+        self._replies.append(re.compile(pattern))
+
+    def drop_request(self, pattern: str) -> None:
+        """Has the next statement that matches never arrive, and the connection cut."""
+        self._requests.append(re.compile(pattern))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -112,8 +117,8 @@ class Link:
 
     async def _up(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK):
-            if self._drops or self.name.endswith(">postgres"):
-                self._arm(pair, data)
+            if (self._replies or self._requests or self.name.endswith(">postgres")) and self._is_dropped(pair, data):
+                break
             if self._weather.lost_up:
                 pair.has_lost = True
                 continue
@@ -140,9 +145,17 @@ class Link:
         writer.write(data)
         await writer.drain()
 
-    def _arm(self, pair: _Pair, data: bytes) -> None:
+    def _is_dropped(self, pair: _Pair, data: bytes) -> bool:
+        """Whether these bytes run a statement that is not to arrive; notes of which the reply is not to."""
         for sql in pair.statements.feed(data):
-            for pattern in [pattern for pattern in self._drops if pattern.search(sql)][:1]:
-                self._drops.remove(pattern)
-                self.dropped.append(pattern.pattern)
-                pair.swallows = True
+            pair.swallows = self._takes(self._replies, sql) or pair.swallows
+            if self._takes(self._requests, sql):
+                return True
+        return False
+
+    def _takes(self, wanted: list[re.Pattern[str]], sql: str) -> bool:
+        for pattern in [pattern for pattern in wanted if pattern.search(sql)][:1]:
+            wanted.remove(pattern)
+            self.dropped.append(pattern.pattern)
+            return True
+        return False

@@ -12,6 +12,7 @@ HTTP_TOOLS = "http-tools"
 
 SERVICES = ("session-1", "session-2", "command-1", "command-2", "runner-1", "runner-2", "gateway")
 REPLICAS = SERVICES[:6]
+RUNNERS = ("runner-1", "runner-2")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,6 @@ def _rollback(draw: random.Random, left: float) -> tuple[float, list[Step]]:
 
 _TO_ENGINES = [f"{name}>{engine}" for name in REPLICAS for engine in ("postgres", "nats")]
 _LINKS = _TO_ENGINES + [f"client>{name}" for name in REPLICAS[:4]]
-_STATEMENTS = (
-    "command.submit", "command.claim", "command.finish", "command.report", "session.start", "session.stop",
-    "command.expire", "append_items", "command.connected", "command.heartbeat|update command.runners",
-)  # fmt: skip
 
 
 def _drop(draw: random.Random, left: float) -> tuple[float, list[Step]]:
@@ -131,15 +128,20 @@ def _drop(draw: random.Random, left: float) -> tuple[float, list[Step]]:
         "runner": ("command\\.claim", "command\\.finish", "command\\.report"),
     }
     statement = draw.choice(known.get(target.partition("-")[0], ("command\\.submit", "command\\.", "dispatch")))
-    return draw.uniform(0.2, 0.8), [Step(0, "", "drop_reply", target, 0.0, {"statement": statement})]
+    action = draw.choice(("drop_reply", "drop_request"))
+    return draw.uniform(0.2, 0.8), [Step(0, "", action, target, 0.0, {"statement": statement})]
 
 
 RECIPES: dict[str, Recipe] = {
     "F1": _one("kill", SERVICES, (1, 4), (0, 1)),
-    "F2": _one("pause", ("runner-1", "runner-2"), (2, 4), (3, 6)),
+    "F2": _one("pause", RUNNERS, (2, 4), (3, 6)),
     "F3": _one("pause", ("nats", "postgres", "gateway"), (4, 8), (5, 15)),
     "F4": _one("kill", ("nats",), (4, 8), (0, 2)),
-    "F5": _any(_one("nats_wipe", ("nats",), (5, 8), (0, 1)), _one("nats_wipe_live", ("nats",), (5, 8), (0.5, 1))),
+    "F5": _any(
+        _one("nats_wipe", ("nats",), (5, 8), (0, 1)),
+        _one("nats_wipe_live", ("nats",), (5, 8), (0.5, 1)),
+        *(_one("nats_wipe_full", ("nats",), (5, 8), (0.5, 1)),) * 2,
+    ),
     "F6": _any(_rollback, _one("power_cut", ("nats",), (4, 8), (0, 1))),
     "F7": _one("postgres_immediate", ("postgres",), (4, 8), (0, 3)),
     "F8": _one("power_cut", ("postgres",), (5, 9), (0, 1)),
@@ -156,8 +158,8 @@ RECIPES: dict[str, Recipe] = {
     "F16": _whole("repeat_deliveries"),
     "F17": _one("poison", ("nats",), (0.5, 2), (0, 0)),
     "F18": _any(
-        _one("starve", ("runner-1", "runner-2"), (2, 4), (8, 12)),
-        _one("out_of_memory", ("runner-1", "runner-2"), (4, 8), (0, 1)),
+        _one("starve", RUNNERS, (2, 4), (8, 12)),
+        _one("out_of_memory", RUNNERS, (4, 8), (0, 1)),
     ),
     "F21": _one("kill_all", ("services",), (3, 3), (0, 0)),
     "F22": _any(

@@ -63,6 +63,18 @@ async def test_a_dropped_reply_leaves_the_statement_committed(database_url: str,
         assert link.dropped == ["insert into t"]
 
 
+async def test_a_dropped_request_leaves_nothing(database_url: str, link: Link) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
+        await owner.execute("create table t (n integer)")
+        connection = await _connect(database_url, link)
+        link.drop_request("insert into t")
+        await connection.execute("select 1")
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("insert into t values (%s)", [1])
+        assert await (await owner.execute("select n from t")).fetchall() == []
+        assert link.dropped == ["insert into t"]
+
+
 async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: str, link: Link) -> None:
     connection = await _connect(database_url, link)
     link.turn(BLACKHOLE)
