@@ -3,6 +3,7 @@
 from tests.chaos.mutation import Mutation, one_patch
 
 _RUNNER, _COMMANDS = "services/command/runner/runner.py", "services/command/store/commands.py"
+_LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
 _DISPATCH = "services/command/store/dispatch.sql"
 _RECONCILER = "services/command/operations/reconciler.py"
 
@@ -79,7 +80,7 @@ DELIVERY_MUTATIONS = (
                 "\nwhere runner_id = %s and dead_at is null;",
                 "\nwhere runner_id = %s;",
             ),
-            (_RUNNER, "if began - renewed > self._limits.lease:", "if False:"),
+            (_RUNNER, _LAPSE, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I1", "I11"}),

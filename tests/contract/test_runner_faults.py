@@ -1,5 +1,6 @@
 """Whichever runner dies or leaves, an accepted command reaches exactly one outcome (C8; concurrency, rule 7)."""
 
+import asyncio
 from uuid import UUID
 
 import orjson
@@ -105,3 +106,24 @@ async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_a
     await suite.rows("update command.runners set lease_until = now()")
     command = await ended(client, accepted.command_id, 30)
     assert (command.state, command.attempt, executor.opened) == (SUCCEEDED, 1, 2)
+
+
+async def test_a_runner_whose_heartbeat_waits_stops_what_it_runs_when_its_lease_is_over(
+    suite: Suite, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that is waited for keeps it from noticing; a paused one notices before all else."""
+    executor = ScriptedExecutor()
+    await suite.runner(executor)
+    await start(client)
+    accepted = await submit(client, "hang", backoff=QUICK, max_backoff=QUICK)
+    await in_state(client, accepted.command_id, RUNNING)
+
+    async def unanswered(_: PostgresWork, __: UUID, ___: float) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresWork, "heartbeat", unanswered)
+        await eventually(lambda: executor.closed and not executor.running)
+    executor.gate.set()
+    assert (await ended(client, accepted.command_id, 30)).state == SUCCEEDED

@@ -32,12 +32,13 @@ class _Held:
     wanted: WantedConnection
     connection: Connection | None = None
     closing: bool = False
+    grace: float = CLOSE_GRACE
     task: asyncio.Task[None] = field(init=False)
 
-    def end(self) -> asyncio.Task[None]:
+    def end(self, grace: float = CLOSE_GRACE) -> asyncio.Task[None]:
         """Have the connection closed, once; the task that does it goes on, whoever waits for it."""
         if not self.closing:
-            self.closing = True
+            self.closing, self.grace = True, grace
             self.task.cancel()
         return self.task
 
@@ -132,7 +133,7 @@ class Connections:
                 _log.warning("connection_unsettled", reason=refusal.reason)
             finally:
                 if held.connection is not None:
-                    await held.connection.close(CLOSE_GRACE)
+                    await held.connection.close(held.grace)
 
     async def _connect(self, held: _Held) -> Connection | None:
         """Open the session's connection and tell the database; None when it is not to be served."""
@@ -206,13 +207,13 @@ class Connections:
             _log.warning("agent_killed", session_uid=str(session_uid))
             await held.connection.close(0.0)
 
-    async def close_all(self, *, give_back: bool) -> None:
+    async def close_all(self, *, give_back: bool, grace: float = CLOSE_GRACE) -> None:
         """Close every connection for good; given back, the sessions go on with another runner."""
         self._ended = True
 
         async def one(uid: UUID, held: _Held) -> None:
             was_closing = held.closing
-            await asyncio.wait({held.end()})
+            await asyncio.wait({held.end(grace)})
             if give_back and not was_closing:
                 await self._store.connect_failed(held.wanted.tenant_id, uid, self._runner_id, 0.0)
 

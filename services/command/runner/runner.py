@@ -58,17 +58,20 @@ class Runner:
         self._pulls: list[PullLoop] = []
         self._asked = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._renewed = 0.0
         self._pausing = False
+        self._over = False
         self.healthy = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain and leave. Raises LeaseLostError when the lease is lost."""
+        self._renewed = time.monotonic()
         await self._store.register(self.runner_id, self._limits.name, self._limits.slots, self._limits.lease)
         failpoint("runner.after_register_before_loops")
         _log.info("runner_started", runner_id=str(self.runner_id), slots=self._limits.slots)
         asked = await self._hints.subscribe(runner_subject(self.runner_id), lambda *_: self._asked.set())
         wanted = await self._hints.subscribe(CONNECTIONS_WANTED, lambda *_: self._wanted.set())
-        loops: list[Awaitable[None]] = [self._beat(), self._answer(), self._connect()]
+        loops: list[Awaitable[None]] = [self._beat(), self._expire(), self._answer(), self._connect()]
         loops += [self._pull(priority) for priority in PRIORITIES]
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(loop) for loop in loops]
         stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait(), name="stop")
@@ -83,10 +86,8 @@ class Runner:
             raise
         finally:
             self.healthy = False
-            self._pausing = True
-            # First what brings in more: it must not start anything while what there is is ended.
-            await _cancelled(*tasks, stopping)
-            await self._abandon()
+            self._pausing = self._over = True
+            await self._abandon(*tasks, stopping)
             asked.unsubscribe()
             wanted.unsubscribe()
             await self._forget_consumers()
@@ -137,7 +138,7 @@ class Runner:
         self._pump()
 
     def _pump(self) -> None:
-        while len(self._tasks) < self._limits.slots and (offer := self._inbox.take()) is not None:
+        while not self._over and len(self._tasks) < self._limits.slots and (offer := self._inbox.take()) is not None:
             task = asyncio.create_task(self._attempts.run(offer), name=f"command {offer.command_id}")
             self._tasks.add(task)
             task.add_done_callback(self._attempted)
@@ -152,20 +153,14 @@ class Runner:
                 pull.wake()
 
     async def _beat(self) -> None:
-        """Renew the lease. A runner that slept through its lease stops at once what it runs: another one has it.
-
-        The database's clock decides who is dead; here only spans are measured (failures, row 21).
-        """
-        renewed = time.monotonic()
+        """Renew the lease. The database's clock says who is dead; here only spans are measured (failures, row 21)."""
         while True:
             began = time.monotonic()
-            if began - renewed > self._limits.lease:
-                raise LeaseLostError("the lease lapsed before it could be renewed")
             try:
                 failpoint("runner.before_heartbeat")
                 if not await self._store.heartbeat(self.runner_id, self._limits.lease):
                     raise LeaseLostError("declared dead")
-                renewed, self._pausing, self.healthy = began, False, True
+                self._renewed, self._pausing, self.healthy = began, False, True
                 self._asked.set()
                 self._wanted.set()
             except Refusal as refusal:
@@ -173,9 +168,18 @@ class Runner:
                 _log.warning(
                     "heartbeat_failed",
                     reason=refusal.reason,
-                    lease_left=self._limits.lease - (began - renewed),
+                    lease_left=self._limits.lease - (began - self._renewed),
                 )
             await asyncio.sleep(self._limits.heartbeat if not self._pausing else self._limits.heartbeat / 4)
+
+    async def _expire(self) -> None:
+        """End this incarnation when its lease is over: a runner that slept through it stops at once what it runs.
+
+        A timer of its own, and the first thing that a runner meets which was paused: a heartbeat may wait for long.
+        """
+        while (left := self._renewed + self._limits.lease - time.monotonic()) > 0:  # noqa: ASYNC110 - it waits for time
+            await asyncio.sleep(left)
+        raise LeaseLostError("the lease lapsed before it could be renewed")
 
     async def _answer(self) -> None:
         """Do what is asked, by rows that no lost message takes away (failures, row 11): cancel commands, let go of
@@ -252,10 +256,14 @@ class Runner:
             return  # what it held is freed when its lease lapses
         _log.info("runner_left", runner_id=str(self.runner_id))
 
-    async def _abandon(self) -> None:
-        """Stop what a drain has left: all when the lease was lost, without a word, since it would be fenced."""
-        await _cancelled(*self._tasks, *self._side)
-        await self._connections.close_all(give_back=False)
+    async def _abandon(self, *loops: asyncio.Future[Any]) -> None:
+        """Stop what a drain has left: all when the lease was lost, without a word, since it would be fenced.
+
+        The agents are given no time: what they have been asked for is another runner's by now, or was stopped.
+        """
+        await asyncio.gather(
+            self._connections.close_all(give_back=False, grace=0.0), _cancelled(*loops, *self._tasks, *self._side)
+        )
 
     async def _forget_consumers(self) -> None:
         streams = Streams(self._bus)
