@@ -130,6 +130,7 @@ async def test_nothing_accepted_is_lost_when_the_database_crashes(suite: Suite) 
         for address in (suite.sessions[0].address, suite.commands[0].address):
             await becomes(address, READINESS_NOT_READY)
         await _readyz_becomes(suite, 503, "notReady")
+        await eventually(lambda: refusals, 30)  # a database that is back soon has calls wait for it
         already = len(accepted)
         await suite.postgres.start()
         for address in (suite.sessions[0].address, suite.commands[0].address):
