@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
@@ -51,27 +51,18 @@ def test_a_process_has_another_wall_clock_and_the_same_steady_one(tmp_path: Path
     assert -3605 < told - time.time() < -3595
 
 
-async def test_a_dropped_reply_leaves_the_statement_committed(database_url: str, link: Link) -> None:
+@pytest.mark.parametrize(("drop", "left"), [(Link.drop_reply, [(1,)]), (Link.drop_request, [])])
+async def test_a_dropped_reply_leaves_the_statement_committed_and_a_dropped_request_nothing(
+    database_url: str, link: Link, drop: Callable[[Link, str], None], left: list[tuple[int]]
+) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
         await owner.execute("create table t (n integer)")
         connection = await _connect(database_url, link)
-        link.drop_reply("insert into t")
+        drop(link, "insert into t")
         await connection.execute("select 1")
         with pytest.raises(psycopg.OperationalError):
             await connection.execute("insert into t values (%s)", [1])
-        assert await (await owner.execute("select n from t")).fetchall() == [(1,)]
-        assert link.dropped == ["insert into t"]
-
-
-async def test_a_dropped_request_leaves_nothing(database_url: str, link: Link) -> None:
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
-        await owner.execute("create table t (n integer)")
-        connection = await _connect(database_url, link)
-        link.drop_request("insert into t")
-        await connection.execute("select 1")
-        with pytest.raises(psycopg.OperationalError):
-            await connection.execute("insert into t values (%s)", [1])
-        assert await (await owner.execute("select n from t")).fetchall() == []
+        assert await (await owner.execute("select n from t")).fetchall() == left
         assert link.dropped == ["insert into t"]
 
 

@@ -2,165 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from libs.errors import Reason, Refusal
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.ports.executor import Connector, SessionRef
-from services.command.ports.stores import WantedConnection
+from libs.errors import Refusal
 from services.command.runner import connections as connections_module
 from services.command.runner.connections import Connections
+from tests.support.late_answers import SESSIONS, Agent, Database, Opener, Questions
 
-SESSIONS = 2
 ROUNDS = 200  # of the event loop; far more than anything here needs to come to rest
-
-
-@dataclass(eq=False)
-class Question:
-    """Something that was asked and is not answered yet: what may come of it, by name."""
-
-    answers: Mapping[str, Callable[[], object]]
-    future: "asyncio.Future[object]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def answer(self, name: str) -> None:
-        try:
-            self.future.set_result(self.answers[name]())
-        except (AttemptFailedError, Refusal) as error:
-            self.future.set_exception(error)
-
-
-class Questions:
-    """All that is asked and waits."""
-
-    def __init__(self) -> None:
-        self._asked: list[Question] = []
-
-    def ask(self, **answers: Callable[[], object]) -> "asyncio.Future[Any]":
-        self._asked.append(Question(answers))
-        return self._asked[-1].future
-
-    @property
-    def open(self) -> list[Question]:
-        self._asked = [question for question in self._asked if not question.future.done()]
-        return self._asked
-
-
-class Agent:
-    """An agent's process, as the port promises it: a close that was begun goes on, whoever waits for it."""
-
-    description: Mapping[str, Any] = {}
-
-    def __init__(self, session_uid: UUID, questions: Questions) -> None:
-        self.session_uid = session_uid
-        self.lost = asyncio.Event()
-        self.is_closing = False
-        self._questions = questions
-        self._gone: asyncio.Future[object] | None = None
-
-    async def close(self, grace: float) -> None:
-        self.is_closing = True
-        self.lost.set()
-        if self._gone is None:
-            self._gone = self._questions.ask(gone=lambda: None)
-        await asyncio.shield(self._gone)
-
-
-class Opener:
-    """Starts a process at once, and says later whether an agent answers there."""
-
-    def __init__(self, questions: Questions) -> None:
-        self.agents: list[Agent] = []
-        self._questions = questions
-
-    async def connect(self, session: SessionRef, connector: Connector) -> Agent:
-        agent = Agent(UUID(session.session_uid), self._questions)
-        self.agents.append(agent)
-        try:
-            await self._questions.ask(
-                connected=lambda: None, failed=lambda: _fail(retryable=True), refused=lambda: _fail(retryable=False)
-            )
-        except BaseException:
-            await agent.close(0)
-            raise
-        return agent
-
-
-@dataclass
-class Row:
-    """A session's connection, as the database has it."""
-
-    wanted: WantedConnection
-    owner: UUID | None = None
-    state: str = "idle"
-
-
-class Database:
-    """Answers late, or commits and loses the answer."""
-
-    def __init__(self, questions: Questions) -> None:
-        rows = [WantedConnection("acme", uuid4(), 0, f"ses-{n}", "clock", "mcp", "clock", 1) for n in range(SESSIONS)]
-        self.rows = {row.session_uid: Row(row) for row in rows}
-        self._questions = questions
-
-    async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
-        def give() -> list[WantedConnection]:
-            found = [row for row in self.rows.values() if row.state == "wanted" and row.owner is None][:limit]
-            for row in found:
-                row.owner, row.state = runner_id, "connecting"
-            return [row.wanted for row in found]
-
-        given: list[WantedConnection] = await self._write(give)
-        return given
-
-    async def connected(self, _: str, __: int, runner_id: UUID, session_uid: UUID, ___: str) -> bool:
-        def settle() -> bool:
-            row = self.rows[session_uid]
-            if row.owner != runner_id or row.state != "connecting":
-                return False
-            row.state = "connected"
-            return True
-
-        return bool(await self._write(settle))
-
-    async def connect_failed(self, _: str, session_uid: UUID, runner_id: UUID, __: float) -> None:
-        await self._write(lambda: self._leave(session_uid, runner_id, "wanted"))
-
-    async def fail_session(self, _: str, __: int, session_uid: UUID, ___: str, ____: str) -> None:
-        await self._write(lambda: self._leave(session_uid, self.rows[session_uid].owner, "idle"))
-
-    async def closed(self, _: str, session_uid: UUID, runner_id: UUID) -> None:
-        await self._write(lambda: self._leave(session_uid, runner_id, "idle"))
-
-    def _leave(self, session_uid: UUID, runner_id: UUID | None, state: str) -> None:
-        row = self.rows[session_uid]
-        if row.owner == runner_id:
-            row.owner, row.state = None, "idle" if row.state == "closing" else state
-
-    async def _write(self, commit: Callable[[], Any]) -> Any:
-        def commit_and_lose_the_answer() -> None:
-            commit()
-            _be_away()
-
-        return await self._questions.ask(committed=commit, lost=commit_and_lose_the_answer, refused=_be_away)
-
-
-def _be_away() -> None:
-    raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database is away")
-
-
-def _fail(*, retryable: bool) -> None:
-    raise AttemptFailedError(Failure(FailureCode.AGENT_UNAVAILABLE, "it did not come up", retryable))
-
-
 SESSION = st.integers(0, SESSIONS - 1)
 
 
