@@ -2,9 +2,16 @@
 
 from collections import Counter, defaultdict
 
+from callboard.commands.v1.commands_pb2 import (
+    COMMAND_STATE_CANCELLED,
+    COMMAND_STATE_FAILED,
+    COMMAND_STATE_SUCCEEDED,
+)
 from tests.chaos.history import ENDED, TERMINAL, History
 from tests.chaos.journal import Row
 from tests.chaos.stale import stale_writes
+
+_OVER = {COMMAND_STATE_CANCELLED, COMMAND_STATE_FAILED, COMMAND_STATE_SUCCEEDED}
 
 
 def accepted_commands_end(history: History) -> list[str]:
@@ -35,7 +42,23 @@ def outcomes_are_single(history: History) -> list[str]:
         won = [row["attempt"] for row in history.attempts.get(command_id, []) if row["outcome"] == "succeeded"]
         if len(won) != (command["state"] == "succeeded"):
             broken.append(f"{command_id} is {command['state']}, and attempts {won} succeeded")
-    return broken + stale_writes(history) + _results(history)
+    return broken + _cancels(history) + stale_writes(history) + _results(history)
+
+
+def _cancels(history: History) -> list[str]:
+    """What a cancel found open when it was answered is cancelled; one that came before it let nothing begin."""
+    made = {row["correlation_id"]: row for row in history.commands.values() if not row["requeued_from"]}
+    broken = []
+    for cancel in history.asked("cancel", phase="ok"):
+        if key := cancel.get("submit_key"):
+            command = made.get(key)
+            if command and (command["state"], command["attempt"]) != ("cancelled", 0):
+                broken.append(f"{key} was cancelled before its submit, and is {command['state']}")
+        elif cancel["answer"]["state"] not in _OVER:
+            command = history.commands.get(cancel["command_id"])
+            if command and command["state"] != "cancelled":
+                broken.append(f"{cancel['command_id']} was open when it was cancelled, and is {command['state']}")
+    return broken
 
 
 def _results(history: History) -> list[str]:

@@ -1,19 +1,18 @@
 """FP: processes that crash, stand still or fail at named places in the code, and are started again with others."""
 
 import asyncio
-import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from libs.failpoints import NAMES, Action, Rule, actions_at
+from tests.chaos.journal import read_rows
 from tests.chaos.rig import Rig
 from tests.chaos.schedule import REPLICAS
 from tests.support.part import Part
 
 LOG = "failpoints"
-_KINDS = {
+KINDS = {
     "session": ("lifecycle", "sessions", "events", "hub", "tail", "follow"),
     "command": ("commands", "dead_letters", "cancels", "dispatcher", "dispatch", "reconciler"),
     "runner": ("attempts", "runner", "connections", "work"),
@@ -31,40 +30,53 @@ _DEALT = 6
 _LIFE_SECONDS = 10.0
 _PAUSE_SECONDS = 3.0  # a lease is 2
 _LAST_SECONDS = 0.5  # for one that crashed at the last moment to be seen dead
+_AHEAD = 3
 
 
-def names_of(kind: str) -> list[str]:
-    """The failpoints that a kind of process reaches."""
-    return [name for name in NAMES if name.partition(".")[0] in _KINDS[kind]]
+class Deck:
+    """What can happen at the failpoints of a kind of process, dealt a few at a time.
+
+    A life ends at its first crash, and what else was dealt to it does not happen. So what has not happened yet, by the
+    processes' own log, comes before what has, and is dealt up to three times more often.
+    """
+
+    def __init__(self, kind: str, draw: random.Random, log: Path) -> None:
+        names = [name for name in NAMES if name.partition(".")[0] in KINDS[kind]]
+        self._dealt = {(name, action): 0 for name in names for action in actions_at(name)}
+        self._draw = draw
+        self._log = log
+
+    def deal(self) -> str:
+        """The next rules, at different failpoints, as the environment takes them."""
+        happened = {(row["name"], row["action"]) for row in read_rows(self._log)}
+        shuffled = self._draw.sample(sorted(self._dealt), len(self._dealt))
+        shuffled.sort(key=lambda pair: self._dealt[pair] + _AHEAD * (pair in happened))
+        chosen: dict[str, Action] = {}
+        for name, action in shuffled:
+            if len(chosen) < _DEALT and chosen.setdefault(name, action) is action:
+                self._dealt[name, action] += 1
+        return ";".join(map(str, map(_rule, chosen, chosen.values())))
 
 
-def dealt(deck: Iterator[str], draw: random.Random) -> str:
-    """The next few failpoints, each with something that can happen there, as the environment takes it."""
-    rules = []
-    for name in itertools.islice(deck, _DEALT):
-        action = draw.choice(actions_at(name))
-        seconds = _PAUSE_SECONDS if action is Action.SLEEP else 0.0
-        rules.append(Rule(name, action, seconds, _BUSY_CHANCE if name in _BUSY else _CHANCE))
-    return ";".join(str(rule) for rule in rules)
+def _rule(name: str, action: Action) -> Rule:
+    seconds = _PAUSE_SECONDS if action is Action.SLEEP else 0.0
+    return Rule(name, action, seconds, _BUSY_CHANCE if name in _BUSY else _CHANCE)
 
 
 async def live_with_failpoints(rig: Rig, seconds: float, seed: int) -> None:
     """Has every replica live with failpoints, and die of them, for so many seconds; then all run without."""
     until = time.monotonic() + seconds
-    decks = {kind: _deck(names_of(kind), random.Random(f"{seed}/{kind}")) for kind in _KINDS}
+    log = rig.out / f"{LOG}.jsonl"
+    decks = {kind: Deck(kind, random.Random(f"{seed}/{kind}"), log) for kind in KINDS}
     await asyncio.gather(
         *(
-            _live(rig.parts[name], decks[name.partition("-")[0]], random.Random(f"{seed}/{name}"), rig.out, until)
+            _live(rig.parts[name], decks[name.partition("-")[0]], random.Random(f"{seed}/{name}"), log, until)
             for name in REPLICAS
         )
     )
 
 
-def _deck(names: Sequence[str], draw: random.Random) -> Iterator[str]:
-    return itertools.cycle(draw.sample(names, len(names)))
-
-
-async def _live(part: Part, deck: Iterator[str], draw: random.Random, out: Path, until: float) -> None:
+async def _live(part: Part, deck: Deck, draw: random.Random, log: Path, until: float) -> None:
     """Life after life, each with other failpoints; the last one outlives them all."""
     lives = 0
     while time.monotonic() < until:
@@ -72,10 +84,10 @@ async def _live(part: Part, deck: Iterator[str], draw: random.Random, out: Path,
             await part.kill()
         lives += 1
         await part.launch(
-            CALLBOARD_FAILPOINTS=dealt(deck, draw),
+            CALLBOARD_FAILPOINTS=deck.deal(),
             CALLBOARD_FAILPOINTS_SEED=str(lives),
             CALLBOARD_FAILPOINTS_UNTIL=str(until),
-            CALLBOARD_FAILPOINTS_LOG=str(out / f"{LOG}.jsonl"),
+            CALLBOARD_FAILPOINTS_LOG=str(log),
         )
         if await part.until_ready():
             await part.ends_within(min(draw.uniform(0.5, 1.5) * _LIFE_SECONDS, until - time.monotonic()))

@@ -15,7 +15,7 @@ from tests.chaos.herd import stampede
 from tests.chaos.power import cut_power
 from tests.chaos.proxy import BLACKHOLE, CALM, Weather
 from tests.chaos.rig import Rig
-from tests.chaos.schedule import REPLICAS, RUNNERS, SERVICES, Schedule, Step
+from tests.chaos.schedule import REPLICAS, RUNNERS_TO_NATS, SERVICES, Schedule, Step
 from tests.chaos.tool_servers import bad_answers
 from tests.chaos.workload import Workload
 
@@ -67,7 +67,7 @@ def _touched(step: Step) -> set[str]:
     if step.action in ("kill_all",):
         return set(SERVICES)
     if step.action == "nats_wipe_full":
-        return {step.target, *RUNNERS}
+        return {step.target, *RUNNERS_TO_NATS}
     if step.action == "failpoints":
         return set(REPLICAS)
     return {step.target} if step.target else set()
@@ -120,14 +120,17 @@ async def _nats_wipe_live(faults: Faults, step: Step) -> None:
 
 
 async def _nats_wipe_full(faults: Faults, step: Step) -> None:
-    """The store goes while dispatches stand in it: no runner has taken any for a while, shorter than a lease."""
-    runners = [faults.rig.parts[name].pid for name in RUNNERS]
-    process_faults.signal_all(runners, signal.SIGSTOP)
+    """The store goes with dispatches in it: what the broker sends to runners is lost for a while, so that all that is
+    published meanwhile is in the store alone."""
+    links = [faults.rig.links[name] for name in RUNNERS_TO_NATS]
+    for link in links:
+        link.turn(BLACKHOLE)
     try:
         await asyncio.sleep(step.seconds)
         await _nats_wipe(faults, Step(0, step.fault, "nats_wipe", "nats", 0.1))
     finally:
-        process_faults.signal_all(runners, signal.SIGCONT)
+        for link in links:
+            link.turn(CALM)
 
 
 async def _nats_copy(faults: Faults, step: Step) -> None:

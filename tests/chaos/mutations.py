@@ -134,6 +134,14 @@ MUTATIONS = (
         "I1",
         "I2",
     ),
+    one_patch(
+        "a cancel that came before its command is forgotten",
+        _SUBMIT,
+        "cancelled = case when k.expires_at >= clock_timestamp() then k.cancelled end",
+        "cancelled = null",
+        "F2",
+        "I2",
+    ),
     Mutation(
         "a session that stops lets commands begin",
         (

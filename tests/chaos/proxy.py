@@ -87,6 +87,12 @@ class Link:
         for pair in [pair for pair in self._pairs if pair.has_lost]:
             pair.cut()
 
+    def calm(self) -> None:
+        """Lets everything through, also what was to be dropped and has not come by."""
+        self._replies.clear()
+        self._requests.clear()
+        self.turn(CALM)
+
     def drop_reply(self, pattern: str) -> None:
         """Has the next statement that matches run, its reply dropped once it has committed, and the connection cut."""
         self._replies.append(re.compile(pattern))

@@ -73,6 +73,8 @@ class Rig:
 
     async def heal(self) -> None:
         """Has every part run and every link calm again, whatever was done to them."""
+        for link in self.links.values():
+            link.calm()
         for part in self.parts.values():
             part.resume()
         for name in ("postgres", "nats"):

@@ -118,6 +118,7 @@ def _rollback(draw: random.Random, left: float) -> tuple[float, list[Step]]:
 
 
 _TO_ENGINES = [f"{name}>{engine}" for name in REPLICAS for engine in ("postgres", "nats")]
+RUNNERS_TO_NATS = [f"{name}>nats" for name in RUNNERS]
 _LINKS = _TO_ENGINES + [f"client>{name}" for name in REPLICAS[:4]]
 
 
@@ -140,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
     "F5": _any(
         _one("nats_wipe", ("nats",), (5, 8), (0, 1)),
         _one("nats_wipe_live", ("nats",), (5, 8), (0.5, 1)),
-        *(_one("nats_wipe_full", ("nats",), (5, 8), (0.5, 1)),) * 2,
+        *(_one("nats_wipe_full", ("nats",), (5, 8), (1, 3)),) * 2,
     ),
     "F6": _any(_rollback, _one("power_cut", ("nats",), (4, 8), (0, 1))),
     "F7": _one("postgres_immediate", ("postgres",), (4, 8), (0, 3)),
@@ -173,5 +174,5 @@ RECIPES: dict[str, Recipe] = {
     "F24": _whole("stampede"),
     "FP": _whole("failpoints"),
 }
-NEED_LINKS = {"F9", "F15"}
+NEED_LINKS = {"F5", "F9", "F15"}
 NEED_IMAGES = {"F6", "F8"}

@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 
+from callboard.commands.v1.commands_pb2 import (
+    COMMAND_STATE_RUNNING,
+    COMMAND_STATE_SUCCEEDED,
+    COMMAND_STATE_UNSPECIFIED,
+)
 from tests.chaos.check import check
 from tests.chaos.further_load import APPENDED
 from tests.chaos.journal import Row, write_rows
@@ -19,6 +24,11 @@ def _event(position: int, seq: int, type_: str, *, command: str | None = None, s
         "session_id": session, "agent_id": "echo-1", "command_id": command,
         "payload": '{"attempt": 1}', "actor": "key:1" if type_ == "command.enqueued" else "runner:1",
     }  # fmt: skip
+
+
+def _cancelled(rows: list[Row], state: int, **about: str) -> None:
+    asked = {"op": 3, "kind": "cancel", "time": 1.0, **about}
+    rows.extend([{**asked, "phase": "invoke"}, {**asked, "phase": "ok", "state": state}])
 
 
 def _sound() -> dict[str, Any]:
@@ -84,6 +94,8 @@ CHANGES: list[tuple[str, str, Any]] = [
     ("I2", "attempts", lambda rows: rows[0].update(runner_id="2")),
     ("I2", "effects", lambda rows: rows[1].update(attempt=2)),
     ("I2", "commands", lambda rows: rows[0].update(cancel_requested_at="x")),
+    ("I2", "operations", lambda rows: _cancelled(rows, COMMAND_STATE_RUNNING, command_id=COMMAND)),
+    ("I2", "operations", lambda rows: _cancelled(rows, COMMAND_STATE_UNSPECIFIED, submit_key="key-1")),
     ("I3", "attempts", lambda rows: rows.append({**rows[0], "attempt": 3})),
     ("I3", "effects", lambda rows: rows.append(rows[0])),
     ("I4", "events", lambda rows: rows[2].update(seq=9)),
@@ -121,6 +133,12 @@ def test_each_rule_is_found_violated(tmp_path: Path, rule: str, file: str, chang
     rows = _sound()
     change(rows[file])
     assert rule in _rules(tmp_path, rows)
+
+
+def test_a_cancel_that_came_too_late_changes_nothing(tmp_path: Path) -> None:
+    rows = _sound()
+    _cancelled(rows["operations"], COMMAND_STATE_SUCCEEDED, command_id=COMMAND)
+    assert _rules(tmp_path, rows) == set()
 
 
 def test_what_did_not_end_in_time_is_found(tmp_path: Path) -> None:

@@ -91,11 +91,14 @@ class Workload:
         task.add_done_callback(self.tasks.discard)
 
     def submit(self, draw: random.Random) -> Awaitable[None]:
-        """One submit with a key of its own; a tenth is repeated, some are repeated with another body or cancelled."""
+        """One submit with a key of its own; a tenth is repeated, some are repeated with another body, and some are
+        cancelled, before the submit or after it."""
         self.number += 1
         return self._submit(self._spec(f"key-{self.number}", draw), draw.random())
 
     async def _submit(self, spec: CommandSpec, fate: float) -> None:
+        if 0.15 <= fate < 0.17:
+            await self._cancel_to_come(spec.request_id)
         phase, answer = await self._send(spec)
         if phase != "ok" or answer is None:
             return
@@ -129,6 +132,15 @@ class Workload:
             lambda client: client.commands.CancelCommand(request, timeout=CALL_SECONDS),
             lambda answer: {"state": answer.command.state},
             command_id=command_id,
+        )
+
+    async def _cancel_to_come(self, key: str) -> None:
+        request = CancelCommandRequest(submit_request_id=key)
+        await self.caller.until_known(
+            "cancel",
+            lambda client: client.commands.CancelCommand(request, timeout=CALL_SECONDS),
+            lambda answer: {"state": answer.command.state},
+            submit_key=key,
         )
 
     def _spec(self, key: str, draw: random.Random) -> CommandSpec:

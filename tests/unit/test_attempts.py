@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from libs.errors import Reason, Refusal
 from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
 from services.command.ports.executor import Execution, Reporter
 from services.command.ports.stores import Claim, Finish, Report, Work
@@ -51,6 +52,33 @@ class Memory:
     async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
         self.ends.append(finish)
         return finish.outcome
+
+
+class Away(Memory):
+    """A work store that does not answer the first claims, or reads, or both; what it claimed, it claimed."""
+
+    def __init__(self, *, claims: int = 0, reads: int = 0, commits: bool = False) -> None:
+        super().__init__(released=20)
+        self.claims, self.reads, self.commits = claims, reads, commits
+        self.claimed: set[UUID] = set()
+        self.calls = 0
+
+    async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
+        self.calls += 1
+        if command_id in self.claimed:
+            return Claim("gone", command_id, None, 0, 0, 0)
+        if self.commits:
+            self.claimed.add(command_id)
+        self.claims -= 1
+        if self.claims >= 0:
+            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+        return await super().claim(tenant_id, part, runner_id, command_id)
+
+    async def work(self, tenant_id: str, command_id: UUID) -> Work:
+        self.reads -= 1
+        if self.reads >= 0:
+            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+        return await super().work(tenant_id, command_id)
 
 
 class Agent:
@@ -132,3 +160,34 @@ async def test_what_is_let_go_of_writes_nothing_and_what_is_cancelled_says_that_
         (cancelled.command_id, "command.cancel_acknowledged")
     ]
     assert running.ended == {"fenced": 1, "cancelled": 1}
+
+
+async def test_a_claim_that_was_not_answered_is_tried_again() -> None:
+    for store in (Away(claims=2), Away(reads=2), Away(claims=1, reads=1)):
+        one = offer()
+        await attempts(store, None).run(one)
+        assert [end.command_id for end in store.ends] == [one.command_id]
+        assert one.message.open == 0
+
+
+async def test_a_claim_that_did_commit_is_not_executed_on_a_guess() -> None:
+    """Its token is not known: the next heartbeat finds the command, and gives it back."""
+    store, one = Away(claims=1, commits=True), offer()
+    await attempts(store, None).run(one)
+    assert (store.calls, store.ends, one.message.open) == (2, [], 0)
+
+
+async def test_a_database_that_stays_away_leaves_the_delivery_unsettled() -> None:
+    store, one = Away(claims=100), offer()
+    await attempts(store, None).run(one)
+    assert (store.calls, store.ends, one.message.open) == (4, [], 1)
+
+
+async def test_a_runner_that_drains_does_not_try_again() -> None:
+    store, one = Away(claims=100), offer()
+    running = attempts(store, None)
+    task = asyncio.create_task(running.run(one))
+    await eventually(lambda: store.calls == 1)
+    running.draining = True
+    await task
+    assert (store.calls, store.ends, one.message.open) == (1, [], 1)

@@ -4,9 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -26,6 +26,8 @@ from services.command.runner.reports import AttemptReporter
 
 _log = structlog.get_logger(__name__)
 _FINISH_TRIES = 10
+_CLAIM_WAITS = (0.1, 0.5, 2.0)  # seconds at most, from the failure of one try to the next
+Result = TypeVar("Result")
 
 
 class _NotBegunError(Exception):
@@ -58,6 +60,8 @@ class Attempts:
         self._known: set[UUID] = set()
         self._isolation = Isolation()
         self._random = random.Random()  # noqa: S311 - jitter
+        self.draining = False
+        """Set when nothing more is to be claimed; what runs may end."""
         self.shutting_down = False
         self.ended: Counter[str] = Counter()
         """How many attempts ended here, by the state that they left their command in."""
@@ -137,9 +141,11 @@ class Attempts:
         Of several deliveries one wins the claim, and the others are dropped (failures, row 4). From then on the lease
         stands for the command, and nothing depends on the delivery any more (row 6).
         """
-        reading = asyncio.ensure_future(self._store.work(offer.tenant_id, offer.command_id))
+        reading = asyncio.ensure_future(self._patiently(lambda: self._store.work(offer.tenant_id, offer.command_id)))
         try:
-            claim = await self._store.claim(offer.tenant_id, offer.part, self.runner_id, offer.command_id)
+            claim = await self._patiently(
+                lambda: self._store.claim(offer.tenant_id, offer.part, self.runner_id, offer.command_id)
+            )
             work = await reading
             failpoint("attempts.after_claim_before_settle")
         except Refusal as refusal:
@@ -152,6 +158,23 @@ class Attempts:
             _log.debug("claim_refused", command_id=str(offer.command_id), code=claim.code)
             return None, None
         return claim, work
+
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Try again what the database did not answer: the delivery would come again only after the consumer's ack_wait.
+
+        When it did claim, the next try is refused, and the next heartbeat finds the command.
+        """
+        waits = iter(_CLAIM_WAITS)
+        while True:
+            try:
+                return await call()
+            except Refusal as refusal:
+                if (wait := next(waits, None)) is None:
+                    raise
+                _log.info("claim_tried_again", reason=refusal.reason)
+                await asyncio.sleep(wait * self._random.uniform(0.5, 1))
+                if self.draining:
+                    raise
 
     async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish | None:
         connection = self._connection_of(work.session_uid)

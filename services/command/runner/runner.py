@@ -239,7 +239,7 @@ class Runner:
 
     async def _drain(self) -> None:
         """Claim nothing more, let what runs end within the drain's time, give the rest back, and leave."""
-        self._pausing = True
+        self._pausing = self._attempts.draining = True
         for pull in self._pulls:
             pull.stop()
         _log.info("runner_draining", running=len(self._tasks))

@@ -1,0 +1,55 @@
+"""The failpoints that the processes of a run get."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from libs.failpoints import NAMES, Rule, actions_at, read_rules
+from tests.chaos.failpoint_faults import KINDS, Deck
+
+Pair = tuple[str, str]
+
+
+def pairs(rules: tuple[Rule, ...]) -> list[Pair]:
+    return [(rule.name, rule.action) for rule in rules]
+
+
+def note(log: Path, happened: list[Pair]) -> None:
+    with log.open("a") as file:
+        file.writelines(json.dumps({"name": name, "action": action}) + "\n" for name, action in happened)
+
+
+def all_pairs(kind: str) -> set[Pair]:
+    names = [name for name in NAMES if name.partition(".")[0] in KINDS[kind]]
+    return {(name, str(action)) for name in names for action in actions_at(name)}
+
+
+def test_each_failpoint_is_of_one_kind_of_process() -> None:
+    held = Counter(name for kind in KINDS for name in {name for name, _ in all_pairs(kind)})
+    assert held == dict.fromkeys(NAMES, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_can_happen_is_dealt(kind: str, tmp_path: Path) -> None:
+    deck, wanted = Deck(kind, random.Random(1), tmp_path / "log"), all_pairs(kind)
+    seen: Counter[Pair] = Counter()
+    while len(seen) < len(wanted):
+        dealt = pairs(read_rules(deck.deal()))
+        assert len({name for name, _ in dealt}) == len(dealt) == 6
+        seen.update(dealt)
+        assert sum(seen.values()) <= 2 * len(wanted)
+    assert set(seen) == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_not_happened_is_dealt_more_often(kind: str, tmp_path: Path) -> None:
+    log, wanted = tmp_path / "log", sorted(all_pairs(kind))
+    note(log, wanted[::2])
+    deck, seen = Deck(kind, random.Random(1), log), Counter[Pair]()
+    for _ in range(len(wanted)):
+        seen.update(pairs(read_rules(deck.deal())))
+    assert set(seen) == set(wanted)
+    assert max(seen[pair] for pair in wanted[::2]) < min(seen[pair] for pair in wanted[1::2])
