@@ -39,6 +39,7 @@ def unknown_calls_are_whole(history: History) -> list[str]:
     made = {id_: command["correlation_id"] for id_, command in history.commands.items()}
     first = {id_: key for id_, key in made.items() if not history.commands[id_]["requeued_from"]}
     asked = {operation["key"] for operation in history.asked("submit")}
+    foreseen = {operation["submit_key"] for operation in history.asked("cancel") if operation.get("submit_key")}
     appended = {payload(event)["key"] for event in history.events if event["type"] == APPENDED}
     dispatched = {row["command_id"] for row in history.rows("dispatches")}
     ours = {key: id_ for key, id_ in keys.items() if key.startswith("key-")}
@@ -46,7 +47,8 @@ def unknown_calls_are_whole(history: History) -> list[str]:
         *(f"{id_} was told enqueued {enqueued[id_]} times" for id_ in {*enqueued, *made} if enqueued[id_] != 1),
         *(f"{id_} was told enqueued and is not there" for id_ in enqueued.keys() - made.keys()),
         *(f"{id_} was dispatched and is not there" for id_ in dispatched - made.keys()),
-        *(f"{key} stands for {id_}, which is not there" for key, id_ in ours.items() if id_ not in made),
+        *(f"{key} stands for {id_}, which is not there" for key, id_ in ours.items()
+          if id_ not in made and (id_ or key not in foreseen)),
         *(f"{id_} was made with {key}, which stands for another" for id_, key in first.items()
           if key.startswith("key-") and keys.get(key) != id_),
         *(f"{key} was never asked" for key in ours.keys() - asked),

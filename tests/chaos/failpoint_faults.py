@@ -21,7 +21,7 @@ KINDS = {
 _BUSY = {
     "commands.submit", "commands.after_submit_before_offer", "commands.after_submit_before_answer", "dispatch.mark",
     "dispatcher.after_offers_published", "dispatcher.before_offers_marked", "work.claim", "work.finish",
-    "work.report", "attempts.after_claim_before_settle", "attempts.after_settle_before_execution",
+    "attempts.after_claim_before_settle", "attempts.after_settle_before_execution",
     "attempts.after_execution_before_finish", "attempts.after_finish",
 }  # fmt: skip
 """What is reached many times a second under the load."""
@@ -36,8 +36,8 @@ _AHEAD = 3
 class Deck:
     """What can happen at the failpoints of a kind of process, dealt a few at a time.
 
-    A life ends at its first crash, and what else was dealt to it does not happen. So what has not happened yet, by the
-    processes' own log, comes before what has, and is dealt up to three times more often.
+    A life ends at its first crash, and what else was dealt to it does not happen. So a life gets one crash at most, and
+    what has not happened yet, by the processes' own log, comes before what has, and is dealt more often.
     """
 
     def __init__(self, kind: str, draw: random.Random, log: Path) -> None:
@@ -53,9 +53,12 @@ class Deck:
         shuffled.sort(key=lambda pair: self._dealt[pair] + _AHEAD * (pair in happened))
         chosen: dict[str, Action] = {}
         for name, action in shuffled:
-            if len(chosen) < _DEALT and chosen.setdefault(name, action) is action:
+            if len(chosen) == _DEALT:
+                break
+            if name not in chosen and (action is not Action.CRASH or action not in chosen.values()):
+                chosen[name] = action
                 self._dealt[name, action] += 1
-        return ";".join(map(str, map(_rule, chosen, chosen.values())))
+        return ";".join(str(_rule(name, action)) for name, action in chosen.items())
 
 
 def _rule(name: str, action: Action) -> Rule:

@@ -122,6 +122,7 @@ CHANGES: list[tuple[str, str, Any]] = [
         ),
     ),
     ("I13", "command_keys", lambda rows: rows[0].update(command_id="other")),
+    ("I13", "command_keys", lambda rows: rows.append({"method": "submit", "key": "key-2", "command_id": None})),
     ("I13", "dispatches", lambda rows: rows.append({"time": 1.0, "command_id": "never stored"})),
     ("redirect", "effects", lambda rows: rows.append({**rows[0], "phase": "followed", "commandId": None})),
     ("I13", "events", lambda rows: rows[1].update(type="custom.step")),
@@ -138,6 +139,15 @@ def test_each_rule_is_found_violated(tmp_path: Path, rule: str, file: str, chang
 def test_a_cancel_that_came_too_late_changes_nothing(tmp_path: Path) -> None:
     rows = _sound()
     _cancelled(rows["operations"], COMMAND_STATE_SUCCEEDED, command_id=COMMAND)
+    assert _rules(tmp_path, rows) == set()
+
+
+def test_a_cancel_whose_submit_never_came_is_kept(tmp_path: Path) -> None:
+    rows = _sound()
+    for phase in ("invoke", "info"):
+        rows["operations"].append({"op": 4, "kind": "submit", "time": 1.0, "phase": phase, "key": "key-2"})
+    _cancelled(rows["operations"], COMMAND_STATE_UNSPECIFIED, submit_key="key-2")
+    rows["command_keys"].append({"method": "submit", "key": "key-2", "command_id": None})
     assert _rules(tmp_path, rows) == set()
 
 
