@@ -20,8 +20,8 @@ up: setup ## Run the whole suite on this machine until Ctrl-C
 demo: setup ## Play the main story in the terminal, on engines of its own
 	@$(PYTHON) -m examples.demo
 
-test: setup ## Run all tests
-	@$(PYTHON) -m pytest
+test: setup ## Run all tests, on several cores
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: setup ## Check format, lint, types, import directions and protos
 	$(BIN)/ruff format --check

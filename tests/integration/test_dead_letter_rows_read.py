@@ -79,7 +79,9 @@ class Rig:
         return [row[0] for row in await cursor.fetchall()]
 
     async def _rows_read(self) -> int:
+        """Counted once a connection has told, which it does by itself a second later: both have to."""
         await self._database.rows("select pg_stat_force_next_flush()")
+        await self._admin.execute(b"select pg_stat_force_next_flush()")
         row = await (await self._admin.execute(_READ.encode())).fetchone()
         return int(row[0]) if row else 0
 

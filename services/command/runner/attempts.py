@@ -162,7 +162,7 @@ class Attempts:
     async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Try again what the database did not answer: the delivery would come again only after the consumer's ack_wait.
 
-        When it did claim, the next try is refused, and the next heartbeat finds the command.
+        When it did claim, the next try is refused, and the next heartbeat finds the command (rule 11).
         """
         waits = iter(_CLAIM_WAITS)
         while True:
