@@ -31,6 +31,25 @@ from tests.support.mcp_servers import (
 )
 
 ARGUMENT = FailureCode.INVALID_ARGUMENTS
+IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
+    ("run_tool", {}, ARGUMENT, "params.tool: is required"),
+    ("run_tool", {"tool": "echo", "arguments": "text"}, ARGUMENT, "params.arguments: must be an object"),
+    ("run_tool", {"tool": "echo", "arguments": {}}, ARGUMENT, "'text' is a required property"),
+    ("run_tool", {"tool": "echo", "args": {}}, ARGUMENT, "params.args: is no known field"),
+    ("run_tool", {"tool": "nope"}, FailureCode.TOOL_NOT_FOUND, "no tool 'nope'"),
+    ("list_tools", {"all": True}, ARGUMENT, "params.all: is no known field"),
+    ("read_resource", {}, ARGUMENT, "params.uri: is required"),
+    ("read_resource", {"uri": "trial://nope"}, FailureCode.TOOL_NOT_FOUND, "trial://nope"),
+    ("get_prompt", {"name": "nope"}, FailureCode.TOOL_NOT_FOUND, "no prompt 'nope'"),
+    ("get_prompt", {"name": "greet"}, ARGUMENT, "params.arguments.name: is required"),
+    ("get_prompt", {"name": "greet", "arguments": {"name": 1}}, ARGUMENT, "must be a string"),
+    (
+        "run_shell",
+        {},
+        FailureCode.COMMAND_TYPE_UNKNOWN,
+        "run_tool, list_tools, read_resource, get_prompt",
+    ),
+]
 
 
 @pytest.fixture
@@ -127,34 +146,11 @@ async def test_a_prompt_is_filled_in(trial: McpConnection) -> None:
     assert result["messages"][0]["content"]["text"] == "Please greet Ada warmly."
 
 
-@pytest.mark.parametrize(
-    ("type_", "params", "code", "words"),
-    [
-        ("run_tool", {}, ARGUMENT, "params.tool: is required"),
-        ("run_tool", {"tool": "echo", "arguments": "text"}, ARGUMENT, "params.arguments: must be an object"),
-        ("run_tool", {"tool": "echo", "arguments": {}}, ARGUMENT, "'text' is a required property"),
-        ("run_tool", {"tool": "echo", "args": {}}, ARGUMENT, "params.args: is no known field"),
-        ("run_tool", {"tool": "nope"}, FailureCode.TOOL_NOT_FOUND, "no tool 'nope'"),
-        ("list_tools", {"all": True}, ARGUMENT, "params.all: is no known field"),
-        ("read_resource", {}, ARGUMENT, "params.uri: is required"),
-        ("read_resource", {"uri": "trial://nope"}, FailureCode.TOOL_NOT_FOUND, "trial://nope"),
-        ("get_prompt", {"name": "nope"}, FailureCode.TOOL_NOT_FOUND, "no prompt 'nope'"),
-        ("get_prompt", {"name": "greet"}, ARGUMENT, "params.arguments.name: is required"),
-        ("get_prompt", {"name": "greet", "arguments": {"name": 1}}, ARGUMENT, "must be a string"),
-        (
-            "run_shell",
-            {},
-            FailureCode.COMMAND_TYPE_UNKNOWN,
-            "run_tool, list_tools, read_resource, get_prompt",
-        ),
-    ],
-)
-async def test_what_can_never_work_is_not_retryable(
-    trial: McpConnection, type_: str, params: dict[str, Any], code: FailureCode, words: str
-) -> None:
-    failure = await failure_of(trial, command(type_, params))
-    assert (failure.code, failure.retryable, failure.charged) == (code, False, True)
-    assert words in failure.message
+async def test_what_can_never_work_is_not_retryable(trial: McpConnection) -> None:
+    for type_, params, code, words in IMPOSSIBLE:
+        failure = await failure_of(trial, command(type_, params))
+        assert (failure.code, failure.retryable, failure.charged) == (code, False, True), (type_, params)
+        assert words in failure.message, (type_, params)
 
 
 async def test_arguments_are_checked_before_the_server_hears_of_them(trial: McpConnection, tmp_path: Path) -> None:
