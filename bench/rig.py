@@ -16,10 +16,14 @@ from typing import Any
 import psycopg
 
 from callboard.aio import Client
-from libs.engines import ChildSpec, Supervisor, free_port
+from libs.embedded import (
+    ChildSpec,
+    Supervisor,
+    free_port,
+)
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.database import ensure_development_key, migrate
-from services.cli.engines import Engines, start_engines
+from services.cli.embedded import Engines, start_engines
 from services.cli.home import SOURCE_ROOT, Home
 from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses, UpSettings

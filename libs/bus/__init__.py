@@ -10,7 +10,7 @@ from libs.bus.errors import (
     InvalidMessageError,
     StreamMissingError,
 )
-from libs.bus.hints import Hints, HintSubscription
+from libs.bus.notifications import Notifications, NotificationSubscription
 from libs.bus.publisher import Message, PubAck, Publisher
 from libs.bus.pull import PullLoop
 from libs.bus.pull_round import PullTimings
@@ -26,10 +26,10 @@ __all__ = [
     "ConsumerSpec",
     "ConsumerState",
     "Delivery",
-    "HintSubscription",
-    "Hints",
     "InvalidMessageError",
     "Message",
+    "NotificationSubscription",
+    "Notifications",
     "PubAck",
     "Publisher",
     "PullLoop",

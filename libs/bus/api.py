@@ -28,7 +28,7 @@ _PASSING = frozenset({10008, 10009, 10023, 10035, 10039, 10076})
 Json = dict[str, Any]
 
 
-def refusal(error: Json) -> BusError:
+def broker_error(error: Json) -> BusError:
     """Make the typed error of an answer's `error` part."""
     code, description = error.get("err_code", 0), error.get("description", "")
     if code == STREAM_NOT_FOUND:
@@ -67,5 +67,5 @@ def _decode(header: bytes, payload: bytes) -> Json:
         raise BusUnavailableError("the broker runs without JetStream, or it is starting")
     answer: Json = orjson.loads(payload)
     if "error" in answer:
-        raise refusal(answer["error"])
+        raise broker_error(answer["error"])
     return answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from libs.bus.api import refusal
+from libs.bus.api import broker_error
 from libs.bus.client import subject_bytes
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError, BusUnavailableError, InvalidMessageError, StreamMissingError
@@ -102,5 +102,5 @@ def _decode(header: bytes, payload: bytes) -> PubAck:
         raise StreamMissingError("no stream takes this subject")
     answer = orjson.loads(payload)
     if "error" in answer:
-        raise refusal(answer["error"])
+        raise broker_error(answer["error"])
     return PubAck(answer["stream"], answer["seq"], answer.get("duplicate", False))

@@ -1,6 +1,7 @@
-"""What every list and every mutating call has in common: page tokens and fingerprints of requests."""
+"""What every list and every mutating call has in common: who calls, idempotency keys, page tokens."""
 
 from libs.calls.fingerprint import fingerprint
+from libs.calls.identity import Actor, IdempotencyKey
 from libs.calls.page_token import read_page_token, write_page_token
 
-__all__ = ["fingerprint", "read_page_token", "write_page_token"]
+__all__ = ["Actor", "IdempotencyKey", "fingerprint", "read_page_token", "write_page_token"]

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import orjson
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 
 
 def _number(text: str) -> int:
@@ -42,11 +42,11 @@ def read_page_token(scope: str, token: str, *, keys: frozenset[str]) -> dict[str
         body = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         check, place = orjson.loads(body)
     except (ValueError, TypeError, binascii.Error) as error:
-        raise Refusal(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard") from error
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard") from error
     if check != crc32(scope.encode()):
-        raise Refusal(Reason.PAGE_TOKEN_INVALID, "page_token is of another list or of other filters")
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token is of another list or of other filters")
     if not _is_place(place, keys):
-        raise Refusal(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard")
+        raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard")
     return dict(place)
 
 

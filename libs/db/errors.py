@@ -3,13 +3,13 @@
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 
 UNREACHABLE = (psycopg.OperationalError, PoolTimeout, PoolClosed)
 """Errors after which the database could not be asked, or did not answer; the outcome of a write may be unknown."""
 
 
-class BusyError(Refusal):
+class BusyError(ServiceError):
     """The statement was rolled back for a reason that passes; it has done nothing and may be run again."""
 
     def __init__(self) -> None:
@@ -30,6 +30,6 @@ def is_refused_data(error: BaseException) -> bool:
     return state[:2] in ("22", "23", "54")
 
 
-def database_unavailable() -> Refusal:
+def database_unavailable() -> ServiceError:
     """Make the refusal for a database that cannot be reached."""
-    return Refusal(Reason.DATABASE_UNAVAILABLE, "the database cannot be reached; try again")
+    return ServiceError(Reason.DATABASE_UNAVAILABLE, "the database cannot be reached; try again")

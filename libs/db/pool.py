@@ -97,7 +97,7 @@ def _reply_lost() -> Exception:
 class Database:
     """Runs single statements, each its own transaction (rule 5: a slow client must not hold a lock).
 
-    Every method raises `Refusal(DATABASE_UNAVAILABLE)` when the database cannot be reached; after a write, that
+    Every method raises `ServiceError(DATABASE_UNAVAILABLE)` when the database cannot be reached; after a write, that
     leaves its outcome unknown. A statement that was rolled back for a passing reason raises `BusyError`, a refusal
     too, so that no background loop dies of a lock timeout. Other errors of the database pass through.
     """

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.failpoints.rules import Action, Rule
 from libs.failpoints.settings import FailpointSettings
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 def _database_away() -> Exception:
-    return Refusal(Reason.DATABASE_UNAVAILABLE, "a failpoint: as if the database were away")
+    return ServiceError(Reason.DATABASE_UNAVAILABLE, "a failpoint: as if the database were away")
 
 
 class _Armed:

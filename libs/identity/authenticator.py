@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from callboard.auth.v1 import auth_pb2
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.cache import ExpiringCache
 from libs.identity.keys import hash_key, parse_key_id
 from libs.identity.principal import KeyRecord, Principal
@@ -28,8 +28,8 @@ _REMEMBERED = 10_000
 _LOOKUPS_AT_ONCE = 8
 
 Lookup = Callable[[bytes], Awaitable[KeyRecord | None]]
-"""Finds a key by its hash; raises Refusal(DATABASE_UNAVAILABLE) when it cannot be asked."""
-Cut = Callable[[Refusal], None]
+"""Finds a key by its hash; raises ServiceError(DATABASE_UNAVAILABLE) when it cannot be asked."""
+Cut = Callable[[ServiceError], None]
 """Ends a stream with a refusal; never blocks, never raises."""
 
 
@@ -50,7 +50,7 @@ class Authenticator:
     async def authenticate(self, token: str) -> Principal:
         """Return who the key belongs to.
 
-        Raises Refusal: CREDENTIALS_INVALID, or DATABASE_UNAVAILABLE when the key cannot be looked up.
+        Raises ServiceError: CREDENTIALS_INVALID, or DATABASE_UNAVAILABLE when the key cannot be looked up.
         """
         if parse_key_id(token) is None:
             raise _invalid()
@@ -99,8 +99,8 @@ class Authenticator:
             try:
                 async with slots:
                     principal = await self._ask(key_hash)
-            except Refusal as refusal:
-                _log.warning("key_check_failed", reason=refusal.reason)
+            except ServiceError as error:
+                _log.warning("key_check_failed", reason=error.reason)
                 return
             over = principal is None or _is_over(principal.expires_at)
         if over:
@@ -137,6 +137,6 @@ def _is_over(expires_at: float | None) -> bool:
     return expires_at is not None and time.time() >= expires_at
 
 
-def _invalid() -> Refusal:
+def _invalid() -> ServiceError:
     """One text for malformed, unknown, expired and revoked keys: it tells nobody which keys exist."""
-    return Refusal(Reason.CREDENTIALS_INVALID, "the key is not valid")
+    return ServiceError(Reason.CREDENTIALS_INVALID, "the key is not valid")

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from libs.errors import Refusal, field_invalid
+from libs.errors import ServiceError, field_invalid
 
 MAX_DEPTH = 64
 """Objects and arrays nested deeper than this are refused."""
@@ -21,17 +21,17 @@ def check_object(text: str, field: str) -> str:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _refusal(field, f"must be JSON: {error.msg} at character {error.pos}") from error
+        raise _error_of(field, f"must be JSON: {error.msg} at character {error.pos}") from error
     if not isinstance(value, dict):
-        raise _refusal(field, "must be a JSON object")
+        raise _error_of(field, "must be a JSON object")
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value, MAX_DEPTH) > MAX_DEPTH:
-        raise _refusal(field, f"must not be nested deeper than {MAX_DEPTH}")
+        raise _error_of(field, f"must not be nested deeper than {MAX_DEPTH}")
     if "\\u0000" in text and _has_nul(value):
-        raise _refusal(field, "must not contain NUL characters")
+        raise _error_of(field, "must not contain NUL characters")
     return text
 
 
-def _refusal(field: str, rule: str) -> Refusal:
+def _error_of(field: str, rule: str) -> ServiceError:
     return field_invalid(field, rule)
 
 

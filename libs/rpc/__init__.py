@@ -3,10 +3,11 @@
 from libs.rpc.caller import Caller, acting_as, current_caller
 from libs.rpc.channel import call_metadata, open_channel
 from libs.rpc.context import Context
-from libs.rpc.errors import refusal_from_error, refusal_to_status
+from libs.rpc.errors import service_error_from_rpc, service_error_to_status
 from libs.rpc.limits import ServerLimits
 from libs.rpc.requests import check_rules
 from libs.rpc.server import ListenError, RpcServer, Service
+from libs.rpc.values import actor, timestamp
 
 __all__ = [
     "Caller",
@@ -16,10 +17,12 @@ __all__ = [
     "ServerLimits",
     "Service",
     "acting_as",
+    "actor",
     "call_metadata",
     "check_rules",
     "current_caller",
     "open_channel",
-    "refusal_from_error",
-    "refusal_to_status",
+    "service_error_from_rpc",
+    "service_error_to_status",
+    "timestamp",
 ]

@@ -24,7 +24,7 @@ def open_channel(address: str, *, token: str | None = None) -> RpcChannel:
     """Open a channel to a service, sending the token with every call when there is one; nothing connects yet.
 
     Use it as `async with open_channel(...) as channel: AgentServiceStub(channel)`, or keep it, give the stubs
-    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError; `refusal_from_error` reads that.
+    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError; `service_error_from_rpc` reads that.
     """
     channel = grpc.aio.insecure_channel(address, options=channel_options())
     return RpcChannel(channel, bearer(token) if token is not None else ())

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from libs.errors import STATUS, FieldViolation, Reason, Refusal
+from libs.errors import STATUS, FieldViolation, Reason, ServiceError
 
 DOMAIN = "callboard.dev"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -37,17 +37,17 @@ def status_code(reason: Reason) -> grpc.StatusCode:
     return grpc.StatusCode[STATUS[reason]]
 
 
-def refusal_to_status(refusal: Refusal) -> status_pb2.Status:
+def service_error_to_status(error: ServiceError) -> status_pb2.Status:
     """Write a refusal as a status: an ErrorInfo, violations as BadRequest, when to try again as RetryInfo."""
-    message = _cut(refusal.message)
-    status = status_pb2.Status(code=status_code(refusal.reason).value[0], message=message)
-    info = error_details_pb2.ErrorInfo(reason=refusal.reason, domain=DOMAIN, metadata=refusal.metadata)
+    message = _cut(error.message)
+    status = status_pb2.Status(code=status_code(error.reason).value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.add().Pack(info)
-    if refusal.violations:
-        status.details.add().Pack(_bad_request(refusal))
-    seconds = _TRY_AGAIN_SECONDS.get(refusal.reason)
+    if error.violations:
+        status.details.add().Pack(_bad_request(error))
+    seconds = _TRY_AGAIN_SECONDS.get(error.reason)
     if seconds is not None:
-        given = refusal.metadata.get("retry_after_seconds", "")
+        given = error.metadata.get("retry_after_seconds", "")
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(timedelta(seconds=float(given) if given.isdecimal() else seconds))
         status.details.add().Pack(retry)
@@ -59,15 +59,15 @@ def status_metadata(status: status_pb2.Status) -> Metadata:
     return ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def refusal_from_error(error: grpc.aio.AioRpcError) -> Refusal:
+def service_error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     """Read the refusal out of a failed call; one that Callboard did not write gets its kind's reason."""
     status = _status_of(error)
     if status is not None:
-        refusal = _refusal_from_status(status)
+        refusal = _service_error_from_status(status)
         if refusal is not None:
             return refusal
     reason, message = _BARE.get(error.code(), (Reason.INTERNAL, INTERNAL_TEXT))
-    return Refusal(reason, message)
+    return ServiceError(reason, message)
 
 
 def _status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
@@ -78,20 +78,20 @@ def _status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     return status if isinstance(status, status_pb2.Status) else None
 
 
-def _refusal_from_status(status: status_pb2.Status) -> Refusal | None:
+def _service_error_from_status(status: status_pb2.Status) -> ServiceError | None:
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:
         _ = detail.Unpack(info) or detail.Unpack(bad_request)
     if info.domain != DOMAIN or info.reason not in Reason.__members__:
         return None
     violations = [FieldViolation(found.field, found.description) for found in bad_request.field_violations]
-    return Refusal(Reason(info.reason), status.message, metadata=info.metadata, violations=violations)
+    return ServiceError(Reason(info.reason), status.message, metadata=info.metadata, violations=violations)
 
 
-def _bad_request(refusal: Refusal) -> error_details_pb2.BadRequest:
+def _bad_request(error: ServiceError) -> error_details_pb2.BadRequest:
     """Write the violations, as many as there is room for; the first one always."""
     bad_request = error_details_pb2.BadRequest()
-    for violation in refusal.violations:
+    for violation in error.violations:
         bad_request.field_violations.add(field=_cut(violation.field), description=_cut(violation.rule))
         if bad_request.ByteSize() > _DETAILS_LENGTH:
             if len(bad_request.field_violations) > 1:

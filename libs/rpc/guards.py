@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from libs.errors import Refusal
+from libs.errors import ServiceError
 
 
 class Guard:
@@ -21,28 +21,28 @@ class Guard:
             raise RuntimeError("a guard is made inside the task that it guards")
         self._task = task
         self._cancelling = task.cancelling()
-        self._refusal: Refusal | None = None
+        self._error_of: ServiceError | None = None
         self._is_open = False
 
     def __enter__(self) -> "Guard":
         self._is_open = True
         return self
 
-    def cut(self, refusal: Refusal) -> None:
+    def cut(self, error: ServiceError) -> None:
         """End the block with this refusal; nothing happens when it has ended, or was cut before."""
-        if self._is_open and self._refusal is None:
-            self._refusal = refusal
+        if self._is_open and self._error_of is None:
+            self._error_of = error
             self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_open = False
-        if self._refusal is None:
+        if self._error_of is None:
             return
         cancelled_by_others = self._task.uncancel() > self._cancelling
         if isinstance(error, asyncio.CancelledError) and not cancelled_by_others:
-            raise self._refusal from None
+            raise self._error_of from None
 
 
 class OpenStreams:
@@ -61,8 +61,8 @@ class OpenStreams:
             finally:
                 del self._guards[guard]
 
-    def cut(self, refusal: Refusal, *, all_of_them: bool) -> None:
+    def cut(self, error: ServiceError, *, all_of_them: bool) -> None:
         """End open streams with a refusal: all of them, or those that do not end themselves."""
         for guard, ends_itself in list(self._guards.items()):
             if all_of_them or not ends_itself:
-                guard.cut(refusal)
+                guard.cut(error)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import unquote
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 
 AUTHORIZATION = "authorization"
 REQUEST_ID = "x-request-id"
@@ -41,13 +41,15 @@ class RequestIds:
 
 
 def token_of(metadata: dict[str, str]) -> str:
-    """Return the bearer token; raises Refusal CREDENTIALS_MISSING or CREDENTIALS_INVALID."""
+    """Return the bearer token; raises ServiceError CREDENTIALS_MISSING or CREDENTIALS_INVALID."""
     header = metadata.get(AUTHORIZATION)
     if header is None:
-        raise Refusal(Reason.CREDENTIALS_MISSING, "the call carries no key; send it as `authorization: Bearer <key>`")
+        raise ServiceError(
+            Reason.CREDENTIALS_MISSING, "the call carries no key; send it as `authorization: Bearer <key>`"
+        )
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Refusal(Reason.CREDENTIALS_INVALID, "the key is not valid")
+        raise ServiceError(Reason.CREDENTIALS_INVALID, "the key is not valid")
     return token
 
 

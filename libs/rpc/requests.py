@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from protovalidate import Validator, Violation
 
-from libs.errors import FieldViolation, Reason, Refusal
+from libs.errors import FieldViolation, Reason, ServiceError
 
 _MOST_VIOLATIONS = 10  # all of them have to fit into 8 KiB of metadata, the most that clients take by default
 
@@ -16,7 +16,7 @@ _MOST_VIOLATIONS = 10  # all of them have to fit into 8 KiB of metadata, the mos
 class RequestReader:
     """Turns the bytes of a request into its message; every refusal names the field.
 
-    Raises Refusal: PAYLOAD_TOO_LARGE, or FIELD_INVALID for what is no such message, has fields that the
+    Raises ServiceError: PAYLOAD_TOO_LARGE, or FIELD_INVALID for what is no such message, has fields that the
     contract does not know, or breaks its rules.
     """
 
@@ -33,7 +33,9 @@ class RequestReader:
             message = self._parse(raw)
         except DecodeError:
             rule = "is not a message of the method's request type"
-            raise Refusal(Reason.FIELD_INVALID, f"the request {rule}", violations=[FieldViolation("", rule)]) from None
+            raise ServiceError(
+                Reason.FIELD_INVALID, f"the request {rule}", violations=[FieldViolation("", rule)]
+            ) from None
         # In C, however deep the message is: dropping unknown fields changes the size when there are any.
         size = message.ByteSize()
         message.DiscardUnknownFields()
@@ -44,23 +46,23 @@ class RequestReader:
 
 
 def check_rules(validator: Validator, message: Message) -> None:
-    """Hold a message against the contract's rules; raises Refusal FIELD_INVALID."""
+    """Hold a message against the contract's rules; raises ServiceError FIELD_INVALID."""
     violations = validator.collect_violations(message)
     if violations:
         named = [_violation(violation) for violation in violations[:_MOST_VIOLATIONS]]
         raise _invalid(named, len(violations) - 1)
 
 
-def _invalid(violations: list[FieldViolation], more: int) -> Refusal:
+def _invalid(violations: list[FieldViolation], more: int) -> ServiceError:
     first = violations[0]
     text = f"{first.field}: {first.rule}" if first.field else first.rule
     if more:
         text += f" (and {more} more)"
-    return Refusal(Reason.FIELD_INVALID, text, violations=violations)
+    return ServiceError(Reason.FIELD_INVALID, text, violations=violations)
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(
+def _too_large(limit: int) -> ServiceError:
+    return ServiceError(
         Reason.PAYLOAD_TOO_LARGE,
         f"the request is larger than {limit} bytes",
         metadata={"limit_bytes": str(limit)},
@@ -87,7 +89,7 @@ def _path(elements: Iterable[Any]) -> str:
     return ".".join(steps)
 
 
-def _unknown(message: Message) -> Refusal:
+def _unknown(message: Message) -> ServiceError:
     rule = "is no field of the contract"
     paths = islice(_unknown_fields(message, ""), _MOST_VIOLATIONS)  # a request can hold a million of them
     found = [FieldViolation(path, rule) for path in paths]

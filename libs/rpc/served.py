@@ -11,11 +11,11 @@ import grpc
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.identity.principal import Principal
 from libs.rpc.caller import Caller, set_caller
-from libs.rpc.errors import INTERNAL_TEXT, refusal_to_status, status_code, status_metadata
+from libs.rpc.errors import INTERNAL_TEXT, service_error_to_status, status_code, status_metadata
 from libs.rpc.guards import OpenStreams
 from libs.rpc.incoming import REQUEST_ID, AddressReader, RequestIds, text_metadata, token_of
 from libs.rpc.metrics import RpcMetrics
@@ -48,7 +48,7 @@ class Method:
 class ServedCall:
     """Admits a call, and turns however its block ends into a status, a log line and a count.
 
-    A Refusal becomes its status; any other exception is logged whole and leaves as a constant text.
+    A ServiceError becomes its status; any other exception is logged whole and leaves as a constant text.
     """
 
     __slots__ = ("_context", "_method", "_principal", "_request_id", "_serving", "_started")
@@ -65,7 +65,7 @@ class ServedCall:
         return self
 
     async def admit(self) -> None:
-        """Name the call, authenticate it and hold it against the policy; raises Refusal."""
+        """Name the call, authenticate it and hold it against the policy; raises ServiceError."""
         metadata = text_metadata(self._context.invocation_metadata())
         self._request_id = self._serving.request_id_of(metadata)
         bind_contextvars(request_id=self._request_id)
@@ -103,23 +103,25 @@ class ServedCall:
         match error:
             case None:
                 self._ended("OK")
-            case Refusal():
+            case ServiceError():
                 await self._refuse(error)
             case grpc.aio.AbortError():
                 self._ended(_name(self._context.code()))
             case Exception():
                 _log.error("rpc_failed", method=self._method.path, exc_info=error)
-                await self._refuse(Refusal(Reason.INTERNAL, INTERNAL_TEXT, metadata={"request_id": self._request_id}))
+                await self._refuse(
+                    ServiceError(Reason.INTERNAL, INTERNAL_TEXT, metadata={"request_id": self._request_id})
+                )
             case asyncio.CancelledError():
                 self._ended("DEADLINE_EXCEEDED" if self._is_late() else "CANCELLED")
             case _:  # the process is being ended
                 self._ended("UNKNOWN")
 
-    async def _refuse(self, refusal: Refusal) -> None:
-        self._ended(status_code(refusal.reason).name, refusal.reason)
-        status = refusal_to_status(refusal)
+    async def _refuse(self, error: ServiceError) -> None:
+        self._ended(status_code(error.reason).name, error.reason)
+        status = service_error_to_status(error)
         trailing = (*status_metadata(status), (REQUEST_ID, self._request_id))
-        await self._context.abort(status_code(refusal.reason), status.message, trailing)
+        await self._context.abort(status_code(error.reason), status.message, trailing)
 
     def _ended(self, code: str, reason: str | None = None) -> None:
         seconds = time.perf_counter() - self._started
@@ -138,11 +140,11 @@ class ServedCall:
         return remaining is not None and remaining <= 0
 
 
-def _role_required(access: Access) -> Refusal:
+def _role_required(access: Access) -> ServiceError:
     if not access.role:
-        return Refusal(Reason.ROLE_REQUIRED, "nobody may call this method")
+        return ServiceError(Reason.ROLE_REQUIRED, "nobody may call this method")
     role = access.role_name
-    return Refusal(Reason.ROLE_REQUIRED, f"this needs the role {role}", metadata={"required_role": role})
+    return ServiceError(Reason.ROLE_REQUIRED, f"this needs the role {role}", metadata={"required_role": role})
 
 
 def _name(code: Any) -> str:

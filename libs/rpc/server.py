@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from protovalidate import Validator
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.rpc.guards import OpenStreams
 from libs.rpc.incoming import LOOPBACK, AddressReader, RequestIds
@@ -49,7 +49,7 @@ class RpcServer:
     """Serves from `async with` on; `tasks` gets the loop that checks the keys of open streams.
 
     `port` 0 means any; `port` and `address` hold the real one once it serves. `draining`, once set, tells the
-    handlers of streams to end them, with a Refusal SHUTTING_DOWN that carries the cursor.
+    handlers of streams to end them, with a ServiceError SHUTTING_DOWN that carries the cursor.
     """
 
     def __init__(
@@ -115,14 +115,14 @@ class RpcServer:
         server, self._server = self._server, None
         await self._health.enter_graceful_shutdown()
         self.draining.set()
-        refusal = Refusal(Reason.SHUTTING_DOWN, "the server is shutting down; try another one")
+        error = ServiceError(Reason.SHUTTING_DOWN, "the server is shutting down; try another one")
         streams = self._serving.streams
         # Those who watch the health hear of it first. What does not end itself still gets a status that says why,
         # before gRPC ends it without one.
         loop = asyncio.get_running_loop()
         cuts = [
-            loop.call_later(min(_LAST_WORDS_SECONDS, grace / 2), lambda: streams.cut(refusal, all_of_them=False)),
-            loop.call_later(grace * _OWN_SHARE, lambda: streams.cut(refusal, all_of_them=True)),
+            loop.call_later(min(_LAST_WORDS_SECONDS, grace / 2), lambda: streams.cut(error, all_of_them=False)),
+            loop.call_later(grace * _OWN_SHARE, lambda: streams.cut(error, all_of_them=True)),
         ]
         await server.stop(grace)
         for cut in cuts:

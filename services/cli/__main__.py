@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from services.cli.dlq import dlq_app
+from services.cli.error_output import printed_errors
 from services.cli.errors import RefusedError
-from services.cli.refusals import shown_refusals
 
 app = typer.Typer(
     name="callboard",
@@ -30,14 +30,14 @@ def up(
     import asyncio
     import logging
 
-    from libs.engines import ChildError, EngineError
+    from libs.embedded import ChildError, EngineError
+    from services.cli.output import Output
     from services.cli.settings import UpSettings
-    from services.cli.show import Show
     from services.cli.up import run_up
 
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
-    show = Show()
-    with shown_refusals():
+    show = Output()
+    with printed_errors():
         settings = UpSettings.from_environment(os.environ, runners)
         try:
             asyncio.run(run_up(settings, show))
@@ -52,7 +52,7 @@ def migrate() -> None:
     from services.cli.database import migrate as migrate_database
     from services.cli.keys import database_of
 
-    with shown_refusals():
+    with printed_errors():
         migrate_database(database_of(dict(os.environ)))
 
 
@@ -73,7 +73,7 @@ def create_key(
     """Make a key and print it, this once."""
     from services.cli.keys import Role, create
 
-    with shown_refusals():
+    with printed_errors():
         if role not in tuple(Role):
             raise RefusedError(f"--role: {role!r} is none of {', '.join(Role)}")
         create(tenant, Role(role), name)
@@ -84,7 +84,7 @@ def list_keys() -> None:
     """List all keys; their secrets are not known."""
     from services.cli.keys import show_all
 
-    with shown_refusals():
+    with printed_errors():
         show_all()
 
 
@@ -93,7 +93,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The id that `keys lis
     """Take a key its power, at once and for good."""
     from services.cli.keys import revoke
 
-    with shown_refusals():
+    with printed_errors():
         revoke(key_id)
 
 

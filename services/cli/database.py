@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psycopg
 
-from libs.engines.files import create_private
+from libs.embedded.files import create_private
 from libs.identity.admin import connected, restore_key
 from libs.identity.keys import new_key
 from services.cli.errors import NewerDatabaseError, RefusedError

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.refusals import shown_refusals
+from services.cli.error_output import printed_errors
 
 dlq_app = typer.Typer(
     help="Find, inspect, requeue and purge dead letters: commands that failed for good.\n\n"
@@ -46,11 +46,11 @@ def list_letters(
 ) -> None:
     """List dead letters, newest first."""
     from services.cli.dead_letters import run
-    from services.cli.dead_letters.wanted import Filters
+    from services.cli.dead_letters.options import Filters
 
     filters = Filters(agent=agent, session=session, type=type_, reasons=reason, after=after, before=before,
                       requeued=requeued, correlation=correlation)  # fmt: skip
-    with shown_refusals():
+    with printed_errors():
         run.list_letters(os.environ, filters, limit=limit, page_token=page_token, as_json=as_json)
 
 
@@ -61,7 +61,7 @@ def show_letter(
     """Show one dead letter, with every attempt."""
     from services.cli.dead_letters import run
 
-    with shown_refusals():
+    with printed_errors():
         run.show_letter(os.environ, command_id, as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def requeue_letters(
 ) -> None:
     """Requeue dead letters, each as a new command in its agent's live session."""
     from services.cli.dead_letters import run
-    from services.cli.dead_letters.wanted import Filters
+    from services.cli.dead_letters.options import Filters
 
     filters = Filters(agent=agent, session=session, type=type_, reasons=reason, after=after, before=before,
                       correlation=correlation)  # fmt: skip
@@ -101,8 +101,8 @@ def requeue_letters(
         "attempts": max_attempts or 0, "timeout": timeout, "priority": priority, "not_before": not_before,
         "into": into,
     }  # fmt: skip
-    how = run.How(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
-    with shown_refusals():
+    how = run.BatchOptions(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
+    with printed_errors():
         run.requeue_letters(os.environ, ids, filters, changes, params, how)
 
 
@@ -126,10 +126,12 @@ def purge_letters(
 ) -> None:
     """Remove dead letters; their commands and events remain."""
     from services.cli.dead_letters import run
-    from services.cli.dead_letters.wanted import Filters
+    from services.cli.dead_letters.options import Filters
 
     filters = Filters(agent=agent, session=session, type=type_, reasons=reason, after=after, before=before,
                       requeued=requeued, correlation=correlation)  # fmt: skip
-    how = run.How(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json, yes=yes)
-    with shown_refusals():
+    how = run.BatchOptions(
+        everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json, yes=yes
+    )
+    with printed_errors():
         run.purge_letters(os.environ, ids, filters, how)

@@ -6,7 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from libs.engines.files import create_private, make_folder, write_private
+from libs.embedded.files import (
+    create_private,
+    make_folder,
+    write_private,
+)
 from services.cli.errors import RefusedError
 
 _SERVERS = """\

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from libs.engines import ChildSpec, free_port
+from libs.embedded import ChildSpec, free_port
 from services.cli.checks import grpc_serves, http_ok
-from services.cli.engines import Engines
+from services.cli.embedded import Engines
 from services.cli.home import SOURCE_ROOT, Home
 from services.cli.settings import LOOPBACK, Addresses
 
@@ -41,7 +41,7 @@ def describe_services(addresses: Addresses, engines: Engines, home: Home, runner
         name = f"runner-{number}"
         environment = measured(name)
         healthy = partial(http_ok, metrics[name], "/healthz")
-        specs.append(_service(name, ["services.command", "runner"], environment, healthy))
+        specs.append(_service(name, ["services.runner"], environment, healthy))
     metrics["gateway"] = addresses.gateway
     ready = partial(http_ok, addresses.gateway, "/readyz")
     return Services([*specs, _service("gateway", ["services.gateway"], shared, ready)], metrics)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from libs.engines.ports import free_port, is_free
+from libs.embedded.ports import free_port, is_free
 from services.cli.errors import SettingError
 
 LOOPBACK = "127.0.0.1"

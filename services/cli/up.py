@@ -7,19 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from libs.engines import FileLock, Supervisor, end_leftovers
+from libs.embedded import (
+    FileLock,
+    Supervisor,
+    end_leftovers,
+)
 from services.cli.database import ensure_development_key, migrate
-from services.cli.engines import Engines, start_engines
+from services.cli.embedded import Engines, start_engines
 from services.cli.errors import RefusedError
 from services.cli.home import Home
+from services.cli.output import Output
 from services.cli.processes import Services, describe_services
 from services.cli.settings import Addresses, UpSettings
-from services.cli.show import Show
 
 DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
 
 
-async def run_up(settings: UpSettings, show: Show, describe: DescribeServices = describe_services) -> None:
+async def run_up(settings: UpSettings, show: Output, describe: DescribeServices = describe_services) -> None:
     """Starts everything, says so, and stays until SIGINT, SIGTERM or SIGHUP, which is a normal return.
 
     Raises RefusedError and EngineError before anything was started; ChildError when a part fails. Whatever
@@ -33,7 +37,7 @@ async def run_up(settings: UpSettings, show: Show, describe: DescribeServices = 
         raise RefusedError(f"{error.filename}: {error.strerror}; did another user make this home?") from error
 
 
-async def _run_on(home: Home, settings: UpSettings, show: Show, describe: DescribeServices) -> None:
+async def _run_on(home: Home, settings: UpSettings, show: Output, describe: DescribeServices) -> None:
     with FileLock(home.lock, f"the home {home.path}"), ExitStack() as held:
         addresses = Addresses.claim(settings)
         for name in end_leftovers(home.run):
@@ -47,7 +51,7 @@ class Suite:
     """One run of all parts on one home."""
 
     def __init__(
-        self, settings: UpSettings, show: Show, home: Home, addresses: Addresses, describe: DescribeServices
+        self, settings: UpSettings, show: Output, home: Home, addresses: Addresses, describe: DescribeServices
     ) -> None:
         self._settings = settings
         self._show = show

@@ -1,25 +1,13 @@
-"""`python -m services.command`, and `python -m services.command runner`."""
-
-import sys
+"""`python -m services.command`."""
 
 from libs.telemetry.process import run_process
-from services.command.settings import CommandSettings, RunnerSettings
+from services.command.app import serve
+from services.command.settings import CommandSettings
 
 
 def main() -> None:
-    """Run the command service, or a runner, until SIGTERM or SIGINT."""
-    match sys.argv[1:]:
-        case []:
-            from services.command.app import serve
-
-            run_process("command", CommandSettings, serve)
-        case ["runner"]:
-            # Imported here: the agents' SDK takes a second to import, and the service does not need it.
-            from services.command.runner.app import serve as run
-
-            run_process("runner", RunnerSettings, run)
-        case _:
-            sys.exit("usage: python -m services.command [runner]")
+    """Run the command service until SIGTERM or SIGINT."""
+    run_process("command", CommandSettings, serve)
 
 
 if __name__ == "__main__":

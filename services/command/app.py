@@ -8,35 +8,35 @@ import structlog
 from callboard.commands.v1 import commands_pb2_grpc
 from callboard.health.v1 import health_pb2_grpc
 from callboard.identity.v1 import identity_pb2_grpc
-from libs.bus import Bus, Hints
+from libs.attempts import PostgresFinishes
+from libs.bus import Bus, Notifications
 from libs.db import Database
 from libs.identity.authenticator import Authenticator
 from libs.identity.postgres import key_lookup
+from libs.notifications import COMMANDS_WAITING, BusNotifier
 from libs.readiness import IdentityServicer, ReadinessServicer
 from libs.rpc import RpcServer, Service
-from libs.signals import COMMANDS_WAITING, BusSignals
 from libs.telemetry.metrics import MetricsServer, new_registry
 from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
-from services.command.broker.advisories import Advisories
-from services.command.broker.dispatches import JetStreamBroker
-from services.command.broker.durability import check_writes_through
-from services.command.operations.cancels import Cancels
-from services.command.operations.commands import Commands, Keyed
-from services.command.operations.dead_letter_batches import DeadLetterBatches
-from services.command.operations.dead_letters import DeadLetters
-from services.command.operations.dispatcher import Dispatcher
-from services.command.operations.reconciler import Reconciler
-from services.command.operations.snapshots import Snapshots
-from services.command.servicer.commands import CommandServicer
-from services.command.servicer.dead_letters import DeadLetterServicer
+from services.command.commands.batch_keys_store import PostgresBatchKeys
+from services.command.commands.cancels import Cancels
+from services.command.commands.handler import CommandServicer
+from services.command.commands.keys_store import PostgresKeys
+from services.command.commands.service import Commands, IdempotentCalls
+from services.command.commands.store import PostgresCommands
+from services.command.dead_letters.batches import DeadLetterBatches
+from services.command.dead_letters.handler import DeadLetterServicer
+from services.command.dead_letters.service import DeadLetters
+from services.command.dead_letters.store import PostgresDeadLetters
+from services.command.dispatch.advisories import Advisories
+from services.command.dispatch.broker import JetStreamBroker
+from services.command.dispatch.durability import check_writes_through
+from services.command.dispatch.reconciler import Reconciler
+from services.command.dispatch.service import Dispatcher
+from services.command.dispatch.snapshots import Snapshots
+from services.command.dispatch.store import PostgresDelivery
 from services.command.settings import CommandSettings
-from services.command.store.batch_keys import PostgresBatchKeys
-from services.command.store.commands import PostgresCommands
-from services.command.store.dead_letters import PostgresDeadLetters
-from services.command.store.delivery import PostgresDelivery
-from services.command.store.keys import PostgresKeys
-from services.command.store.work import PostgresWork
 
 _log = structlog.get_logger(__name__)
 
@@ -54,21 +54,21 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(bus.close)
         if settings.nats_monitor_url:
             await check_writes_through(settings.nats_monitor_url)
-        hints = Hints(bus)
-        signals = BusSignals(hints)
+        notifications = Notifications(bus)
+        notifier = BusNotifier(notifications)
         tasks = await stack.enter_async_context(TaskWatch())
         registry = new_registry()
 
         broker = JetStreamBroker(bus)
-        delivery = PostgresDelivery(database, signals, PostgresWork(database, signals))
+        delivery = PostgresDelivery(database, notifier, PostgresFinishes(database, notifier))
         dispatcher = Dispatcher(delivery, broker)
         snapshots = Snapshots(delivery)
         readings = Readings(registry)
         readings.gauge(
-            "callboard_dispatches_standing",
-            "Dispatches that wait in the stream",
+            "callboard_dispatches_in_flight",
+            "DispatchQueue that wait in the stream",
             "priority",
-            lambda: dispatcher.standing,
+            lambda: dispatcher.in_flight,
         )
         readings.gauge(
             "callboard_oldest_snapshot_seconds",
@@ -76,9 +76,9 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
             "",
             lambda: {"": snapshots.oldest_seconds},
         )
-        commands = PostgresCommands(database, signals, dispatcher)
+        commands = PostgresCommands(database, notifier, dispatcher)
         letters = PostgresDeadLetters(database)
-        keyed = Keyed(PostgresKeys(database))
+        keyed = IdempotentCalls(PostgresKeys(database))
         servicers = [
             Service(
                 "callboard.commands.v1.CommandService",
@@ -113,16 +113,16 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
                 authenticator=Authenticator(key_lookup(database.pool)), tasks=tasks, registry=registry,
             )
         )  # fmt: skip
-        heard = await hints.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.look())
+        heard = await notifications.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.look())
         stack.callback(heard.unsubscribe)
         advisories = Advisories(bus, delivery)
         tasks.start("advisories", advisories.pull())
         tasks.start("lost dispatches", advisories.settle())
-        tasks.start("offers", dispatcher.publish_offers())
+        tasks.start("enqueued", dispatcher.publish_enqueued())
         tasks.start("marks", dispatcher.mark_published())
         tasks.start("dispatch", dispatcher.rounds())
         tasks.start("snapshots", snapshots.watch())
-        tasks.start("reconciler", Reconciler(delivery, broker, signals, lease=settings.lease).run())
+        tasks.start("reconciler", Reconciler(delivery, broker, notifier, lease=settings.lease).run())
         await stack.enter_async_context(
             MetricsServer(registry, lambda: not tasks.failed.done(), port=settings.metrics_port, host=settings.host)
         )

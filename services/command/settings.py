@@ -1,8 +1,5 @@
 """The settings of the command service and its runners, read once from the environment."""
 
-import socket
-from pathlib import Path
-
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,14 +18,3 @@ class CommandSettings(BaseSettings):
     database_connections: int = Field(default=8, ge=2, le=500)
     lease: float = Field(default=6.0, ge=0.5, le=300)
     log_level: str = "info"
-
-
-class RunnerSettings(CommandSettings):
-    """What a runner needs on top."""
-
-    servers_file: Path
-    runner_name: str = Field(default_factory=socket.gethostname)
-    runner_slots: int = Field(default=256, ge=1, le=10_000)
-    runner_connections: int = Field(default=2000, ge=1, le=100_000)
-    heartbeat: float = Field(default=2.0, ge=0.1, le=60)
-    drain: float = Field(default=10.0, ge=0, le=3600)

@@ -1,0 +1,1 @@
+"""The session service. Its slices, in the order in which they may import: events, sessions, agents."""

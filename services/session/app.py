@@ -9,31 +9,31 @@ from callboard.agents.v1 import agents_pb2_grpc
 from callboard.health.v1 import health_pb2_grpc
 from callboard.identity.v1 import identity_pb2_grpc
 from callboard.sessions.v1 import sessions_pb2_grpc
-from libs.bus import Bus, Hints
-from libs.catalogue import CatalogueFile
+from libs.bus import Bus, Notifications
 from libs.db import Database
-from libs.errors import Refusal
+from libs.errors import ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.identity.postgres import key_lookup
+from libs.notifications import SESSIONS_CLOSING, BusNotifier
 from libs.readiness import IdentityServicer, ReadinessServicer
 from libs.rpc import RpcServer, Service
-from libs.signals import SESSIONS_CLOSING, BusSignals
+from libs.server_registry import ServerRegistryFile
 from libs.telemetry.metrics import MetricsServer, new_registry
 from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
-from services.session.broker.hints import BusHints
-from services.session.operations.agents import Agents
-from services.session.operations.follow import Follower
-from services.session.operations.hub import Hub
-from services.session.operations.lifecycle import Lifecycle
-from services.session.servicer.agents import AgentServicer
-from services.session.servicer.events import EventServicer
-from services.session.servicer.register import EVENT_SERVICE, add_event_servicer
-from services.session.servicer.sessions import SessionServicer
+from services.session.agents.handler import AgentServicer
+from services.session.agents.service import Agents
+from services.session.agents.store import PostgresAgents
+from services.session.events.handler import EventServicer
+from services.session.events.hub import Hub
+from services.session.events.notifications import BusNotificationSource
+from services.session.events.registration import EVENT_SERVICE, add_event_servicer
+from services.session.events.service import Follower
+from services.session.events.store import PostgresEvents
+from services.session.sessions.handler import SessionServicer
+from services.session.sessions.service import Lifecycle
+from services.session.sessions.store import PostgresSessions
 from services.session.settings import SessionSettings
-from services.session.store.agents import PostgresAgents
-from services.session.store.events import PostgresEvents
-from services.session.store.sessions import PostgresSessions
 
 _log = structlog.get_logger(__name__)
 _ROUND = 2.0  # seconds between looks for stops that nobody carries on
@@ -51,23 +51,25 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(database.close)
         bus = await Bus.connect(settings.nats_url.get_secret_value(), "callboard-session")
         stack.push_async_callback(bus.close)
-        hints = Hints(bus)
-        signals = BusSignals(hints)
+        notifications = Notifications(bus)
+        notifier = BusNotifier(notifications)
         tasks = await stack.enter_async_context(TaskWatch())
         registry = new_registry()
 
-        sessions = PostgresSessions(database, signals)
-        agents = PostgresAgents(database)
-        events = PostgresEvents(database, signals)
-        hub = Hub(events, BusHints(hints))
+        sessions = PostgresSessions(database, notifier)
+        events = PostgresEvents(database, notifier)
+        hub = Hub(events, BusNotificationSource(notifications))
         Readings(registry).gauge("callboard_followed", "What is followed live", "kind", lambda: hub.followed)
         lifecycle = Lifecycle(sessions)
-        catalogue = CatalogueFile(settings.servers_file) if settings.servers_file else None
+        server_registry = ServerRegistryFile(settings.servers_file) if settings.servers_file else None
+        agents = Agents(
+            PostgresAgents(database), lambda: server_registry.current().names() if server_registry else None
+        )
         servicers = [
             Service(
                 "callboard.agents.v1.AgentService",
                 agents_pb2_grpc.add_AgentServiceServicer_to_server,
-                AgentServicer(Agents(agents, lambda: catalogue.current().names() if catalogue else None)),
+                AgentServicer(agents),
             ),
             Service(
                 "callboard.sessions.v1.SessionService",
@@ -94,7 +96,7 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
         )  # fmt: skip
         stack.callback(hub.close)
         closing = asyncio.Event()
-        heard = await hints.subscribe(SESSIONS_CLOSING, lambda *_: closing.set())
+        heard = await notifications.subscribe(SESSIONS_CLOSING, lambda *_: closing.set())
         stack.callback(heard.unsubscribe)
         tasks.start("hub", hub.watch())
         tasks.start("stops", _finish_stops(lifecycle, closing))
@@ -113,8 +115,8 @@ async def _finish_stops(lifecycle: Lifecycle, closing: asyncio.Event) -> None:
         closing.clear()
         try:
             await lifecycle.finish_stops(older_than)
-        except Refusal as refusal:
-            _log.warning("stops_not_finished", reason=refusal.reason)
+        except ServiceError as error:
+            _log.warning("stops_not_finished", reason=error.reason)
         try:
             async with asyncio.timeout(_ROUND):
                 await closing.wait()
@@ -128,6 +130,6 @@ async def _upkeep(database: Database, sessions: PostgresSessions) -> None:
         try:
             await database.rows("select session.make_buckets(4)")
             await sessions.forget_keys()
-        except Refusal as refusal:
-            _log.warning("upkeep_failed", reason=refusal.reason)
+        except ServiceError as error:
+            _log.warning("upkeep_failed", reason=error.reason)
         await asyncio.sleep(_BUCKETS_EVERY)

@@ -2,10 +2,10 @@
 
 from tests.chaos.mutation import Mutation, one_patch
 
-_RUNNER, _COMMANDS = "services/command/runner/runner.py", "services/command/store/commands.py"
+_RUNNER, _COMMANDS = "services/runner/runner.py", "services/command/commands/store.py"
 _LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
-_DISPATCH = "services/command/store/dispatch.sql"
-_RECONCILER = "services/command/operations/reconciler.py"
+_DISPATCH = "services/command/dispatch/queries.sql"
+_RECONCILER = "services/command/dispatch/reconciler.py"
 
 DELIVERY_MUTATIONS = (
     one_patch(
@@ -28,7 +28,7 @@ DELIVERY_MUTATIONS = (
     one_patch(
         "letters are not published",
         _RECONCILER,
-        "await self._store.mark_letters(published)",
+        "await self._store.mark_published_letters(published)",
         "pass",
         "F2",
         "I11",
@@ -47,14 +47,14 @@ DELIVERY_MUTATIONS = (
                 "        batch = _folded(items)\n"
                 "        if self._runner:\n"
                 "            early = [(item['priority'], UUID(item['id'])) for item in batch]\n"
-                "            self._dispatches.offer(\n"
+                "            self._dispatches.enqueue(\n"
                 "                [Dispatch(tenant_id, part, level, self._runner, id_, 1) for level, id_ in early]\n"
                 "            )\n",
             ),
             (
                 _COMMANDS,
-                "        *_, first, last, hint = rows[0]\n",
-                "        *_, first, last, hint = rows[0]\n        self._runner = rows[0][7] or self._runner\n",
+                "        *_, first, last, notification = rows[0]\n",
+                "        *_, first, last, notification = rows[0]\n        self._runner = rows[0][7] or self._runner\n",
             ),
         ),
         "F2",
@@ -64,9 +64,9 @@ DELIVERY_MUTATIONS = (
         "a dispatch is acked before its claim is decided",
         (
             (_RUNNER, "        if not pairs:\n            delivery.ack()\n", "        delivery.ack()\n"),
-            ("services/command/runner/inbox.py", "            self.delivery.ack()", "            pass"),
+            ("services/runner/sources/inbox.py", "            self.delivery.ack()", "            pass"),
             # So that one lost claim is enough.
-            ("services/command/runner/attempts.py", "waits = iter(_CLAIM_WAITS)", "waits = iter(())"),
+            ("services/runner/attempts/service.py", "waits = iter(_CLAIM_WAITS)", "waits = iter(())"),
             # So that the reconciler does not find by the ack that the dispatch is over.
             (_DISPATCH, "or r.published_seq <= %(upto)s)", "or r.published_seq <= %(upto)s and false)"),
         ),
@@ -78,7 +78,7 @@ DELIVERY_MUTATIONS = (
         "a dead runner's heartbeat is taken",
         (
             (
-                "services/command/store/work.sql",
+                "services/runner/attempts/queries.sql",
                 "\nwhere runner_id = %s and dead_at is null;",
                 "\nwhere runner_id = %s;",
             ),

@@ -15,12 +15,12 @@ LOG = "failpoints"
 KINDS = {
     "session": ("lifecycle", "sessions", "events", "hub", "tail", "follow"),
     "command": ("commands", "dead_letters", "cancels", "dispatcher", "dispatch", "reconciler"),
-    "runner": ("attempts", "runner", "connections", "work"),
+    "runner": ("attempts", "runner", "connections"),
 }
 """Where the names of a kind of process begin."""
 _BUSY = {
     "commands.submit", "commands.after_submit_before_offer", "commands.after_submit_before_answer", "dispatch.mark",
-    "dispatcher.after_offers_published", "dispatcher.before_offers_marked", "work.claim", "work.finish",
+    "dispatcher.after_offers_published", "dispatcher.before_offers_marked", "attempts.claim", "attempts.finish",
     "attempts.after_claim_before_settle", "attempts.after_settle_before_execution",
     "attempts.after_execution_before_finish", "attempts.after_finish",
 }  # fmt: skip

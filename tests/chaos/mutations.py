@@ -7,7 +7,7 @@ _SQL = "libs/db/migrations/sql/0001/"
 _RUN, _STOP = _SQL + "07_command_run.sql", _SQL + "08_command_stop.sql"
 _SUBMIT = "libs/db/migrations/sql/0004/01_command_submit.sql"
 _LOG, _LIFE = _SQL + "04_session_log.sql", _SQL + "09_session_lifecycle.sql"
-_RUNNER, _TAIL = "services/command/runner/runner.py", "services/session/operations/tail.py"
+_RUNNER, _TAIL = "services/runner/runner.py", "services/session/events/tail.py"
 _LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
 
 MUTATIONS = (
@@ -99,7 +99,7 @@ MUTATIONS = (
     ),
     one_patch(
         "a cursor's own event comes again",
-        "services/session/operations/follow.py",
+        "services/session/events/service.py",
         "self.after = wanted.at",
         "self.after = max(0, wanted.at - 1)",
         "F2",

@@ -46,7 +46,7 @@ class _Pair:
                 writer.transport.abort()
 
 
-class Link:
+class Transport:
     """A proxy on a loopback port in front of one server; `name` is `client>server`."""
 
     def __init__(self, name: str, host: str, port: int) -> None:

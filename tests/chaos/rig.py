@@ -12,17 +12,22 @@ import psycopg
 
 from callboard.aio import Client
 from libs.db.migrate import upgrade
-from libs.engines import ChildSpec, NatsServer, PostgresServer, free_port
+from libs.embedded import (
+    ChildSpec,
+    NatsServer,
+    PostgresServer,
+    free_port,
+)
 from libs.identity.admin import create_key
 from services.cli.checks import grpc_serves, http_ok
-from services.cli.engines import Engines
+from services.cli.embedded import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses
 from tests.chaos.disks import ENGINES, own_disk, own_image
 from tests.chaos.journal import Journal
-from tests.chaos.proxy import Link
-from tests.chaos.tool_servers import catalogue, http_tools
+from tests.chaos.proxy import Transport
+from tests.chaos.tool_servers import http_tools, server_registry
 from tests.support.engines import FAST, reachable_home
 from tests.support.part import Part
 
@@ -45,7 +50,7 @@ class Rig:
     key: str
     faults: Journal
     parts: dict[str, Part] = field(default_factory=dict)
-    links: dict[str, Link] = field(default_factory=dict)
+    links: dict[str, Transport] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
     disks: dict[str, Path] = field(default_factory=dict)
     """The folders of engines that stand on small disks of their own."""
@@ -147,12 +152,12 @@ async def _clear(rig: Rig) -> None:
 def _home(folder: Path, http: Part | None, out: Path) -> Home:
     home = Home(folder)
     home.make()
-    home.servers.write_text(catalogue(out, http))
+    home.servers.write_text(server_registry(out, http))
     return home
 
 
 def _furnish(postgres: PostgresServer) -> str:
-    postgres.furnish()
+    postgres.provision()
     upgrade(postgres.admin_url)
     with psycopg.connect(postgres.admin_url) as connection:
         return create_key(connection, TENANT, "admin").secret_text
@@ -207,6 +212,6 @@ async def _linked(rig: Rig, name: str, url: str) -> str:
     split = urlsplit(url)
     assert split.hostname is not None
     assert split.port is not None
-    link = rig.links[name] = Link(name, split.hostname, split.port)
+    link = rig.links[name] = Transport(name, split.hostname, split.port)
     await link.open()
     return url.replace(f":{split.port}", f":{link.port}", 1)

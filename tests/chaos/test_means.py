@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.chaos.process_faults import clock_environment
-from tests.chaos.proxy import BLACKHOLE, CALM, Link
+from tests.chaos.proxy import BLACKHOLE, CALM, Transport
 from tests.support.engines import TestPostgres
 
 _TELL = """
@@ -26,15 +26,15 @@ print(time.time(), flush=True)
 
 
 @pytest.fixture
-async def link(postgres: TestPostgres) -> AsyncIterator[Link]:
+async def link(postgres: TestPostgres) -> AsyncIterator[Transport]:
     port = int(postgres.admin_url.rpartition(":")[2].partition("/")[0])
-    made = Link("test>postgres", "127.0.0.1", port)
+    made = Transport("test>postgres", "127.0.0.1", port)
     await made.open()
     yield made
     await made.close()
 
 
-async def _connect(url: str, link: Link) -> psycopg.AsyncConnection:
+async def _connect(url: str, link: Transport) -> psycopg.AsyncConnection:
     at = url.rpartition(":")
     through = f"{at[0]}:{link.port}/{at[2].partition('/')[2]}"
     return await psycopg.AsyncConnection.connect(through, autocommit=True, connect_timeout=5)
@@ -51,9 +51,9 @@ def test_a_process_has_another_wall_clock_and_the_same_steady_one(tmp_path: Path
     assert -3605 < told - time.time() < -3595
 
 
-@pytest.mark.parametrize(("drop", "left"), [(Link.drop_reply, [(1,)]), (Link.drop_request, [])])
+@pytest.mark.parametrize(("drop", "left"), [(Transport.drop_reply, [(1,)]), (Transport.drop_request, [])])
 async def test_a_dropped_reply_leaves_the_statement_committed_and_a_dropped_request_nothing(
-    database_url: str, link: Link, drop: Callable[[Link, str], None], left: list[tuple[int]]
+    database_url: str, link: Transport, drop: Callable[[Transport, str], None], left: list[tuple[int]]
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
         await owner.execute("create table t (n integer)")
@@ -66,7 +66,7 @@ async def test_a_dropped_reply_leaves_the_statement_committed_and_a_dropped_requ
         assert link.dropped == ["insert into t"]
 
 
-async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: str, link: Link) -> None:
+async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: str, link: Transport) -> None:
     connection = await _connect(database_url, link)
     link.turn(BLACKHOLE)
     asking = asyncio.create_task(connection.execute("select 1"))
@@ -78,7 +78,7 @@ async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: s
         await again.execute("select 1")
 
 
-async def test_a_cut_resets_what_is_connected_and_lets_others_in(database_url: str, link: Link) -> None:
+async def test_a_cut_resets_what_is_connected_and_lets_others_in(database_url: str, link: Transport) -> None:
     connection = await _connect(database_url, link)
     await connection.execute("select 1")
     link.cut()

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services.command.domain.failure import FailureCode
+from libs.attempts import FailureCode
 from tests.chaos.journal import read_rows
 from tests.chaos.tool_servers import bad_answers, http_tools
 from tests.support.mcp_servers import Recorder, connected, failure_of, tool

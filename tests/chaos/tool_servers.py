@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from libs.engines import ChildSpec, free_port
+from libs.embedded import ChildSpec, free_port
 from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.chaos.agents import HTTP_ENTRY, STDIO_ENTRY
@@ -49,7 +49,7 @@ def bad_answers(out: Path, fault: str) -> Iterator[None]:
         file.unlink()
 
 
-def catalogue(out: Path, http: Part | None) -> str:
+def server_registry(out: Path, http: Part | None) -> str:
     """The entries as TOML, whose strings and lists are JSON's."""
     arguments = json.dumps([str(_STDIO_SERVER), str(out / "effects.jsonl")])
     entries = [

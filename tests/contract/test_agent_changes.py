@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.client_calls import start
-from tests.support.doors import Door, GrpcDoor, RefusedError, RestDoor, refusal_of, rest_client
+from tests.support.doors import Door, GrpcDoor, RefusedError, RestDoor, error_of, rest_client
 from tests.support.outcomes import all_of
 from tests.support.suite import Suite
 
@@ -33,15 +33,15 @@ async def door(suite: Suite, at: str) -> AsyncIterator[Door]:
 
 
 async def assert_refused(work: Any, reason: str, status: Any) -> RefusedError:
-    refusal = await refusal_of(work)
-    assert (refusal.reason, refusal.status) == (reason, status)
-    return refusal
+    error = await error_of(work)
+    assert (error.reason, error.status) == (reason, status)
+    return error
 
 
 async def assert_mismatch(work: Any, at: str, etag: str) -> None:
     """Refused, and told of the etag that would have done."""
-    refusal = await assert_refused(work, "ETAG_MISMATCH", MISMATCH[at])
-    assert refusal.told["etag"] == etag
+    error = await assert_refused(work, "ETAG_MISMATCH", MISMATCH[at])
+    assert error.told["etag"] == etag
 
 
 # etags
@@ -99,9 +99,9 @@ async def test_of_changes_at_once_under_one_etag_one_is_made(door: Door, at: str
     await door.create_agent("clock", name="one")
     _, etag = await door.agent("clock")
     outcomes = await all_of(*(door.rename_agent("clock", f"name {n}", etag=etag) for n in range(10)))
-    refusals = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
-    assert len(refusals) == 9
-    assert {(refusal.reason, refusal.status) for refusal in refusals} == {("ETAG_MISMATCH", MISMATCH[at])}
+    errors = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
+    assert len(errors) == 9
+    assert {(error.reason, error.status) for error in errors} == {("ETAG_MISMATCH", MISMATCH[at])}
 
 
 async def test_changes_at_once_without_an_etag_are_all_made(suite: Suite, door: Door) -> None:

@@ -14,7 +14,7 @@ from callboard.commands.v1 import commands_pb2
 from libs.bus import Bus
 from libs.bus.api import JetStreamApi
 from libs.ids import partition_of
-from services.command.broker import dispatches
+from services.command.dispatch import broker as dispatches
 from tests.integration.bus_rig import Broker, broker_in
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, in_state, start, submit, submit_many
 from tests.support.eventually import eventually

@@ -15,7 +15,7 @@ from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest
 from callboard.sessions.v1.sessions_pb2 import Session
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
-from tests.support.doors import Door, GrpcDoor, RestDoor, refusal_of, rest_client
+from tests.support.doors import Door, GrpcDoor, RestDoor, error_of, rest_client
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of
 from tests.support.stored_events import told
@@ -41,8 +41,8 @@ async def door(suite: Suite, client: Client, at: str) -> AsyncIterator[Door]:
 
 
 async def assert_reused(work: Any, at: str) -> None:
-    refusal = await refusal_of(work)
-    assert (refusal.reason, refusal.status) == ("IDEMPOTENCY_KEY_REUSED", REUSED[at])
+    error = await error_of(work)
+    assert (error.reason, error.status) == ("IDEMPOTENCY_KEY_REUSED", REUSED[at])
 
 
 async def waiting(client: Client) -> str:
@@ -82,9 +82,9 @@ async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
 async def test_a_key_of_what_was_refused_is_free_again(client: Client, session_id: str, door: Door) -> None:
     done, dead = (await submit(client)).command_id, await bury(client)
     assert (await ended(client, done)).state == SUCCEEDED
-    assert (await refusal_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
-    assert (await refusal_of(door.purge(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
-    assert (await refusal_of(door.requeue(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await error_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
+    assert (await error_of(door.purge(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await error_of(door.requeue(done, "k"))).reason == "DEAD_LETTER_NOT_FOUND"
     await door.cancel(await waiting(client), "k")
     await door.requeue(dead, "k")
     await door.purge(dead, "k")
@@ -96,8 +96,8 @@ async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no
     dead, other = await bury(client), await bury(client)
     first = await door.purge(dead, "k")
     assert await door.purge(dead, "k") == first
-    assert (await refusal_of(door.purge(dead, "k2"))).reason == "DEAD_LETTER_NOT_FOUND"
-    assert (await refusal_of(door.purge(dead))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await error_of(door.purge(dead, "k2"))).reason == "DEAD_LETTER_NOT_FOUND"
+    assert (await error_of(door.purge(dead))).reason == "DEAD_LETTER_NOT_FOUND"
     await assert_reused(door.purge(other, "k"), at)
     assert [str(row[0]) for row in await suite.rows("select command_id from command.dead_letters")] == [other]
 
@@ -108,7 +108,7 @@ async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_
     dead, other = await bury(client), await bury(client)
     first = await door.requeue(dead, "k")
     assert await door.requeue(dead, "k") == first
-    assert (await refusal_of(door.requeue(dead, "k2"))).reason == "DEAD_LETTER_REQUEUED"
+    assert (await error_of(door.requeue(dead, "k2"))).reason == "DEAD_LETTER_REQUEUED"
     await assert_reused(door.requeue(other, "k"), at)
     made = await suite.rows("select requeued_from from command.commands where requeued_from is not null")
     assert [str(row[0]) for row in made] == [dead]

@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.command.domain.cancel import CancelMode
-from services.command.ports.stores import Claim
+from services.command.commands.model import CancelMode
+from services.runner.attempts.ports import Claim
 from tests.support.command_model import ENDED, WAITING, Asked, Holder, Modelled
 from tests.support.command_pair import CommandPair
 from tests.support.command_stores import AGENTS, CommandStores

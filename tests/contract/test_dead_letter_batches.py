@@ -10,8 +10,8 @@ from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import RequeueOptions
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
-from services.command.operations.dead_letter_batches import DeadLetterBatches
-from services.command.store.batch_keys import PostgresBatchKeys
+from services.command.commands.batch_keys_store import PostgresBatchKeys
+from services.command.dead_letters.batches import DeadLetterBatches
 from tests.support.client_calls import ended, make_agent, start
 from tests.support.dead_letters import bury_many, listed, outcomes, requeue, requeue_many, successor
 from tests.support.eventually import eventually

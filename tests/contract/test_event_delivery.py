@@ -10,9 +10,9 @@ import pytest
 from callboard.aio import Client
 from callboard.events.v1.events_pb2 import AppendEventsRequest, NewEvent, StreamEventsRequest
 from callboard.sessions.v1.sessions_pb2 import Session
-from libs.bus import Bus, Hints
+from libs.bus import Bus, Notifications
 from libs.ids import partition_of
-from libs.signals import encode_hint, events_subject
+from libs.notifications import encode_notification, events_subject
 from tests.support.client_calls import append, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import events_of
@@ -95,7 +95,7 @@ async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
     suite: Suite, client: Client, session: Session
 ) -> None:
     bus = await Bus.connect(suite.nats_url, "test")
-    hints, subject = Hints(bus), events_subject(TENANT, partition_of("clock"))
+    notifications, subject = Notifications(bus), events_subject(TENANT, partition_of("clock"))
     try:
         async with reading(client, session_id=session.session_id) as stream:
             await stream.has(1)
@@ -103,8 +103,8 @@ async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
             shuffled = told * 2
             random.Random(3).shuffle(shuffled)
             for first, last, lines in shuffled:
-                hints.publish(subject, encode_hint(first, last, lines if first % 3 else None))
-            hints.publish(subject, encode_hint(1, 3, None))
+                notifications.publish(subject, encode_notification(first, last, lines if first % 3 else None))
+            notifications.publish(subject, encode_notification(1, 3, None))
             await stream.has(61)
             await append(client, session.session_id, 1)
             await stream.has(62)

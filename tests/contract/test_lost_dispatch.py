@@ -17,13 +17,13 @@ from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.bus import Bus, Publisher, Streams
-from libs.ids import partition_of
-from services.command.broker.topology import (
+from libs.dispatches import (
     ADVISORIES,
     ADVISORY_READER,
     dispatch_subject,
     encode_dispatch,
 )
+from libs.ids import partition_of
 from tests.support.client_calls import SUCCEEDED, ended, get_command, submit
 from tests.support.deaf_runner import MAX_DELIVER, MEDIUM, DeafRunner
 from tests.support.eventually import eventually

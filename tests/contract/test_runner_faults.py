@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from callboard.aio import Client
-from libs.errors import Reason, Refusal
-from services.command.store.work import PostgresWork
+from libs.errors import Reason, ServiceError
+from services.runner.attempts.store import PostgresWork
 from tests.support.client_calls import QUICK, RUNNING, SUCCEEDED, ended, in_state, start, submit, submit_many
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
@@ -90,7 +90,7 @@ async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_a
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
 
     async def unheard(_: PostgresWork, __: UUID, ___: float) -> bool:
-        raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database is away")
+        raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database is away")
 
     with monkeypatch.context() as patched:
         patched.setattr(PostgresWork, "heartbeat", unheard)

@@ -60,8 +60,8 @@ async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: S
         *(start(client, "many", request_id="key", spec=SessionSpec(title=f"{n % 2}")) for n in range(6)),
         *(start(client, "many") for _ in range(6)),
     )
-    refusals = Counter(o.reason for o in outcomes if isinstance(o, CallboardError))
-    assert refusals == {"IDEMPOTENCY_KEY_REUSED": 3}
+    errors = Counter(o.reason for o in outcomes if isinstance(o, CallboardError))
+    assert errors == {"IDEMPOTENCY_KEY_REUSED": 3}
     assert await suite.value("select count(*) from session.sessions") == 7
 
 

@@ -7,8 +7,8 @@ import orjson
 from callboard.aio import Client
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, RestartSessionRequest
+from libs.attempts import Failure, FailureCode
 from libs.ids import partition_of
-from services.command.domain.failure import Failure, FailureCode
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused

@@ -13,7 +13,7 @@ import pytest_asyncio
 from callboard.aio import Client
 from callboard.events.v1.events_pb2 import Event
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
-from libs.engines.ports import free_port
+from libs.embedded.ports import free_port
 from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.e2e.stories import append, connected_session, stop, until_told

@@ -18,7 +18,7 @@ from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_SUCCEEDED
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.bus import Bus, Streams
-from libs.engines.leftovers import process_started
+from libs.embedded.leftovers import process_started
 from services.cli.home import SOURCE_ROOT
 from tests.e2e.stories import connected_session, run_tool
 from tests.e2e.up_rig import Up, descendants, left_of

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from callboard.aio import Client
-from libs.engines.leftovers import process_started
+from libs.embedded.leftovers import process_started
 from services.cli.home import SOURCE_ROOT
 from tests.support.processes import http_client
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.catalogue import CatalogueFile
-from services.cli.engines import Engines
+from libs.server_registry import ServerRegistryFile
+from services.cli.embedded import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
 from services.cli.settings import Addresses
@@ -100,8 +100,8 @@ def test_the_broker_writes_through_and_asks_for_a_password() -> None:
 
 
 def test_the_catalogue_is_a_good_one() -> None:
-    catalogue = CatalogueFile(ROOT / "deploy" / "servers.toml").current()
-    assert catalogue.names() == ("time", "trial")
+    server_registry = ServerRegistryFile(ROOT / "deploy" / "servers.toml").current()
+    assert server_registry.names() == ("time", "trial")
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
+from libs.attempts import FailureCode
 from libs.errors import HTTP_STATUS, STATUS, Reason
-from services.command.domain.failure import FailureCode
-from services.command.settings import RunnerSettings
 from services.gateway.settings import GatewaySettings
+from services.runner.settings import RunnerSettings
 from services.session.settings import SessionSettings
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def test_the_types_that_the_database_appends_are_listed_with_their_levels() -> N
 
 
 def test_every_type_that_is_appended_is_listed_and_no_other() -> None:
-    reporting = ("services/command/runner/reports.py", "services/command/operations/outcomes.py")
+    reporting = ("services/runner/attempts/reports.py", "libs/attempts/outcomes.py")
     code = sql() + "".join((ROOT / path).read_text() for path in reporting)
     appended = set(re.findall(r"""['"]((?:session|agent|command)\.[a-z_]+)['"]""", code))
     assert _CLOSING.search(sql())

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(
-    [*(ROOT / "libs/db/migrations/sql").rglob("*.sql"), *(ROOT / "services/command/store").glob("*.sql")]
-)  # fmt: skip
+_FOLDERS = ("libs/db/migrations/sql", "libs/attempts", "services/command", "services/runner")
+SOURCES = sorted(path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.sql"))
 
 # Writes that name no lease, because they end it or there is none; each with what makes it safe. All but the last two
 # hold the partition's lock.

@@ -20,7 +20,7 @@ from libs.bus import (
     Streams,
     StreamSpec,
 )
-from libs.engines import NatsServer
+from libs.embedded import NatsServer
 from tests.support.eventually import eventually
 
 STREAM = StreamSpec("COMMANDS", ("commands.>",), max_age_seconds=3600, max_bytes=64 << 20, duplicate_window_seconds=60)

@@ -19,7 +19,7 @@ from callboard.events.v1 import events_pb2
 from callboard.health.v1 import health_pb2
 from callboard.identity.v1 import identity_pb2
 from callboard.sessions.v1 import sessions_pb2
-from libs.rpc import refusal_from_error
+from libs.rpc import service_error_from_rpc
 from tests.support.client_calls import make_agent, start, submit
 from tests.support.suite import TENANT, Suite, running_suite
 
@@ -119,7 +119,7 @@ class Caller:
             call = channel.unary_unary(path_of(method), type(request).SerializeToString, answer_type.FromString)
             return "OK", await call(request, metadata=metadata, timeout=10)
         except grpc.aio.AioRpcError as error:
-            return refusal_from_error(error).reason.value, None
+            return service_error_from_rpc(error).reason.value, None
         finally:
             if method.server_streaming and call is not None:
                 call.cancel()

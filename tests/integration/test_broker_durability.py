@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from libs.engines import free_port
-from libs.engines.nats_server import _program
-from services.command.broker.durability import check_writes_through
+from libs.embedded import free_port
+from libs.embedded.nats_server import _program
+from services.command.dispatch.durability import check_writes_through
 from tests.support.eventually import eventually
 from tests.support.suite import listens
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.bus import Bus, BusUnavailableError, Hints, InvalidMessageError, Publisher, Streams
+from libs.bus import Bus, BusUnavailableError, InvalidMessageError, Notifications, Publisher, Streams
 from tests.integration.bus_rig import STREAM, Broker, broker_in, until_equal
 from tests.support.eventually import eventually
 
@@ -31,16 +31,16 @@ async def test_a_service_starts_without_a_broker_and_finds_it_later(broker: Brok
     reconnections: list[bool] = []
     bus.on_reconnect(lambda: reconnections.append(bus.connected))
     heard: list[bytes] = []
-    hints = Hints(bus)
-    await hints.subscribe("events.>", lambda _subject, payload: heard.append(payload))
+    notifications = Notifications(bus)
+    await notifications.subscribe("events.>", lambda _subject, payload: heard.append(payload))
     assert not bus.connected
-    assert not hints.publish("events.a", b"dropped")
+    assert not notifications.publish("events.a", b"dropped")
     with pytest.raises(BusUnavailableError):
         await Publisher(bus).publish("commands.a", b"", "1")
 
     await broker.start()
     await eventually(lambda: reconnections == [True])
-    assert hints.publish("events.a", b"heard")
+    assert notifications.publish("events.a", b"heard")
     await eventually(lambda: heard == [b"heard"])
     await bus.close()
     assert not bus.connected
@@ -48,11 +48,11 @@ async def test_a_service_starts_without_a_broker_and_finds_it_later(broker: Brok
 
 async def test_hints_reach_their_subscriber_again_after_a_kill(broker: Broker, bus: Bus) -> None:
     heard: list[tuple[str, bytes]] = []
-    hints = Hints(bus)
-    subscription = await hints.subscribe("events.*.1", lambda *hint: heard.append(hint))
+    notifications = Notifications(bus)
+    subscription = await notifications.subscribe("events.*.1", lambda *notification: heard.append(notification))
     for restart in range(3):
-        hints.publish("events.acme.1", b"%d" % restart)
-        hints.publish("events.acme.2", b"not asked for")
+        notifications.publish("events.acme.1", b"%d" % restart)
+        notifications.publish("events.acme.2", b"not asked for")
         await until_equal(lambda: len(heard), restart + 1)
         await broker.kill()
         await eventually(lambda: not bus.connected)
@@ -62,7 +62,7 @@ async def test_hints_reach_their_subscriber_again_after_a_kill(broker: Broker, b
 
     subscription.unsubscribe()
     subscription.unsubscribe()
-    hints.publish("events.acme.1", b"unheard")
+    notifications.publish("events.acme.1", b"unheard")
     assert bus.connection is not None
     assert await bus.connection.synchronise(2)
     assert len(heard) == 3
@@ -93,9 +93,9 @@ async def test_one_member_of_a_queue_group_gets_each_hint(bus: Bus, broker: Brok
     other = await Bus.connect(broker.url, "other")
     heard: list[bytes] = []
     for each in (bus, other):
-        await Hints(each).subscribe("nudge", lambda _, payload: heard.append(payload), queue="runners")
+        await Notifications(each).subscribe("nudge", lambda _, payload: heard.append(payload), queue="runners")
     for number in range(100):
-        Hints(bus).publish("nudge", b"%d" % number)
+        Notifications(bus).publish("nudge", b"%d" % number)
     await eventually(lambda: len(heard) >= 100)
     assert sorted(heard) == sorted(b"%d" % number for number in range(100))
     await other.close()
@@ -111,22 +111,22 @@ async def test_a_handler_that_raises_costs_nobody_else_anything(bus: Bus) -> Non
             raise LookupError("a bug")
         heard.append(payload)
 
-    hints = Hints(bus)
-    await hints.subscribe("events", handler)
+    notifications = Notifications(bus)
+    await notifications.subscribe("events", handler)
     for payload in (b"bad", b"good"):
-        hints.publish("events", payload)
+        notifications.publish("events", payload)
     await eventually(lambda: heard == [b"good"])
     assert [type(each) for each in reported] == [LookupError]
     assert bus.connected
 
 
 async def test_what_would_break_the_protocol_is_refused_and_the_connection_lives(bus: Bus) -> None:
-    hints, publisher = Hints(bus), Publisher(bus)
+    notifications, publisher = Notifications(bus), Publisher(bus)
     for subject in ("", "a b", "a\r\nPUB b 0\r\n", "a\tb", "a\x00"):
         with pytest.raises(InvalidMessageError):
-            hints.publish(subject, b"")
+            notifications.publish(subject, b"")
     with pytest.raises(InvalidMessageError):
-        hints.publish("events", b"x" * (1 << 20) + b"x")
+        notifications.publish("events", b"x" * (1 << 20) + b"x")
     for message_id in ("", "1\r\nOther: header"):
         with pytest.raises(InvalidMessageError):
             await publisher.publish("commands.a", b"", message_id)
@@ -137,20 +137,20 @@ async def test_what_would_break_the_protocol_is_refused_and_the_connection_lives
 
 async def test_large_and_binary_payloads_arrive_whole(bus: Bus) -> None:
     heard: list[bytes] = []
-    hints = Hints(bus)
-    await hints.subscribe("events", lambda _, payload: heard.append(payload))
+    notifications = Notifications(bus)
+    await notifications.subscribe("events", lambda _, payload: heard.append(payload))
     payloads = [bytes(range(256)) * size for size in (0, 1, 127, 128, 300, 4096)]
     for payload in payloads:
-        hints.publish("events", payload)
+        notifications.publish("events", payload)
     await eventually(lambda: len(heard) == len(payloads))
     assert heard == payloads
 
 
 async def test_a_frozen_broker_delays_nobody_longer_than_promised(broker: Broker, bus: Bus) -> None:
-    hints, streams = Hints(bus), Streams(bus)
+    notifications, streams = Notifications(bus), Streams(bus)
     broker.freeze()
     start = time.monotonic()
-    sent = [hints.publish("events", b"x" * (512 * 1024)) for _ in range(100)]
+    sent = [notifications.publish("events", b"x" * (512 * 1024)) for _ in range(100)]
     assert time.monotonic() - start < 1
     assert not all(sent), "what a frozen broker does not read must be dropped at some point"
     with pytest.raises(BusUnavailableError):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from callboard.aio import Client
-from libs.engines.ports import free_port
+from libs.embedded.ports import free_port
 from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
 from tests.support.dead_letters import bury, bury_many, listed, requeue, successor
 from tests.support.suite import Suite

@@ -14,7 +14,7 @@ from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
 from callboard.aio import CallboardError, Client
 from callboard.events.v1 import events_pb2, events_pb2_grpc
 from callboard.following import _Trying
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.rpc import RpcServer, Service
 from libs.telemetry import TaskWatch
@@ -26,7 +26,7 @@ class Agents(agents_pb2_grpc.AgentServiceServicer):
     """Knows no agent."""
 
     async def GetAgent(self, request: Any, context: Any) -> Any:  # noqa: N802
-        raise Refusal(Reason.AGENT_NOT_FOUND, "there is no such agent", metadata={"agent_id": request.agent_id})
+        raise ServiceError(Reason.AGENT_NOT_FOUND, "there is no such agent", metadata={"agent_id": request.agent_id})
 
     async def CreateAgent(self, request: Any, context: Any) -> Any:  # noqa: N802
         return agents_pb2.CreateAgentResponse(agent=request.agent)
@@ -59,7 +59,7 @@ class Events(events_pb2_grpc.EventServiceServicer):
             sent = batch[-1].event.seq
             yield events_pb2.StreamEventsResponse(batch=events_pb2.EventBatch(events=batch), cursor=str(sent))
             if self.random.random() < 0.3:
-                raise Refusal(Reason.SHUTTING_DOWN, "resume elsewhere")
+                raise ServiceError(Reason.SHUTTING_DOWN, "resume elsewhere")
             if self.random.random() < 0.1:
                 return
         yield events_pb2.StreamEventsResponse(end=events_pb2.StreamEnd(), cursor=str(sent))

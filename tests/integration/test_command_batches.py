@@ -10,38 +10,38 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor as CommandActor
 from libs.db import Database
-from libs.errors import Refusal
+from libs.errors import ServiceError
 from libs.ids import partition_of
-from services.command.domain.cancel import Cancel
-from services.command.domain.command import Actor as CommandActor
-from services.command.domain.command import NewCommand
-from services.command.ports.dispatch import Dispatch
-from services.command.store.commands import PostgresCommands
-from services.session.domain.agent import NewAgent
-from services.session.domain.event import NewEvent
-from services.session.domain.session import Actor, IdempotencyKey, SessionSpec
-from services.session.store.agents import PostgresAgents
-from services.session.store.events import PostgresEvents
-from services.session.store.sessions import PostgresSessions
+from services.command.commands.model import Cancel, NewCommand
+from services.command.commands.store import PostgresCommands
+from services.command.dispatch.model import Dispatch
+from services.session.agents.model import NewAgent
+from services.session.agents.store import PostgresAgents
+from services.session.events.model import NewEvent
+from services.session.events.store import PostgresEvents
+from services.session.sessions.model import SessionSpec
+from services.session.sessions.store import PostgresSessions
 
 ACTOR = Actor("acme", "key:k", "127.0.0.1")
 BY = CommandActor("acme", "key:k", "127.0.0.1")
 
 
 class Silent:
-    """Signals that nobody hears."""
+    """Notifier that nobody hears."""
 
     def __init__(self) -> None:
-        self.offered: list[Dispatch] = []
+        self.enqueued: list[Dispatch] = []
 
     def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
     def connections_wanted(self) -> None: ...
     def commands_waiting(self) -> None: ...
     def sessions_closing(self) -> None: ...
     def runner_asked(self, runner_id: UUID) -> None: ...
-    def offer(self, dispatches: Sequence[Dispatch]) -> None:
-        self.offered += dispatches
+    def enqueue(self, dispatches: Sequence[Dispatch]) -> None:
+        self.enqueued += dispatches
 
 
 @dataclass
@@ -208,8 +208,8 @@ async def test_a_lock_that_is_held_for_long_refuses_the_batch_as_busy_and_not_as
         await holder.execute("select session.lock_log('acme', %s::smallint)", (partition_of("clock"),))
         (unknown,) = await stores.commands.cancel(BY, [uuid4()], Cancel())
         assert unknown.code == "gone"
-        with pytest.raises(Refusal) as caught:
-            await stores.sessions.stop_further("acme", partition_of("clock"), uuid4(), force=False)
+        with pytest.raises(ServiceError) as caught:
+            await stores.sessions.advance_stop("acme", partition_of("clock"), uuid4(), force=False)
         assert caught.value.reason == "DATABASE_UNAVAILABLE"
         slow = asyncio.create_task(submit_all(stores, new_command()))
         done, _ = await asyncio.wait({slow}, timeout=1.5)  # longer than the lock's own time limit

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from libs.db import Database
-from services.command.domain.dead_letter import DeadLetterFilter
-from services.command.store.batch_keys import PostgresBatchKeys
-from services.command.store.dead_letters import PostgresDeadLetters
+from services.command.commands.batch_keys_store import PostgresBatchKeys
+from services.command.dead_letters.model import DeadLetterFilter
+from services.command.dead_letters.store import PostgresDeadLetters
 
 TENANT, LETTERS, PAGE, MOST = "acme", 4000, 10, 60
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)

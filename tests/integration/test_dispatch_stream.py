@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 
 from libs.bus import Bus, Delivery, PullLoop, Streams, StreamState
 from libs.bus.api import JetStreamApi
-from services.command.broker import dispatches
-from services.command.broker.dispatches import JetStreamBroker
-from services.command.broker.topology import COMMANDS, runner_consumer
-from services.command.ports.delivery import BrokerAwayError
-from services.command.ports.dispatch import Dispatch
+from libs.dispatches import COMMANDS, runner_consumer
+from services.command.dispatch import broker as dispatches
+from services.command.dispatch.broker import JetStreamBroker
+from services.command.dispatch.model import Dispatch
+from services.command.dispatch.ports import BrokerAwayError
 from tests.integration.bus_rig import Broker, broker_in
 from tests.support.eventually import eventually
 

@@ -11,7 +11,11 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from libs.engines import AlreadyRunningError, NatsServer, Supervisor
+from libs.embedded import (
+    AlreadyRunningError,
+    NatsServer,
+    Supervisor,
+)
 from tests.support.engines import TestNats, running_nats
 from tests.support.eventually import eventually
 

@@ -12,9 +12,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from libs.engines import AlreadyRunningError, EngineError, PostgresServer, Supervisor
-from libs.engines.placement import programs_for
-from libs.engines.system_user import SystemUser
+from libs.embedded import (
+    AlreadyRunningError,
+    EngineError,
+    PostgresServer,
+    Supervisor,
+)
+from libs.embedded.data_dir import programs_for
+from libs.embedded.system_user import SystemUser
 from tests.support.engines import FAST, TestPostgres, reachable_home, running_postgres
 from tests.support.eventually import eventually
 
@@ -99,7 +104,7 @@ async def test_a_killed_server_comes_back_with_what_was_committed(home: Path) ->
         server.prepare()
         async with Supervisor(home, home) as supervisor:
             await supervisor.start(server.spec)
-            await asyncio.to_thread(server.furnish)
+            await asyncio.to_thread(server.provision)
             _write(server.admin_url, "create table kept (n int)", "insert into kept values (7)")
             killed = supervisor.pids["postgres"]
             os.kill(killed, signal.SIGKILL)
@@ -169,7 +174,7 @@ async def test_below_a_closed_folder_the_data_lies_elsewhere_and_is_found_again(
             server.prepare()
             async with Supervisor(closed, closed) as supervisor:
                 await supervisor.start(server.spec)
-                await asyncio.to_thread(server.furnish)
+                await asyncio.to_thread(server.provision)
                 _write(server.admin_url, *statements)
                 return _query(server.admin_url, question)
 

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from libs.engines import ChildError, ChildSpec, RestartPolicy, Supervisor, end_leftovers
-from libs.engines.leftovers import process_started
+from libs.embedded import (
+    ChildError,
+    ChildSpec,
+    RestartPolicy,
+    Supervisor,
+    end_leftovers,
+)
+from libs.embedded.leftovers import process_started
 from tests.support.eventually import eventually
 
 _QUICK = RestartPolicy(restarts=2, within=60, first_delay=0.01)
@@ -24,7 +30,7 @@ _GRANDCHILD = (
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
-from libs.engines import Supervisor
+from libs.embedded import Supervisor
 from tests.integration.test_engines_supervisor import child
 async def main():
     folder = Path(sys.argv[1])

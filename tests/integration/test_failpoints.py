@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from libs.db import Database, load_statements
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.failpoints import FailpointSettings, arm
 from tests.support.engines import TestNats
 
@@ -61,7 +61,7 @@ def test_a_service_that_is_told_of_an_unknown_place_does_not_start() -> None:
 
 async def test_a_lost_reply_leaves_the_statement_committed(database_url: str, tmp_path: Path) -> None:
     """The caller hears that the database cannot be reached, and what it asked for is done."""
-    file = tmp_path / "work.sql"
+    file = tmp_path / "attempts.sql"
     file.write_text("-- name: finish\ninsert into t values (1);\n-- name: claim\nselect n from t;\n")
     statements = load_statements(file)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
@@ -70,8 +70,8 @@ async def test_a_lost_reply_leaves_the_statement_committed(database_url: str, tm
     database = Database.of(database_url, role="callboard_command", name="test", size=2)
     await database.open()
     try:
-        arm(FailpointSettings.model_validate({"CALLBOARD_FAILPOINTS": "work.finish=lose_reply"}))
-        with pytest.raises(Refusal) as caught:
+        arm(FailpointSettings.model_validate({"CALLBOARD_FAILPOINTS": "attempts.finish=lose_reply"}))
+        with pytest.raises(ServiceError) as caught:
             await database.changed(statements["finish"])
         assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
         assert await database.rows(statements["claim"]) == [(1,)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from callboard.commands.v1 import commands_pb2
-from libs.errors import FieldViolation, Reason, Refusal
+from libs.errors import FieldViolation, Reason, ServiceError
 from tests.support.gateway_rig import Rig, gateway_rig
 from tests.support.stub_messages import COMMAND_ID
 
@@ -85,11 +85,11 @@ async def test_a_requeue_by_filter_says_all_that_it_knows(rig: Rig) -> None:
     said = rig.script.said("RequeueDeadLetters")
     assert (said.filter.agent_id, list(said.filter.reasons), said.filter.requeued) == ("clock", [64], 2)
     assert (said.limit, said.page_token, said.options.max_attempts, said.dry_run) == (1000, "p", 1, False)
-    refusal = {"reason": "DEAD_LETTER_REQUEUED", "message": "before", "metadata": {"requeuedAs": "c2"}}
+    error = {"reason": "DEAD_LETTER_REQUEUED", "message": "before", "metadata": {"requeuedAs": "c2"}}
     assert told == {
         "results": [
             {"id": "a", "jobId": COMMAND_ID, "correlationId": "cor-1", "refusal": None},
-            {"id": "b", "jobId": None, "correlationId": None, "refusal": refusal},
+            {"id": "b", "jobId": None, "correlationId": None, "refusal": error},
             {"id": "c", "jobId": None, "correlationId": None, "refusal": None},
         ],
         "requeued": 2, "refused": 1, "more": True, "nextPageToken": "more", "dryRun": False, "matched": None,
@@ -138,7 +138,7 @@ async def test_a_body_of_many_that_means_nothing_is_refused(rig: Rig, body: dict
 async def test_what_the_service_refuses_is_told_in_the_words_of_rest(rig: Rig) -> None:
     violations = [FieldViolation("command_ids[3]", "r"), FieldViolation("options.max_attempts", "r")]
     violations.append(FieldViolation("filter.dead_before", "r"))
-    rig.script.answers["RequeueDeadLetters"] = Refusal(Reason.FIELD_INVALID, "no", violations=violations)
+    rig.script.answers["RequeueDeadLetters"] = ServiceError(Reason.FIELD_INVALID, "no", violations=violations)
     answer = await rig.call("POST", f"{ALL}/requeue", json={"ids": ["a"]})
     assert [one["field"] for one in answer.json()["errors"]] == ["ids[3]", "maxAttempts", "filter.deadBefore"]
 

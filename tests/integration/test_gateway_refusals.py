@@ -8,7 +8,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from callboard.commands.v1 import commands_pb2
-from libs.errors import HTTP_STATUS, FieldViolation, Reason, Refusal
+from libs.errors import HTTP_STATUS, FieldViolation, Reason, ServiceError
 from tests.support.gateway_rig import Rig, gateway_rig
 
 AGENTS, COMMAND = "/api/v1/agents", "/api/v1/agents/clock/command"
@@ -37,7 +37,7 @@ def _problem(answer: Any, status: int, reason: str) -> dict[str, Any]:
 
 async def test_each_reason_of_a_service_has_its_status(rig: Rig) -> None:
     for reason in OURS:
-        rig.script.answers["GetAgent"] = Refusal(reason, "for this reason", metadata={"agent_id": "clock"})
+        rig.script.answers["GetAgent"] = ServiceError(reason, "for this reason", metadata={"agent_id": "clock"})
         answer = await rig.call("GET", f"{AGENTS}/clock")
         problem = _problem(answer, HTTP_STATUS[reason], reason)
         assert (problem["detail"], problem["agentId"]) == ("for this reason", "clock")
@@ -101,7 +101,7 @@ async def test_keys_are_remembered_for_two_seconds_and_asked_for_once_at_a_time(
 
 
 async def test_refusals_are_decided_in_order(rig: Rig) -> None:
-    rig.script.answers["CreateAgent"] = Refusal(Reason.AGENT_EXISTS, "taken")
+    rig.script.answers["CreateAgent"] = ServiceError(Reason.AGENT_EXISTS, "taken")
     wrong, large = b'{"nope": 1}', b" " * (MIB + 1)
     viewer = rig.auth("viewer")
 
@@ -195,7 +195,7 @@ async def test_violations_of_a_service_are_named_as_in_rest(rig: Rig) -> None:
         FieldViolation("command.params_json", "must be JSON"),
         FieldViolation("request_id", "wrong"),
     ]
-    rig.script.answers["SubmitCommand"] = Refusal(Reason.FIELD_INVALID, "three things", violations=violations)
+    rig.script.answers["SubmitCommand"] = ServiceError(Reason.FIELD_INVALID, "three things", violations=violations)
     problem = _problem(await rig.call("POST", COMMAND, json={"type": "a"}), 400, "FIELD_INVALID")
     assert [error["field"] for error in problem["errors"]] == ["maxBackoff", "params", "Idempotency-Key"]
     assert "max_backoff" not in problem["detail"]
@@ -252,7 +252,7 @@ async def test_a_wrong_etag_is_400_and_another_one_412(rig: Rig) -> None:
     path = f"{AGENTS}/clock"
     answer = await rig.call("DELETE", path, headers={"If-Match": "7"})
     assert _problem(answer, 400, "FIELD_INVALID")["errors"][0]["field"] == "If-Match"
-    rig.script.answers["DeleteAgent"] = Refusal(Reason.ETAG_MISMATCH, "changed", metadata={"etag": "8"})
+    rig.script.answers["DeleteAgent"] = ServiceError(Reason.ETAG_MISMATCH, "changed", metadata={"etag": "8"})
     answer = await rig.call("DELETE", path, headers={"If-Match": '"7"'})
     assert _problem(answer, 412, "ETAG_MISMATCH")["etag"] == "8"
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from callboard.events.v1 import events_pb2
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from tests.support.eventually import eventually
 from tests.support.gateway_rig import Rig, gateway_rig
 from tests.support.stub_messages import ENDED, LIVE, a_batch, a_keepalive, an_event, the_end
@@ -28,7 +28,7 @@ def _plays(*responses: events_pb2.StreamEventsResponse, then: Any = None, state:
         await context.send_initial_metadata(state)
         for response in responses:
             yield response
-        if isinstance(then, Refusal):
+        if isinstance(then, ServiceError):
             raise then
         if then == "idle":
             await asyncio.Event().wait()
@@ -143,7 +143,7 @@ async def test_nothing_to_resume_is_204(rig: Rig) -> None:
     [(Reason.SESSION_NOT_FOUND, 404), (Reason.CURSOR_EXPIRED, 410), (Reason.CURSOR_INVALID, 400)],
 )
 async def test_a_refusal_before_the_stream_opens_is_a_problem(rig: Rig, reason: Reason, status: int) -> None:
-    rig.script.answers["StreamEvents"] = Refusal(reason, "no", metadata={"oldest_cursor": "c3"})
+    rig.script.answers["StreamEvents"] = ServiceError(reason, "no", metadata={"oldest_cursor": "c3"})
     async with rig.stream(f"{SESSION}?from=c1") as answer:
         assert answer.status_code == status
         await answer.aread()
@@ -152,7 +152,7 @@ async def test_a_refusal_before_the_stream_opens_is_a_problem(rig: Rig, reason: 
 
 
 async def test_a_wrong_cursor_is_named_from(rig: Rig) -> None:
-    rig.script.answers["StreamEvents"] = Refusal(Reason.CURSOR_INVALID, "the cursor is none of ours")
+    rig.script.answers["StreamEvents"] = ServiceError(Reason.CURSOR_INVALID, "the cursor is none of ours")
     async with rig.stream(f"{AGENT}?from=nope") as answer:
         await answer.aread()
     assert answer.json()["errors"][0]["field"] == "from"
@@ -165,7 +165,7 @@ async def test_a_wrong_parameter_of_a_stream_is_400(rig: Rig, query: str) -> Non
 
 
 async def test_a_stream_that_breaks_ends_so_that_its_client_resumes(rig: Rig) -> None:
-    then = Refusal(Reason.SHUTTING_DOWN, "resume elsewhere", metadata={"cursor": "c1"})
+    then = ServiceError(Reason.SHUTTING_DOWN, "resume elsewhere", metadata={"cursor": "c1"})
     rig.script.answers["StreamEvents"] = _plays(a_batch(an_event(1)), then=then)
     async with rig.stream(SESSION) as answer:
         text = (await answer.aread()).decode()

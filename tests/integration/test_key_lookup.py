@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from libs.db import Database
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.admin import create_key, revoke_key
 from libs.identity.authenticator import Authenticator
 from libs.identity.keys import NewKey, new_key
@@ -41,7 +41,7 @@ async def test_a_stored_key_is_found_until_it_is_revoked(database: Database, dat
     assert (record.tenant_id, record.key_id, record.role, record.revoked) == ("acme", key.key_id, "operator", False)
     assert (await Authenticator(find).authenticate(key.secret_text)).tenant_id == "acme"
     await asyncio.to_thread(revoke, database_url, key.key_id)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         await Authenticator(find).authenticate(key.secret_text)
     assert caught.value.reason is Reason.CREDENTIALS_INVALID
 
@@ -52,7 +52,7 @@ async def test_an_unknown_key_is_not_found(database: Database) -> None:
 
 async def test_a_database_that_is_away_accepts_nobody(database: Database) -> None:
     await database.close()
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         await Authenticator(key_lookup(database.pool)).authenticate(new_key().secret_text)
     assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
 

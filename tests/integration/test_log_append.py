@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from libs.signals import decode_hint, encode_hint
-from services.session.domain.event import events_of_lines
+from libs.notifications import decode_notification, encode_notification
+from services.session.events.model import events_of_lines
 
 PART = 3
 APPEND = "select * from session.append_events('acme', %s::smallint, %s::session.new_event[])"
@@ -140,7 +140,7 @@ async def test_the_answer_numbers_the_events_as_they_were_stored(log: Log) -> No
 async def test_a_hint_holds_the_events_exactly_as_storage_does(log: Log) -> None:
     payload = '{"text": "ünïcode \\\\u0041 line\\\\n \u2028 \\\\"}'
     (answer,) = await log.rows(APPEND, PART, batch((log.sessions[0], payload), (log.sessions[1], "{}")))
-    first, last, lines = decode_hint(encode_hint(answer[0], answer[1], answer[3]))
+    first, last, lines = decode_notification(encode_notification(answer[0], answer[1], answer[3]))
     told = events_of_lines(lines)
     stored = await log.rows("select position, seq, event_id::text, payload from session.events order by position")
     assert (first, last) == (1, 2)
@@ -152,7 +152,7 @@ async def test_large_batches_travel_without_their_events(log: Log) -> None:
     (large,) = await log.rows(APPEND, PART, batch((log.sessions[0], "x" * 66_000)))
     assert small[3] is not None
     assert large[3] is None
-    assert decode_hint(encode_hint(large[0], large[1], large[3])) == (2, 2, b"")
+    assert decode_notification(encode_notification(large[0], large[1], large[3])) == (2, 2, b"")
 
 
 async def test_the_hash_chain_is_verified_by_computing_it_again(log: Log) -> None:

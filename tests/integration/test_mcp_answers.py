@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from services.command.domain.failure import FailureCode
-from services.command.executors.mcp.connection import McpConnection
+from libs.attempts import FailureCode
+from services.runner.executors.mcp.connection import McpConnection
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     ODD,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from services.command.domain.failure import AttemptFailedError, FailureCode
-from services.command.executors.mcp.connection import McpConnection
-from services.command.ports.executor import Connector
+from libs.attempts import AttemptFailedError, FailureCode
+from services.runner.executors.mcp.connection import McpConnection
+from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     SESSION,

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 import structlog
 
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.executors.mcp.connection import McpConnection
-from services.command.ports.executor import Connector
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from services.runner.executors.mcp.connection import McpConnection
+from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     SESSION,
@@ -124,7 +128,7 @@ async def fake(server: FakeServer, tmp_path: Path) -> AsyncIterator[McpConnectio
         yield connection
 
 
-async def refusal_of(folder: Path, url: str, **more: Any) -> Failure:
+async def error_of(folder: Path, url: str, **more: Any) -> Failure:
     one = executor(folder, one={"transport": "http", "url": url} | more)
     with pytest.raises(AttemptFailedError) as caught:
         await one.connect(SESSION, Connector("mcp", "one"))
@@ -215,14 +219,14 @@ async def test_a_server_that_refuses_the_session_is_unavailable(
 ) -> None:
     server.refuse_all = status
     with structlog.testing.capture_logs() as logs:
-        failure = await refusal_of(tmp_path, server.url)
+        failure = await error_of(tmp_path, server.url)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert "127.0.0.1" not in failure.message
     assert f"{server.url} gave status {status}" in logs[-1]["diagnosis"]
 
 
 async def test_a_port_where_nobody_listens_is_unavailable(tmp_path: Path) -> None:
-    failure = await refusal_of(tmp_path, "http://127.0.0.1:1/mcp", startup_timeout=5)
+    failure = await error_of(tmp_path, "http://127.0.0.1:1/mcp", startup_timeout=5)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert [task for task in asyncio.all_tasks() if "mcp connection" in task.get_name()] == []
 

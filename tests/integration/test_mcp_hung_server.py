@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.command.domain.failure import FailureCode
-from services.command.executors.mcp import connection as module
-from services.command.executors.mcp.connection import McpConnection
+from libs.attempts import FailureCode
+from services.runner.executors.mcp import connection as module
+from services.runner.executors.mcp.connection import McpConnection
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import ODD, Recorder, connected, count_of, failure_of, nothing_runs, stdio, tool
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.command.domain.failure import Failure, FailureCode
-from services.command.executors.mcp.connection import McpConnection
-from services.command.ports.executor import Connector
+from libs.attempts import Failure, FailureCode
+from services.runner.executors.mcp.connection import McpConnection
+from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     ODD,

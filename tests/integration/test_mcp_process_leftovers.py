@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from services.command.domain.failure import FailureCode
-from services.command.ports.executor import Connector
+from libs.attempts import FailureCode
+from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     ODD,
@@ -30,7 +30,7 @@ from tests.support.odd_connections import exists
 RUNNER = """
 import asyncio, sys
 from pathlib import Path
-from services.command.ports.executor import Connector
+from services.runner.executors.ports import Connector
 from tests.support.mcp_servers import ODD, SESSION, executor, stdio
 
 async def main():

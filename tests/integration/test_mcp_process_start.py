@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import structlog
 
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.executors.mcp import orphans
-from services.command.ports.executor import Connector
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from services.runner.executors.mcp import orphans
+from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     ODD,
@@ -35,7 +39,7 @@ def started_by(record: Path, count: int) -> bool:
     return record.exists() and len(recorded_pids(record)) == count
 
 
-async def refusal_of(folder: Path, entry: dict[str, Any]) -> Failure:
+async def error_of(folder: Path, entry: dict[str, Any]) -> Failure:
     with pytest.raises(AttemptFailedError) as caught:
         await executor(folder, one=entry).connect(SESSION, Connector("mcp", "one"))
     return caught.value.failure
@@ -75,7 +79,7 @@ async def test_a_server_that_does_not_come_up_is_unavailable_and_gone(
     tmp_path: Path, record: Path, mode: str, words: str
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        failure = await refusal_of(tmp_path, stdio(ODD, mode, str(record), startup_timeout=1))
+        failure = await error_of(tmp_path, stdio(ODD, mode, str(record), startup_timeout=1))
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert words in failure.message
     assert "operator" not in failure.message
@@ -88,7 +92,7 @@ async def test_a_server_that_does_not_come_up_is_unavailable_and_gone(
 
 @pytest.mark.parametrize("entry", [{"command": "/nowhere/server"}, {"cwd": "/nowhere"}, {"command": "/etc"}])
 async def test_a_command_that_cannot_run_is_unavailable(tmp_path: Path, entry: dict[str, str]) -> None:
-    failure = await refusal_of(tmp_path, stdio(ODD, "plain") | entry)
+    failure = await error_of(tmp_path, stdio(ODD, "plain") | entry)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert "nowhere" not in failure.message
 

@@ -5,9 +5,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.db import Database
-from libs.errors import Reason, Refusal
-from services.command.operations import snapshots
-from services.command.operations.snapshots import Snapshots
+from libs.errors import Reason, ServiceError
+from services.command.dispatch import snapshots
+from services.command.dispatch.snapshots import Snapshots
 
 
 class Held:
@@ -18,7 +18,7 @@ class Held:
 
     async def oldest_snapshot(self) -> float:
         if self.seconds is None:
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
         return self.seconds
 
 

@@ -9,23 +9,23 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from libs.attempts import Finish, Report
+from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor as CommandActor
 from libs.db import Database
 from libs.ids import partition_of
-from services.command.domain.cancel import Cancel
-from services.command.domain.command import Actor as CommandActor
-from services.command.domain.command import NewCommand
-from services.command.ports.delivery import Published
-from services.command.ports.dispatch import Dispatch
-from services.command.ports.stores import Finish, Report
-from services.command.store.commands import PostgresCommands
-from services.command.store.delivery import PostgresDelivery
-from services.command.store.work import PostgresWork
-from services.session.domain.agent import NewAgent
-from services.session.domain.event import NewEvent
-from services.session.domain.session import Actor, IdempotencyKey, SessionSpec
-from services.session.store.agents import PostgresAgents
-from services.session.store.events import PostgresEvents
-from services.session.store.sessions import PostgresSessions
+from services.command.commands.model import Cancel, NewCommand
+from services.command.commands.store import PostgresCommands
+from services.command.dispatch.model import Dispatch
+from services.command.dispatch.ports import Published
+from services.command.dispatch.store import PostgresDelivery
+from services.runner.attempts.store import PostgresWork
+from services.session.agents.model import NewAgent
+from services.session.agents.store import PostgresAgents
+from services.session.events.model import NewEvent
+from services.session.events.store import PostgresEvents
+from services.session.sessions.model import SessionSpec
+from services.session.sessions.store import PostgresSessions
 from tests.integration.test_command_batches import Silent
 
 TENANT = "acme"

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
 from callboard.auth.v1 import auth_pb2
-from libs.errors import FieldViolation, Reason, Refusal
+from libs.errors import FieldViolation, Reason, ServiceError
 from libs.identity.keys import new_key
-from libs.rpc import ServerLimits, open_channel, refusal_from_error
+from libs.rpc import ServerLimits, open_channel, service_error_from_rpc
 from tests.support.rpc import METHODS, TRIAL, TrialServer, ask, trial_server
 
 
@@ -36,10 +36,12 @@ async def call(served: TrialServer, name: str, token: str | None, agent_id: str 
     return [(await made).agent.agent_id]
 
 
-async def refused(served: TrialServer, name: str, token: str | None, agent_id: str = "a", **options: Any) -> Refusal:
+async def refused(
+    served: TrialServer, name: str, token: str | None, agent_id: str = "a", **options: Any
+) -> ServiceError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, name, token, agent_id, **options)
-    return refusal_from_error(caught.value)
+    return service_error_from_rpc(caught.value)
 
 
 ARITIES = ["Change", "Follow", "Collect", "Talk"]
@@ -73,14 +75,14 @@ async def test_a_wrong_key_is_refused(served: TrialServer, name: str, token: str
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "bearer", "Bearer", "key"])
 async def test_another_scheme_than_bearer_is_refused(served: TrialServer, header: str) -> None:
-    refusal = await refused(served, "Get", None, metadata=(("authorization", header),))
-    assert refusal.reason is Reason.CREDENTIALS_INVALID
+    error = await refused(served, "Get", None, metadata=(("authorization", header),))
+    assert error.reason is Reason.CREDENTIALS_INVALID
 
 
 @pytest.mark.parametrize("name", ["Change", "Collect", "Talk"])
 async def test_a_viewer_may_not_call_an_operators_method(served: TrialServer, name: str) -> None:
-    refusal = await refused(served, name, served.key("viewer"))
-    assert (refusal.reason, refusal.metadata) == (Reason.ROLE_REQUIRED, {"required_role": "operator"})
+    error = await refused(served, name, served.key("viewer"))
+    assert (error.reason, error.metadata) == (Reason.ROLE_REQUIRED, {"required_role": "operator"})
     assert not served.trial.callers
 
 
@@ -105,29 +107,29 @@ async def test_a_key_that_cannot_be_looked_up_is_not_accepted(served: TrialServe
 
 @pytest.mark.parametrize("name", ARITIES)
 async def test_a_field_that_breaks_its_rule_is_named(served: TrialServer, name: str) -> None:
-    refusal = await refused(served, name, served.key("operator"), "no spaces")
-    assert refusal.reason is Reason.FIELD_INVALID
-    (violation,) = refusal.violations
+    error = await refused(served, name, served.key("operator"), "no spaces")
+    assert error.reason is Reason.FIELD_INVALID
+    (violation,) = error.violations
     assert violation.field == "agent_id"
     assert "does not match" in violation.rule
 
 
-async def raw_refused(served: TrialServer, name: str, raw: bytes) -> Refusal:
+async def raw_refused(served: TrialServer, name: str, raw: bytes) -> ServiceError:
     asks_many, answers_many, _ = METHODS[name]
     async with open_channel(served.server.address, token=served.key("operator")) as channel:
         kind = f"{'stream' if asks_many else 'unary'}_{'stream' if answers_many else 'unary'}"
         made = getattr(channel, kind)(f"/{TRIAL}/{name}")(iter([raw]) if asks_many else raw)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [one async for one in made] if answers_many else await made
-    return refusal_from_error(caught.value)
+    return service_error_from_rpc(caught.value)
 
 
 @pytest.mark.parametrize("name", ARITIES)
 async def test_an_unknown_field_is_refused(served: TrialServer, name: str) -> None:
     raw = ask("a").SerializeToString() + b"\x9a\x06\x03abc"
-    refusal = await raw_refused(served, name, raw)
-    assert refusal.reason is Reason.FIELD_INVALID
-    assert refusal.violations == (FieldViolation("99", "is no field of the contract"),)
+    error = await raw_refused(served, name, raw)
+    assert error.reason is Reason.FIELD_INVALID
+    assert error.violations == (FieldViolation("99", "is no field of the contract"),)
 
 
 @pytest.mark.parametrize("name", ARITIES)
@@ -138,8 +140,8 @@ async def test_bytes_that_are_no_such_message_are_refused(served: TrialServer, n
 
 async def test_a_request_that_is_too_large_is_refused_with_the_limit() -> None:
     async with trial_server(ServerLimits(max_request_bytes=1000)) as served:
-        refusal = await refused(served, "Get", served.key("viewer"), "x" * 1500)
-        assert (refusal.reason, refusal.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "1000"})
+        error = await refused(served, "Get", served.key("viewer"), "x" * 1500)
+        assert (error.reason, error.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "1000"})
         with pytest.raises(grpc.aio.AioRpcError) as caught:  # grpc does not even read what is twice the limit
             await call(served, "Get", served.key("viewer"), "x" * 3000)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -168,8 +170,8 @@ async def test_a_refusal_becomes_a_status_with_one_error_info(served: TrialServe
 async def test_an_internal_error_leaves_as_a_constant_text(served: TrialServer, name: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, name, served.key("operator"), "crash", metadata=(("x-request-id", "r-1"),))
-    refusal = refusal_from_error(caught.value)
-    assert (refusal.reason, refusal.metadata) == (Reason.INTERNAL, {"request_id": "r-1"})
+    error = service_error_from_rpc(caught.value)
+    assert (error.reason, error.metadata) == (Reason.INTERNAL, {"request_id": "r-1"})
     assert "secret" not in f"{caught.value.details()}{caught.value.trailing_metadata()}"
 
 
@@ -187,7 +189,7 @@ async def test_nobody_listening_is_service_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agents_pb2_grpc.AgentServiceStub(channel).DeleteAgent(agents_pb2.DeleteAgentRequest())
-    assert refusal_from_error(caught.value).reason is Reason.SERVICE_UNAVAILABLE
+    assert service_error_from_rpc(caught.value).reason is Reason.SERVICE_UNAVAILABLE
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3", True), ("no spaces", False), ("x" * 129, False)])
@@ -235,7 +237,7 @@ async def test_reflection_needs_a_key(served: TrialServer) -> None:
     assert TRIAL in await names(served.key("viewer"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await names(None)
-    assert refusal_from_error(caught.value).reason is Reason.CREDENTIALS_MISSING
+    assert service_error_from_rpc(caught.value).reason is Reason.CREDENTIALS_MISSING
 
 
 async def test_calls_are_counted_by_method_and_code() -> None:

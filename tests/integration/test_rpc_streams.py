@@ -11,8 +11,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from libs.errors import Reason, Refusal
-from libs.rpc import ListenError, RpcServer, open_channel, refusal_from_error
+from libs.errors import Reason, ServiceError
+from libs.rpc import ListenError, RpcServer, open_channel, service_error_from_rpc
 from libs.telemetry import TaskWatch
 from tests.support.eventually import eventually
 from tests.support.rpc import TrialServer, ask, trial_server
@@ -24,7 +24,7 @@ async def served() -> AsyncIterator[TrialServer]:
         yield server
 
 
-async def ending(stream: Any, timeout: float = 10) -> Refusal:  # noqa: ASYNC109
+async def ending(stream: Any, timeout: float = 10) -> ServiceError:  # noqa: ASYNC109
     """Read a stream to its end, which must be a refusal."""
 
     async def read_on() -> None:
@@ -33,7 +33,7 @@ async def ending(stream: Any, timeout: float = 10) -> Refusal:  # noqa: ASYNC109
 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(read_on(), timeout)
-    return refusal_from_error(caught.value)
+    return service_error_from_rpc(caught.value)
 
 
 @pytest.mark.parametrize("way", ["revoked", "expired", "deleted"])
@@ -110,8 +110,8 @@ async def test_a_drain_lets_streams_end_themselves_with_a_cursor(served: TrialSe
     await stream.read()
     began = time.monotonic()
     stopping = asyncio.create_task(served.server.stop(grace=8))
-    refusal = await ending(stream)
-    assert (refusal.reason, refusal.metadata) == (Reason.SHUTTING_DOWN, {"cursor": "c7"})
+    error = await ending(stream)
+    assert (error.reason, error.metadata) == (Reason.SHUTTING_DOWN, {"cursor": "c7"})
     await stopping
     assert time.monotonic() - began < 4
 

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from libs.engines.leftovers import process_started
+from libs.embedded.leftovers import process_started
 from services.cli.home import SOURCE_ROOT
 from tests.support.engines import TestNats, reachable_home
 from tests.support.eventually import eventually
@@ -140,8 +140,8 @@ async def test_state_is_kept_and_a_newer_database_is_refused(home: Path) -> None
     async with started(home) as up:
         await up.until_up()
         first_key = (home / "dev-key").read_text()
-        catalogue = tomllib.loads((home / "servers.toml").read_text())
-        assert catalogue["servers"]["time"]["command"] == sys.executable
+        server_registry = tomllib.loads((home / "servers.toml").read_text())
+        assert server_registry["servers"]["time"]["command"] == sys.executable
         up.process.send_signal(signal.SIGTERM)
         assert await up.ended() == 0
     async with started(home) as up:

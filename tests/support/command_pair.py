@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 from psycopg import sql
 
-from libs.errors import Refusal
-from services.command.domain.cancel import Cancel, CancelMode
-from services.command.domain.dead_letter import Changes
-from services.command.ports.stores import Claim, Report
+from libs.attempts import Report
+from libs.errors import ServiceError
+from services.command.commands.model import Cancel, CancelMode
+from services.command.dead_letters.model import Changes
+from services.runner.attempts.ports import Claim
 from tests.support.command_checks import assert_as_modelled, assert_sound
 from tests.support.command_model import MAX_RELEASES, WAITING, Asked, CommandModel, Holder, Modelled, Place
 from tests.support.command_stores import PART, CommandStores, finish_of, new_command
@@ -68,10 +69,10 @@ class CommandPair:
             codes[1:] = ["DEAD_LETTER_REQUEUED"] * (len(keys) - 1)
         letters, by = self.stores.letters, self.stores.actor
         done = self.stores.at_once(*(letters.requeue(by, dead.id, Changes(), key) for key in keys))
-        told = [one.reason if isinstance(one, Refusal) else one.code for one in done]
+        told = [one.reason if isinstance(one, ServiceError) else one.code for one in done]
         assert sorted(told) == sorted("IDEMPOTENCY_KEY_REUSED" if code == "reused" else code for code in codes)
         for one in done:
-            if not isinstance(one, Refusal):
+            if not isinstance(one, ServiceError):
                 known = self.model.under("requeue", keys[0]) if one.code == "replay" else None
                 assert known is None or one.command_id == known.id
                 if known is None:
@@ -80,7 +81,7 @@ class CommandPair:
     def purge(self, dead: Modelled) -> None:
         """Purges a dead letter."""
         (done,) = self.stores.at_once(self.stores.letters.purge(self.stores.tenant, dead.id))
-        assert (done.reason if isinstance(done, Refusal) else "ok") == self.model.purge(dead)
+        assert (done.reason if isinstance(done, ServiceError) else "ok") == self.model.purge(dead)
 
     def cancel(self, command: Modelled, mode: CancelMode, grace_ms: int) -> None:
         """Cancels a command."""

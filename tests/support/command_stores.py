@@ -15,26 +15,34 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.string import TextLoader
 
+from libs.attempts import (
+    Failure,
+    FailureCode,
+    Finish,
+    RetryPolicy,
+    cancelled,
+    decide,
+    ended_by,
+    succeeded,
+)
+from libs.calls import Actor
+from libs.calls import Actor as SessionActor
 from libs.db import Database
 from libs.ids import partition_of
-from services.command.domain.command import Actor, NewCommand
-from services.command.domain.failure import Failure, FailureCode
-from services.command.domain.retry import RetryPolicy, decide
-from services.command.operations.dead_letters import DeadLetters
-from services.command.operations.outcomes import cancelled, ended_by, succeeded
-from services.command.operations.reconciler import Reconciler
-from services.command.ports.delivery import Broker
-from services.command.ports.dispatch import Dispatch
-from services.command.ports.stores import Claim, Finish
-from services.command.store.commands import PostgresCommands
-from services.command.store.dead_letters import PostgresDeadLetters
-from services.command.store.delivery import PostgresDelivery
-from services.command.store.work import PostgresWork
-from services.session.domain.agent import NewAgent
-from services.session.domain.session import Actor as SessionActor
-from services.session.domain.session import SessionSpec
-from services.session.store.agents import PostgresAgents
-from services.session.store.sessions import PostgresSessions
+from services.command.commands.model import NewCommand
+from services.command.commands.store import PostgresCommands
+from services.command.dead_letters.service import DeadLetters
+from services.command.dead_letters.store import PostgresDeadLetters
+from services.command.dispatch.model import Dispatch
+from services.command.dispatch.ports import Broker
+from services.command.dispatch.reconciler import Reconciler
+from services.command.dispatch.store import PostgresDelivery
+from services.runner.attempts.ports import Claim
+from services.runner.attempts.store import PostgresWork
+from services.session.agents.model import NewAgent
+from services.session.agents.store import PostgresAgents
+from services.session.sessions.model import SessionSpec
+from services.session.sessions.store import PostgresSessions
 from tests.support.command_model import Asked, Place
 
 AGENTS = ("desk", "lamp")
@@ -48,14 +56,14 @@ Row = dict[str, Any]
 
 
 class _Unheard:
-    """Signals and dispatches that go nowhere."""
+    """Notifier and dispatches that go nowhere."""
 
     def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
     def connections_wanted(self) -> None: ...
     def commands_waiting(self) -> None: ...
     def sessions_closing(self) -> None: ...
     def runner_asked(self, runner_id: UUID) -> None: ...
-    def offer(self, dispatches: Sequence[Dispatch]) -> None: ...
+    def enqueue(self, dispatches: Sequence[Dispatch]) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import dataclasses
 from uuid import uuid4
 
 from libs.bus import Bus, Delivery, PullLoop, Streams
-from services.command.broker.topology import COMMANDS, runner_consumer
+from libs.dispatches import COMMANDS, runner_consumer
 from tests.support.suite import Suite
 
 MEDIUM = 1

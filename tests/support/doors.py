@@ -34,7 +34,7 @@ class RefusedError(Exception):
         self.reason, self.status, self.told = reason, status, told
 
 
-async def refusal_of(work: Awaitable[Any]) -> RefusedError:
+async def error_of(work: Awaitable[Any]) -> RefusedError:
     """The refusal that comes of some work."""
     with pytest.raises(RefusedError) as caught:
         await work

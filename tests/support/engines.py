@@ -14,7 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from libs.engines import NatsServer, PostgresServer, Supervisor
+from libs.embedded import (
+    NatsServer,
+    PostgresServer,
+    Supervisor,
+)
 
 _TEMPLATE = "template_callboard"
 # The semantics are those of production; only the disk is not waited for.
@@ -86,7 +90,7 @@ async def running_postgres(home: Path, settings: dict[str, str] | None = None) -
         await asyncio.to_thread(server.prepare)
         async with Supervisor(home, home) as supervisor:
             await supervisor.start(server.spec)
-            await asyncio.to_thread(server.furnish)
+            await asyncio.to_thread(server.provision)
             yield TestPostgres(server.admin_url, server.app_url)
 
 

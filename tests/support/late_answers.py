@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from libs.errors import Reason, Refusal
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.ports.executor import Connector, SessionRef
-from services.command.ports.stores import WantedConnection
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from libs.errors import Reason, ServiceError
+from services.runner.connections.ports import WantedConnection
+from services.runner.executors.ports import Connector, SessionRef
 
 SESSIONS = 2
 
@@ -24,7 +28,7 @@ class Question:
     def answer(self, name: str) -> None:
         try:
             self.future.set_result(self.answers[name]())
-        except (AttemptFailedError, Refusal) as error:
+        except (AttemptFailedError, ServiceError) as error:
             self.future.set_exception(error)
 
 
@@ -144,7 +148,7 @@ class Database:
 
 
 def _be_away() -> None:
-    raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database is away")
+    raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database is away")
 
 
 def _fail(*, retryable: bool) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from libs.catalogue import CatalogueFile
-from services.command.domain.failure import AttemptFailedError, Failure
-from services.command.executors.mcp import McpExecutor
-from services.command.executors.mcp.connection import McpConnection
-from services.command.ports.executor import Connector, Execution, SessionRef
+from libs.attempts import AttemptFailedError, Failure
+from libs.server_registry import ServerRegistryFile
+from services.runner.executors.mcp import McpExecutor
+from services.runner.executors.mcp.connection import McpConnection
+from services.runner.executors.ports import (
+    Connector,
+    Execution,
+    SessionRef,
+)
 
 TRIAL = str(Path(__file__).parents[2] / "examples/trial_server/__main__.py")
 ODD = str(Path(__file__).with_name("odd_server.py"))
@@ -43,7 +47,7 @@ def executor(folder: Path, **servers: Mapping[str, Any]) -> McpExecutor:
         lines += [f"{key} = {_toml(value)}" for key, value in entry.items()]
     file = folder / "servers.toml"
     file.write_text("\n".join(lines))
-    return McpExecutor(CatalogueFile(file))
+    return McpExecutor(ServerRegistryFile(file))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.command.executors.mcp.connection import McpConnection
+from services.runner.executors.mcp.connection import McpConnection
 from tests.support.mcp_servers import ODD, connected, stdio
 
 

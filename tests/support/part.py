@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from libs.engines import ChildSpec
-from libs.engines.child import Child
-from libs.engines.leftovers import process_started
+from libs.embedded import ChildSpec
+from libs.embedded.child import Child
+from libs.embedded.leftovers import process_started
 
 
 class Part:

@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 from callboard.agents.v1.agents_pb2 import Agent, GetAgentRequest, GetAgentResponse
 from callboard.auth.v1 import auth_pb2
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.identity.keys import NewKey, new_key
 from libs.identity.principal import KeyRecord
@@ -65,7 +65,7 @@ class Trial:
         self.callers.append(current_caller())
         match request.agent_id:
             case "absent":
-                raise Refusal(Reason.AGENT_NOT_FOUND, "there is no agent absent", metadata={"agent_id": "absent"})
+                raise ServiceError(Reason.AGENT_NOT_FOUND, "there is no agent absent", metadata={"agent_id": "absent"})
             case "crash":
                 raise ValueError("select secret from api_keys")
             case "abort":
@@ -81,7 +81,7 @@ class Trial:
             yield answer("first")
             match request.agent_id:
                 case "absent":
-                    raise Refusal(Reason.AGENT_NOT_FOUND, "gone meanwhile")
+                    raise ServiceError(Reason.AGENT_NOT_FOUND, "gone meanwhile")
                 case "crash":
                     raise ValueError("select secret from api_keys")
                 case "bytes":
@@ -93,7 +93,7 @@ class Trial:
                     await asyncio.Event().wait()
                 case "polite":
                     await self.draining.wait()
-                    raise Refusal(Reason.SHUTTING_DOWN, "resume elsewhere", metadata={"cursor": "c7"})
+                    raise ServiceError(Reason.SHUTTING_DOWN, "resume elsewhere", metadata={"cursor": "c7"})
         finally:
             self.open -= 1
             self.cleaned_up += 1
@@ -156,7 +156,7 @@ class KeyRing:
         self.lookups += 1
         await asyncio.sleep(0)
         if self.is_down:
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "the database cannot be reached; try again")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database cannot be reached; try again")
         return self.records.get(key_hash)
 
 

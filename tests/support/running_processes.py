@@ -14,10 +14,14 @@ from pathlib import Path
 
 import psycopg
 
-from libs.engines import NatsServer, PostgresServer, free_port
+from libs.embedded import (
+    NatsServer,
+    PostgresServer,
+    free_port,
+)
 from libs.identity.admin import create_key
 from services.cli.checks import grpc_serves, http_ok
-from services.cli.engines import Engines
+from services.cli.embedded import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses
@@ -38,7 +42,7 @@ async def running_suite(
         home = Home(folder)
         home.make()
         effects = folder / "effects.jsonl"
-        home.servers.write_text(_catalogue(folder, effects))
+        home.servers.write_text(_server_registry(folder, effects))
         await asyncio.to_thread(postgres.prepare)
         nats.prepare()
         database, broker = Part(postgres.spec, home.logs), Part(nats.spec, home.logs)
@@ -67,13 +71,13 @@ async def running_suite(
 def _furnish(postgres: PostgresServer) -> str:
     from libs.db.migrate import upgrade
 
-    postgres.furnish()
+    postgres.provision()
     upgrade(postgres.admin_url)
     with psycopg.connect(postgres.admin_url) as connection:
         return create_key(connection, TENANT, "admin").secret_text
 
 
-def _catalogue(folder: Path, effects: Path) -> str:
+def _server_registry(folder: Path, effects: Path) -> str:
     python = json.dumps(sys.executable)
     arguments = json.dumps([str(TRIAL), "--state", str(folder / "state"), "--effects", str(effects)])
     return (

@@ -5,9 +5,17 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.ports.executor import Connector as ConnectorRef
-from services.command.ports.executor import Execution, Reporter, SessionRef
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from services.runner.executors.ports import Connector as ConnectorRef
+from services.runner.executors.ports import (
+    Execution,
+    Reporter,
+    SessionRef,
+)
 
 
 class ScriptedConnection:

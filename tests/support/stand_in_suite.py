@@ -10,14 +10,19 @@ import os
 import sys
 from functools import partial
 
-from libs.engines import ChildError, ChildSpec, EngineError, free_port
+from libs.embedded import (
+    ChildError,
+    ChildSpec,
+    EngineError,
+    free_port,
+)
 from services.cli.checks import http_ok
-from services.cli.engines import Engines
+from services.cli.embedded import Engines
 from services.cli.errors import RefusedError
 from services.cli.home import SOURCE_ROOT, Home
+from services.cli.output import Output
 from services.cli.processes import Services, describe_services
 from services.cli.settings import Addresses, UpSettings
-from services.cli.show import Show
 from services.cli.up import run_up
 
 _SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
@@ -52,7 +57,7 @@ def _stand_in(spec: ChildSpec, port: int, argv: list[str]) -> ChildSpec:
 def main() -> int:
     """Runs it; the exit code is `up`'s."""
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
-    show = Show()
+    show = Output()
     try:
         asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stand_ins))
     except RefusedError as error:

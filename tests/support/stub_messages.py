@@ -62,9 +62,9 @@ def a_dead_letter() -> commands_pb2.DeadLetter:
 
 
 def a_refusal() -> commands_pb2.BulkSubmitRefusal:
-    refusal = commands_pb2.BulkSubmitRefusal(reason=errors_pb2.ERROR_REASON_DEAD_LETTER_REQUEUED, message="before")
-    refusal.metadata["requeued_as"] = "c2"
-    return refusal
+    error = commands_pb2.BulkSubmitRefusal(reason=errors_pb2.ERROR_REASON_DEAD_LETTER_REQUEUED, message="before")
+    error.metadata["requeued_as"] = "c2"
+    return error
 
 
 def an_event(seq: int, kind: str = "custom.note", payload: str = '{"a":1}') -> events_pb2.Event:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from callboard.health.v1 import health_pb2_grpc
 from callboard.identity.v1 import identity_pb2_grpc
-from libs.errors import Refusal
+from libs.errors import ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.readiness import IdentityServicer, ReadinessServicer
 from libs.rpc import RpcServer, Service
@@ -37,7 +37,7 @@ class Heard:
 
 @dataclass
 class Script:
-    """What the services answer, by the method's short name: a message, a Refusal, or a function of the request."""
+    """What the services answer, by the method's short name: a message, a ServiceError, or a function of the request."""
 
     answers: dict[str, Any] = field(default_factory=default_answers)
     heard: list[Heard] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Script:
             answer = answer(request)
         if asyncio.iscoroutine(answer):
             answer = await answer
-        if isinstance(answer, Refusal):
+        if isinstance(answer, ServiceError):
             raise answer
         assert isinstance(answer, Message)
         return answer
@@ -75,7 +75,7 @@ class Script:
         self.open_streams += 1
         try:
             answer = self.answers[method]
-            if isinstance(answer, Refusal):
+            if isinstance(answer, ServiceError):
                 raise answer
             async for response in answer(request, context):
                 yield response

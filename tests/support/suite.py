@@ -11,16 +11,20 @@ from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
 from callboard.aio import Client
-from libs.bus import Bus, Hints
+from libs.bus import Bus, Notifications
 from libs.db import Database
-from libs.engines.ports import free_port
+from libs.embedded.ports import free_port
 from libs.identity.admin import create_key
-from libs.signals import BusSignals
+from libs.notifications import BusNotifier
 from services.command.app import serve as serve_commands
-from services.command.ports.executor import Executor
-from services.command.runner.runner import LeaseLostError, Runner, RunnerLimits
 from services.command.settings import CommandSettings
-from services.command.store.work import PostgresWork
+from services.runner.attempts.store import PostgresWork
+from services.runner.executors.ports import Executor
+from services.runner.runner import (
+    LeaseLostError,
+    Runner,
+    RunnerLimits,
+)
 from services.session.app import serve as serve_sessions
 from services.session.settings import SessionSettings
 from tests.support.eventually import eventually
@@ -116,7 +120,7 @@ class Suite:
             stack.push_async_callback(database.close)
             bus = await Bus.connect(self.nats_url, limits.name)
             stack.push_async_callback(bus.close)
-            work = PostgresWork(database, BusSignals(Hints(bus)))
+            work = PostgresWork(database, BusNotifier(Notifications(bus)))
             while not stop.is_set():
                 with contextlib.suppress(LeaseLostError):
                     await Runner(bus, work, executor, limits).run(stop)

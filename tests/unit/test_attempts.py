@@ -7,12 +7,18 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from libs.errors import Reason, Refusal
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.ports.executor import Execution, Reporter
-from services.command.ports.stores import Claim, Finish, Report, Work
-from services.command.runner.attempts import Attempts
-from services.command.runner.inbox import Message, Offer
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+    Finish,
+    Report,
+)
+from libs.errors import Reason, ServiceError
+from services.runner.attempts.ports import Claim, Work
+from services.runner.attempts.service import Attempts
+from services.runner.executors.ports import Execution, Reporter
+from services.runner.sources.inbox import Message, Offer
 from tests.support.eventually import eventually
 
 SESSION = uuid4()
@@ -71,13 +77,13 @@ class Away(Memory):
             self.claimed.add(command_id)
         self.claims -= 1
         if self.claims >= 0:
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
         return await super().claim(tenant_id, part, runner_id, command_id)
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work:
         self.reads -= 1
         if self.reads >= 0:
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
         return await super().work(tenant_id, command_id)
 
 
@@ -152,7 +158,7 @@ async def test_what_is_let_go_of_writes_nothing_and_what_is_cancelled_says_that_
     await eventually(lambda: agent.executing == 2)
     assert {command_id for _, command_id, _ in running.executing} == {taken.command_id, cancelled.command_id}
     for _ in range(2):
-        running.let_go(taken.command_id)
+        running.abandon(taken.command_id)
         running.cancel(cancelled.command_id)
     await asyncio.gather(*tasks)
     assert [(end.command_id, end.outcome) for end in store.ends] == [(cancelled.command_id, "cancelled")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.identity.cache import ExpiringCache
 from libs.identity.keys import new_key
@@ -22,7 +22,7 @@ def keys() -> KeyRing:
 
 
 async def reason_of(authenticator: Authenticator, token: str) -> Reason:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         await authenticator.authenticate(token)
     return caught.value.reason
 
@@ -30,7 +30,7 @@ async def reason_of(authenticator: Authenticator, token: str) -> Reason:
 async def opens(authenticator: Authenticator, token: str) -> bool:
     try:
         await authenticator.authenticate(token)
-    except Refusal:
+    except ServiceError:
         return False
     return True
 
@@ -116,14 +116,14 @@ async def test_a_database_that_is_away_accepts_nobody_and_is_asked_again(keys: K
 
 
 async def test_watched_keys_are_checked_together_and_forgotten_when_nothing_is_open(keys: KeyRing) -> None:
-    authenticator, cuts = Authenticator(keys.find), list[Refusal]()
+    authenticator, cuts = Authenticator(keys.find), list[ServiceError]()
     good, bad = keys.add("admin"), keys.add("viewer")
     principals = [await authenticator.authenticate(key.secret_text) for key in (good, bad)]
     keys.revoke(bad)
-    never = list[Refusal]()
+    never = list[ServiceError]()
     with authenticator.watch(principals[0], never.append), authenticator.watch(principals[1], cuts.append):
         await authenticator.check_watched()
-    assert [refusal.reason for refusal in cuts] == [Reason.CREDENTIALS_INVALID]
+    assert [error.reason for error in cuts] == [Reason.CREDENTIALS_INVALID]
     assert not never
     asked = keys.lookups
     await authenticator.check_watched()

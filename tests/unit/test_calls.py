@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
 from callboard.sessions.v1.sessions_pb2 import SessionSpec, StartSessionRequest
 from libs.calls import fingerprint, read_page_token, write_page_token
-from libs.errors import Reason, Refusal
-from services.session.domain.event import Cursor
+from libs.errors import Reason, ServiceError
+from services.session.events.model import Cursor
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 GARBAGE = st.text(max_size=60) | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
@@ -27,7 +27,7 @@ def test_a_page_token_is_read_back_as_it_was_written(scope: str, place: dict[str
 
 @given(GARBAGE.filter(bool))
 def test_garbage_is_refused_as_a_page_token(token: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         read_page_token("agents", token, keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
@@ -38,21 +38,21 @@ def test_garbage_is_refused_as_a_page_token(token: str) -> None:
 )
 def test_json_that_is_no_page_token_is_refused(body: str) -> None:
     token = base64.urlsafe_b64encode(body.encode()).decode()
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         read_page_token("agents", token, keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
 @pytest.mark.parametrize("place", [{"after": 1}, {"after": None}, {"other": "x"}, {"after": "a", "more": "b"}, {}])
 def test_a_page_token_of_another_form_is_refused(place: dict[str, Any]) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         read_page_token("agents", write_page_token("agents", place), keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
 def test_a_page_token_of_another_list_or_other_filters_is_refused() -> None:
     token = write_page_token("sessions agent=a", {"after": "1"})
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         read_page_token("sessions agent=b", token, keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
@@ -65,7 +65,7 @@ def test_a_page_token_of_another_list_or_other_filters_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_forged_place_is_refused_before_the_database_sees_it(place: dict[str, Any]) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         read_page_token("list", write_page_token("list", place), keys=frozenset(place))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
@@ -82,7 +82,7 @@ def test_a_cursor_is_read_back_as_it_was_written(scope: str, incarnation: int, a
 
 @given(GARBAGE)
 def test_garbage_is_refused_as_a_cursor(text: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         Cursor.read(text, "session/s")
     assert caught.value.reason is Reason.CURSOR_INVALID
 
@@ -96,14 +96,14 @@ def test_a_cursor_in_any_other_spelling_is_refused(plain: str) -> None:
     text = Cursor("session/s", 1, 1).text()
     check = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(".")[2]
     forged = base64.urlsafe_b64encode(plain.format(check=check).encode()).decode().rstrip("=")
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         Cursor.read(forged, "session/s")
     assert caught.value.reason is Reason.CURSOR_INVALID
 
 
 @pytest.mark.parametrize("other", ["session/t", "agent/s", "session/", ""])
 def test_a_cursor_of_another_scope_is_refused_and_says_so(other: str) -> None:
-    with pytest.raises(Refusal, match="another scope") as caught:
+    with pytest.raises(ServiceError, match="another scope") as caught:
         Cursor.read(Cursor("session/s", 1, 5).text(), other)
     assert caught.value.reason is Reason.CURSOR_INVALID
 

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from libs.catalogue import Catalogue, CatalogueError, CatalogueFile, HttpEntry, Limits, StdioEntry
+from libs.server_registry import (
+    HttpEntry,
+    Limits,
+    ServerRegistry,
+    ServerRegistryError,
+    ServerRegistryFile,
+    StdioEntry,
+)
 
 GOOD = """
 [servers.time]
@@ -38,9 +45,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_good_file_gives_its_entries(file: Path) -> None:
-    catalogue = Catalogue.load(write(file, GOOD))
-    assert catalogue.names() == ("time", "web-search")
-    assert catalogue.get("time") == StdioEntry(
+    server_registry = ServerRegistry.load(write(file, GOOD))
+    assert server_registry.names() == ("time", "web-search")
+    assert server_registry.get("time") == StdioEntry(
         name="time",
         transport="stdio",
         command="/usr/bin/time-server",
@@ -50,14 +57,14 @@ def test_a_good_file_gives_its_entries(file: Path) -> None:
         startup_timeout=5.0,
         limits=Limits(memory_mib=512, open_files=64),
     )
-    assert catalogue.get("web-search") == HttpEntry(
+    assert server_registry.get("web-search") == HttpEntry(
         name="web-search", transport="http", url="https://mcp.example.org/mcp", startup_timeout=30.0
     )
-    assert catalogue.get("absent") is None
+    assert server_registry.get("absent") is None
 
 
 def test_an_empty_file_is_an_empty_catalogue(file: Path) -> None:
-    assert Catalogue.load(write(file, "")).names() == ()
+    assert ServerRegistry.load(write(file, "")).names() == ()
 
 
 STDIO = 'transport = "stdio"\ncommand = "/bin/server"\n'
@@ -107,8 +114,8 @@ HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
 )
 def test_a_broken_rule_is_named_with_file_entry_and_key(file: Path, table: str, key: str, rule: str) -> None:
     write(file, f"[servers.one]\n{table}\n")
-    with pytest.raises(CatalogueError) as caught:
-        Catalogue.load(file)
+    with pytest.raises(ServerRegistryError) as caught:
+        ServerRegistry.load(file)
     assert (caught.value.file, caught.value.entry, caught.value.key) == (str(file), "one", key)
     assert rule in caught.value.rule
     assert str(caught.value).startswith(f"{file}: servers.one.{key}: ")
@@ -118,8 +125,8 @@ def test_a_broken_rule_is_named_with_file_entry_and_key(file: Path, table: str, 
 @pytest.mark.parametrize("name", ["Time", "-time", "a_b", "a" * 64, "a/b", "", "time\\n"])
 def test_a_name_that_breaks_the_pattern_is_refused(file: Path, name: str) -> None:
     write(file, f'[servers."{name}"]\n{STDIO}')
-    with pytest.raises(CatalogueError, match="the name must match"):
-        Catalogue.load(file)
+    with pytest.raises(ServerRegistryError, match="the name must match"):
+        ServerRegistry.load(file)
 
 
 @pytest.mark.parametrize(
@@ -132,43 +139,43 @@ def test_a_name_that_breaks_the_pattern_is_refused(file: Path, name: str) -> Non
     ],
 )
 def test_a_file_of_another_shape_is_refused(file: Path, text: str, words: str) -> None:
-    with pytest.raises(CatalogueError, match=words):
-        Catalogue.load(write(file, text))
+    with pytest.raises(ServerRegistryError, match=words):
+        ServerRegistry.load(write(file, text))
 
 
 def test_a_missing_file_is_an_error_of_the_catalogue(file: Path) -> None:
-    with pytest.raises(CatalogueError, match="cannot be read: No such file"):
-        Catalogue.load(file)
-    with pytest.raises(CatalogueError):
-        CatalogueFile(file)
+    with pytest.raises(ServerRegistryError, match="cannot be read: No such file"):
+        ServerRegistry.load(file)
+    with pytest.raises(ServerRegistryError):
+        ServerRegistryFile(file)
 
 
 def test_an_entry_added_to_the_file_is_seen_at_the_next_look(file: Path) -> None:
-    catalogue = CatalogueFile(write(file, ""))
-    assert catalogue.current().names() == ()
+    server_registry = ServerRegistryFile(write(file, ""))
+    assert server_registry.current().names() == ()
     write(file, GOOD)
-    assert catalogue.current().names() == ("time", "web-search")
+    assert server_registry.current().names() == ("time", "web-search")
 
 
 def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
-    catalogue = CatalogueFile(write(file, GOOD))
-    assert catalogue.current() is catalogue.current()
+    server_registry = ServerRegistryFile(write(file, GOOD))
+    assert server_registry.current() is server_registry.current()
 
 
 def test_a_file_broken_by_an_edit_keeps_the_last_good_one_and_is_logged_once(file: Path) -> None:
-    catalogue = CatalogueFile(write(file, GOOD))
+    server_registry = ServerRegistryFile(write(file, GOOD))
     write(file, "[servers")
     with structlog.testing.capture_logs() as logs:
-        assert catalogue.current().names() == catalogue.current().names() == ("time", "web-search")
+        assert server_registry.current().names() == server_registry.current().names() == ("time", "web-search")
     assert [(line["log_level"], line["event"]) for line in logs] == [("error", "catalogue_refused")]
     assert str(file) in logs[0]["error"]
     write(file, "[servers.new]\n" + HTTP)
-    assert catalogue.current().names() == ("new",)
+    assert server_registry.current().names() == ("new",)
 
 
 def test_a_file_that_vanishes_keeps_the_last_good_one(file: Path) -> None:
-    catalogue = CatalogueFile(write(file, GOOD))
+    server_registry = ServerRegistryFile(write(file, GOOD))
     file.unlink()
-    assert catalogue.current().names() == ("time", "web-search")
+    assert server_registry.current().names() == ("time", "web-search")
     write(file, "[servers.new]\n" + HTTP)
-    assert catalogue.current().names() == ("new",)
+    assert server_registry.current().names() == ("new",)

@@ -12,9 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from libs.errors import Refusal
-from services.command.runner import connections as connections_module
-from services.command.runner.connections import Connections
+from libs.errors import ServiceError
+from services.runner.connections import service as connections_module
+from services.runner.connections.service import Connections
 from tests.support.late_answers import SESSIONS, Agent, Database, Opener, Questions
 
 ROUNDS = 200  # of the event loop; far more than anything here needs to come to rest
@@ -152,7 +152,7 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     def _start(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> "asyncio.Task[None]":
         async def unless_the_database_is_away() -> None:
-            with contextlib.suppress(Refusal):
+            with contextlib.suppress(ServiceError):
                 await work(*arguments)
 
         return self.loop.create_task(unless_the_database_is_away())

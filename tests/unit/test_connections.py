@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.errors import Reason, Refusal
-from services.command.ports.executor import Connector, SessionRef
-from services.command.ports.stores import WantedConnection
-from services.command.runner import connections as connections_module
-from services.command.runner.connections import Connections
+from libs.errors import Reason, ServiceError
+from services.runner.connections import service as connections_module
+from services.runner.connections.ports import WantedConnection
+from services.runner.connections.service import Connections
+from services.runner.executors.ports import Connector, SessionRef
 from tests.support.eventually import eventually
 
 
@@ -56,7 +56,7 @@ class Memory:
 
     async def connected(self, *_: Any) -> bool:
         if not self.answers:
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "the answer was lost")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the answer was lost")
         return True
 
     async def connect_failed(self, tenant_id: str, session_uid: UUID, runner_id: UUID, delay: float) -> None:

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
-from services.cli.dead_letters.service import address_of, key_of
-from services.cli.dead_letters.show import plain
-from services.cli.dead_letters.wanted import (
+from services.cli.dead_letters.options import (
     Filters,
     choose,
     read_moment,
@@ -22,6 +20,8 @@ from services.cli.dead_letters.wanted import (
     read_reason,
     read_span,
 )
+from services.cli.dead_letters.output import plain
+from services.cli.dead_letters.service import address_of, key_of
 from services.cli.errors import RefusedError, SettingError, UsageError
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -7,11 +7,21 @@ from uuid import UUID
 
 import pytest
 
-from libs.errors import Reason, Refusal
-from services.command.domain.command import Command
-from services.command.domain.dead_letter import Changes, Plan, again
-from services.command.operations.batch_answers import Requeued, read_plan, read_requeued, write_plan, write_requeued
-from services.command.ports.stores import Submitted
+from libs.errors import Reason, ServiceError
+from services.command.commands.model import Command
+from services.command.commands.ports import Submitted
+from services.command.dead_letters.batch_answers import (
+    Requeued,
+    read_plan,
+    read_requeued,
+    write_plan,
+    write_requeued,
+)
+from services.command.dead_letters.model import (
+    Changes,
+    Plan,
+    again,
+)
 
 NOW = datetime(2026, 1, 31, 9, 30, 0, 123456, tzinfo=UTC)
 DEAD, MADE = UUID(int=1), UUID(int=2)
@@ -62,9 +72,9 @@ def test_a_plan_and_its_answer_survive_being_kept() -> None:
     plan = Plan(("a", "b"), more=True, place={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
     assert read_plan(write_plan(plan)) == plan
     made = Submitted("ok", MADE, "c", "clock", "ses-1", NOW, "active")
-    refusal = Refusal(Reason.DEAD_LETTER_REQUEUED, "before", metadata={"requeued_as": str(MADE)})
-    first, second = read_requeued(write_requeued([Requeued("a", command=made), Requeued("b", refusal=refusal)]))
+    error = ServiceError(Reason.DEAD_LETTER_REQUEUED, "before", metadata={"requeued_as": str(MADE)})
+    first, second = read_requeued(write_requeued([Requeued("a", command=made), Requeued("b", error=error)]))
     assert first == Requeued("a", command=made)
-    assert second.refusal is not None
-    assert (second.given, second.refusal.reason, second.refusal.message) == ("b", refusal.reason, "before")
-    assert second.refusal.metadata == refusal.metadata
+    assert second.error is not None
+    assert (second.given, second.error.reason, second.error.message) == ("b", error.reason, "before")
+    assert second.error.metadata == error.metadata

@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.executors import ExecutorRegistry
-from services.command.executors.echo import EchoExecutor
-from services.command.ports.executor import Connection, Connector, Execution, SessionRef
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from services.runner.executors import ExecutorRegistry
+from services.runner.executors.echo import EchoExecutor
+from services.runner.executors.ports import (
+    Connection,
+    Connector,
+    Execution,
+    SessionRef,
+)
 
 SESSION = SessionRef(tenant_id="t", session_uid="u", session_id="s", agent_id="a")
 

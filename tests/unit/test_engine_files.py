@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from libs.engines import AlreadyRunningError, FileLock, end_leftovers
-from libs.engines.files import create_private, kept_secret, make_folder, write_private
-from libs.engines.leftovers import process_started, remember_process
+from libs.embedded import (
+    AlreadyRunningError,
+    FileLock,
+    end_leftovers,
+)
+from libs.embedded.files import (
+    create_private,
+    kept_secret,
+    make_folder,
+    write_private,
+)
+from libs.embedded.leftovers import process_started, remember_process
 
 
 def _mode(path: Path) -> int:

@@ -8,10 +8,10 @@ import pytest
 from google.rpc import error_details_pb2
 
 from callboard.errors.v1.errors_pb2 import ErrorReason
-from libs.errors import HTTP_STATUS, STATUS, FieldViolation, Reason, Refusal
-from libs.rpc import refusal_from_error, refusal_to_status
+from libs.attempts import FailureCode
+from libs.errors import HTTP_STATUS, STATUS, FieldViolation, Reason, ServiceError
+from libs.rpc import service_error_from_rpc, service_error_to_status
 from libs.rpc.errors import status_code, status_metadata
-from services.command.domain.failure import FailureCode
 
 _PROTO = Path(__file__).parents[2] / "protos/callboard/errors/v1/errors.proto"
 _VALUE = re.compile(r"((?:^ *//[^\n]*\n)+) *ERROR_REASON_(\w+) = (\d+);", re.MULTILINE)
@@ -33,8 +33,8 @@ def test_every_value_of_the_contract_was_read() -> None:
 
 
 def test_reasons_are_those_of_the_contract_that_calls_are_refused_for() -> None:
-    refusals = {name for name, text in comments().items() if _CODES.match(text)}
-    assert set(Reason.__members__) == refusals
+    errors = {name for name, text in comments().items() if _CODES.match(text)}
+    assert set(Reason.__members__) == errors
     assert set(STATUS) == set(HTTP_STATUS) == set(Reason)
 
 
@@ -54,20 +54,20 @@ def test_what_the_contract_says_is_either_a_refusal_or_an_attempts_end_or_never_
     assert others == {"UNSPECIFIED"}
 
 
-def error_of(refusal: Refusal, **more: object) -> grpc.aio.AioRpcError:
+def error_of(error: ServiceError, **more: object) -> grpc.aio.AioRpcError:
     """What a client gets."""
-    status = refusal_to_status(refusal)
+    status = service_error_to_status(error)
     trailing = grpc.aio.Metadata(*status_metadata(status))
     return grpc.aio.AioRpcError(
-        status_code(refusal.reason), trailing_metadata=trailing, details=str(more.get("details", status.message))
+        status_code(error.reason), trailing_metadata=trailing, details=str(more.get("details", status.message))
     )
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_a_refusal_comes_out_as_it_went_in(reason: Reason) -> None:
     violations = (FieldViolation('agent.labels["k"]', "is wrong"), FieldViolation("b[3]", "is wrong too"))
-    refusal = Refusal(reason, "a message", metadata={"agent_id": "a"}, violations=violations)
-    again = refusal_from_error(error_of(refusal))
+    error = ServiceError(reason, "a message", metadata={"agent_id": "a"}, violations=violations)
+    again = service_error_from_rpc(error_of(error))
     assert (again.reason, again.message) == (reason, "a message")
     assert (again.metadata, again.violations) == ({"agent_id": "a"}, violations)
 
@@ -83,30 +83,30 @@ def test_a_refusal_comes_out_as_it_went_in(reason: Reason) -> None:
     ],
 )
 def test_an_error_that_is_not_ours_gets_a_reason_and_no_text_of_its_own(code: grpc.StatusCode, reason: Reason) -> None:
-    refusal = refusal_from_error(grpc.aio.AioRpcError(code, details="ipv4:10.0.0.1: Traceback"))
-    assert refusal.reason is reason
-    assert "10.0.0.1" not in refusal.message
+    error = service_error_from_rpc(grpc.aio.AioRpcError(code, details="ipv4:10.0.0.1: Traceback"))
+    assert error.reason is reason
+    assert "10.0.0.1" not in error.message
 
 
 def test_details_that_contradict_the_status_are_not_believed() -> None:
-    error = error_of(Refusal(Reason.AGENT_NOT_FOUND, "a"), details="b")
-    assert refusal_from_error(error).reason is Reason.INTERNAL
+    error = error_of(ServiceError(Reason.AGENT_NOT_FOUND, "a"), details="b")
+    assert service_error_from_rpc(error).reason is Reason.INTERNAL
 
 
-def retry_seconds(refusal: Refusal) -> float | None:
+def retry_seconds(error: ServiceError) -> float | None:
     retry = error_details_pb2.RetryInfo()
-    found = [detail for detail in refusal_to_status(refusal).details if detail.Unpack(retry)]
+    found = [detail for detail in service_error_to_status(error).details if detail.Unpack(retry)]
     return retry.retry_delay.ToTimedelta().total_seconds() if found else None
 
 
 def test_those_who_may_try_again_are_told_when() -> None:
-    assert retry_seconds(Refusal(Reason.RATE_LIMITED, "m", metadata={"retry_after_seconds": "7"})) == 7
-    assert retry_seconds(Refusal(Reason.RATE_LIMITED, "m")) == 1
-    assert retry_seconds(Refusal(Reason.SESSION_STOPPING, "m"))
-    assert retry_seconds(Refusal(Reason.ETAG_MISMATCH, "m")) is None
+    assert retry_seconds(ServiceError(Reason.RATE_LIMITED, "m", metadata={"retry_after_seconds": "7"})) == 7
+    assert retry_seconds(ServiceError(Reason.RATE_LIMITED, "m")) == 1
+    assert retry_seconds(ServiceError(Reason.SESSION_STOPPING, "m"))
+    assert retry_seconds(ServiceError(Reason.ETAG_MISMATCH, "m")) is None
 
 
 def test_a_status_fits_into_the_metadata_that_clients_take() -> None:
     violations = [FieldViolation("f" * 2000, "é" * 2000)] * 50
-    status = refusal_to_status(Refusal(Reason.FIELD_INVALID, "ü" * 9000, violations=violations))
+    status = service_error_to_status(ServiceError(Reason.FIELD_INVALID, "ü" * 9000, violations=violations))
     assert len(status.SerializeToString()) + len(status.message.encode()) * 3 < 8192

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.failpoints import (
     NAMES,
     PLACES,
@@ -29,7 +29,7 @@ from libs.failpoints import (
 )
 
 ROOT = Path(__file__).parents[2]
-PLACE, QUIET, STATEMENT = "attempts.after_claim_before_settle", "attempts.after_finish", "work.finish"
+PLACE, QUIET, STATEMENT = "attempts.after_claim_before_settle", "attempts.after_finish", "attempts.finish"
 _REACHED = re.compile(r'failpoint\(\s*"([^"]+)"')
 
 
@@ -51,7 +51,7 @@ def fates(rules: str, process: str, times: int = 200, **others: object) -> list[
     for _ in range(times):
         try:
             failpoint(PLACE)
-        except Refusal:
+        except ServiceError:
             found.append(True)
         else:
             found.append(False)
@@ -117,7 +117,7 @@ def test_nothing_happens_at_other_places() -> None:
 
 def test_a_place_sees_the_fault_that_it_reckons_with() -> None:
     arm(settings(f"{PLACE}=raise"))
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         failpoint(PLACE)
     assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
     with pytest.raises(OSError, match="its own"):
@@ -177,8 +177,9 @@ def test_every_place_is_reached_by_one_line_of_the_code() -> None:
 
 def test_every_statement_is_in_one_file() -> None:
     written = Counter(
-        f"{path.stem}.{name}"
-        for path in (ROOT / "services").rglob("*.sql")
+        f"{path.parent.name}.{name}"
+        for folder in ("services", "libs")
+        for path in (ROOT / folder).rglob("queries.sql")
         for name in re.findall(r"^-- name: (\w+)$", path.read_text(), re.MULTILINE)
     )
     assert {name: written[name] for name in STATEMENTS} == dict.fromkeys(STATEMENTS, 1)

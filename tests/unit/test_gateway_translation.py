@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from callboard.commands.v1 import commands_pb2
 from callboard.events.v1 import events_pb2
 from callboard.sessions.v1 import sessions_pb2
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from services.gateway.edge.problems import problem
 from services.gateway.edge.reading import read_query
 from services.gateway.edge.router import Router
@@ -123,13 +123,13 @@ def test_json_survives_reading_and_writing(value: Any) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_json_or_refused(body: bytes) -> None:
-    with contextlib.suppress(Refusal):
+    with contextlib.suppress(ServiceError):
         write_json(read_json(body))
 
 
 def test_depth_is_counted_to_64() -> None:
     read_json(b"[" * 64 + b"]" * 64)
-    with pytest.raises(Refusal, match="deeper than 64"):
+    with pytest.raises(ServiceError, match="deeper than 64"):
         read_json(b"[" * 65 + b"]" * 65)
 
 
@@ -152,20 +152,20 @@ def test_paths_of_the_contract_become_names_of_rest(path: str, name: str) -> Non
 
 
 def test_a_wrong_token_names_its_parameter() -> None:
-    refusal = in_rest_words(Refusal(Reason.PAGE_TOKEN_INVALID, "none of ours"), {})
-    assert (refusal.message, refusal.violations[0].field) == ("none of ours", "pageToken")
+    error = in_rest_words(ServiceError(Reason.PAGE_TOKEN_INVALID, "none of ours"), {})
+    assert (error.message, error.violations[0].field) == ("none of ours", "pageToken")
 
 
 def test_a_problem_says_when_to_try_again() -> None:
-    refusal = Refusal(Reason.RATE_LIMITED, "slow down", metadata={"retry_after_seconds": "7"})
-    sent = problem(refusal, "/x")
+    error = ServiceError(Reason.RATE_LIMITED, "slow down", metadata={"retry_after_seconds": "7"})
+    sent = problem(error, "/x")
     assert (sent.status, sent.headers["Retry-After"]) == (429, "7")
     assert orjson.loads(sent.body)["type"] == "urn:callboard:problem:rate-limited"
 
 
 def test_metadata_does_not_replace_what_a_problem_says_itself() -> None:
-    refusal = Refusal(Reason.AGENT_EXISTS, "taken", metadata={"status": "x", "detail": "y", "agent_id": "z"})
-    told = orjson.loads(problem(refusal, "/x").body)
+    error = ServiceError(Reason.AGENT_EXISTS, "taken", metadata={"status": "x", "detail": "y", "agent_id": "z"})
+    told = orjson.loads(problem(error, "/x").body)
     assert (told["status"], told["detail"], told["agentId"]) == (409, "taken", "z")
 
 
@@ -196,7 +196,7 @@ def test_a_query_is_read_strictly() -> None:
         b"mode=\xff",
         b"&".join([b"a=b"] * 201),
     ):
-        with pytest.raises(Refusal):
+        with pytest.raises(ServiceError):
             read_query(SessionQuery, text)
 
 

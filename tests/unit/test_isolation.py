@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.command.runner.isolation import Isolation
+from services.runner.attempts.isolation import Isolation
 from tests.support.eventually import eventually
 
 SESSION = uuid4()

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.command.runner.isolation import Isolation
+from services.runner.attempts.isolation import Isolation
 
 ROUNDS = 50  # of the event loop; more than anything here needs to come to rest
 
@@ -18,13 +18,13 @@ class Visit:
     def __init__(self, *, alone: bool) -> None:
         self.alone = alone
         self.is_inside = False
-        self.let_go = asyncio.Event()
+        self.abandon = asyncio.Event()
 
     async def pay(self, isolation: Isolation, session_uid: UUID) -> None:
         async with isolation.running(session_uid, alone=self.alone):
             self.is_inside = True
             try:
-                await self.let_go.wait()
+                await self.abandon.wait()
             finally:
                 self.is_inside = False
 
@@ -48,7 +48,7 @@ class IsolationMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def one_leaves(self, data: st.DataObject) -> None:
         inside = [visit for visit in self.visits.values() if visit.is_inside]
-        data.draw(st.sampled_from(inside), label="visit").let_go.set()
+        data.draw(st.sampled_from(inside), label="visit").abandon.set()
 
     @precondition(lambda self: self.visits)
     @rule(data=st.data())
@@ -81,7 +81,7 @@ class IsolationMachine(RuleBasedStateMachine):
             return
         try:
             for visit in self.visits.values():
-                visit.let_go.set()
+                visit.abandon.set()
             self._turn(ROUNDS)
             assert all(task.done() for task in self.visits), "somebody never had a turn"
             assert not self.isolation._places, "the session is remembered"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.jsontext import MAX_DEPTH, check_object
 
 VALUES = st.recursive(
@@ -19,7 +19,7 @@ VALUES = st.recursive(
 
 
 def rule_of(text: str) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ServiceError) as caught:
         check_object(text, "command.params_json")
     assert caught.value.reason in (Reason.FIELD_INVALID, Reason.JSON_INVALID)
     assert [violation.field for violation in caught.value.violations] == ["command.params_json"]

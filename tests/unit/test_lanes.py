@@ -1,4 +1,4 @@
-"""Lanes: what waits together is done together, and one bad item fails alone."""
+"""KeyedBatcher: what waits together is done together, and one bad item fails alone."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from libs.db import Lanes
-from libs.errors import Reason, Refusal
+from libs.db import KeyedBatcher
+from libs.errors import Reason, ServiceError
 from tests.support.eventually import eventually
 
 
@@ -39,13 +39,13 @@ def bad(*items: Any, error: type[Exception] = psycopg.errors.InvalidTextRepresen
     return lambda batch: error("bad data") if set(batch) & set(items) else None
 
 
-async def run_all(lanes: "Lanes[str, Any, str]", items: Sequence[Any], key: str = "a") -> list[Any]:
+async def run_all(lanes: "KeyedBatcher[str, Any, str]", items: Sequence[Any], key: str = "a") -> list[Any]:
     return await asyncio.gather(*(lanes.run(key, item) for item in items), return_exceptions=True)
 
 
 async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch_and_each_gets_its_own_result() -> None:
     flush = Flushes()
-    lanes = Lanes(flush)
+    lanes = KeyedBatcher(flush)
     assert await run_all(lanes, range(20)) == [f"a:{item}" for item in range(20)]
     assert flush.batches == [list(range(20))]
 
@@ -53,7 +53,7 @@ async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch_and_each_gets_i
 async def test_what_arrives_while_batches_are_under_way_forms_the_next_one() -> None:
     gate = asyncio.Event()
     flush = Flushes(gate)
-    lanes = Lanes(flush, width=1)
+    lanes = KeyedBatcher(flush, width=1)
     first = asyncio.create_task(lanes.run("a", 0))
     await eventually(lambda: flush.batches)
     rest = asyncio.create_task(run_all(lanes, range(1, 9)))
@@ -69,7 +69,7 @@ async def test_what_arrives_while_batches_are_under_way_forms_the_next_one() -> 
 @pytest.mark.parametrize("width", [1, 2, 3])
 async def test_no_more_batches_of_a_lane_are_under_way_than_its_width(width: int) -> None:
     flush = Flushes()
-    lanes = Lanes(flush, max_batch=3, width=width)
+    lanes = KeyedBatcher(flush, max_batch=3, width=width)
     assert await run_all(lanes, range(40)) == [f"a:{item}" for item in range(40)]
     assert flush.most_under_way == width
     assert all(len(batch) <= 3 for batch in flush.batches)
@@ -83,7 +83,7 @@ async def test_lanes_of_different_keys_do_not_wait_for_each_other() -> None:
         await gates[key].wait()
         return list(items)
 
-    lanes = Lanes(flush)
+    lanes = KeyedBatcher(flush)
     slow = asyncio.create_task(lanes.run("a", 1))
     gates["b"].set()
     assert await lanes.run("b", 2) == 2
@@ -99,17 +99,17 @@ async def test_lanes_of_different_keys_do_not_wait_for_each_other() -> None:
 async def test_bad_data_fails_alone_wherever_it_is_in_the_batch(error: type[Exception]) -> None:
     flush = Flushes()
     flush.refuse = bad(0, 7, 8, error=error)
-    outcomes = await run_all(Lanes(flush), range(16))
+    outcomes = await run_all(KeyedBatcher(flush), range(16))
     for item, outcome in enumerate(outcomes):
         assert isinstance(outcome, error) if item in (0, 7, 8) else outcome == f"a:{item}"
 
 
 async def test_an_error_that_is_no_ones_data_fails_the_batch_at_once_and_the_lane_goes_on() -> None:
     flush = Flushes()
-    refusal = Refusal(Reason.DATABASE_UNAVAILABLE, "away")
-    flush.refuse = lambda batch: refusal if 3 in batch else None
-    lanes = Lanes(flush)
-    assert await run_all(lanes, range(5)) == [refusal] * 5
+    error = ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
+    flush.refuse = lambda batch: error if 3 in batch else None
+    lanes = KeyedBatcher(flush)
+    assert await run_all(lanes, range(5)) == [error] * 5
     assert len(flush.batches) == 1
     assert await run_all(lanes, range(10, 15)) == [f"a:{item}" for item in range(10, 15)]
 
@@ -123,22 +123,22 @@ async def test_a_batch_that_was_rolled_back_for_a_passing_reason_runs_again_with
 ) -> None:
     flush = Flushes()
     flush.refuse = lambda _: error("try again") if len(flush.batches) < 4 else None
-    assert await run_all(Lanes(flush), range(5)) == [f"a:{item}" for item in range(5)]
+    assert await run_all(KeyedBatcher(flush), range(5)) == [f"a:{item}" for item in range(5)]
     assert flush.batches == [list(range(5))] * 4
 
 
 async def test_a_batch_that_never_gets_through_is_refused_as_unavailable() -> None:
     flush = Flushes()
     flush.refuse = lambda _: psycopg.errors.SerializationFailure("again")
-    (outcome,) = await run_all(Lanes(flush), [1])
-    assert isinstance(outcome, Refusal)
+    (outcome,) = await run_all(KeyedBatcher(flush), [1])
+    assert isinstance(outcome, ServiceError)
     assert outcome.reason is Reason.DATABASE_UNAVAILABLE
 
 
 async def test_a_cancelled_caller_costs_the_others_nothing() -> None:
     gate = asyncio.Event()
     flush = Flushes(gate)
-    lanes = Lanes(flush, width=1)
+    lanes = KeyedBatcher(flush, width=1)
     callers = [asyncio.create_task(lanes.run("a", item)) for item in range(6)]
     await eventually(lambda: flush.batches)
     late = [asyncio.create_task(lanes.run("a", item)) for item in range(10, 14)]
@@ -155,7 +155,7 @@ async def test_a_cancelled_caller_of_a_refused_batch_costs_the_others_nothing() 
     gate = asyncio.Event()
     flush = Flushes(gate)
     flush.refuse = bad(1)
-    lanes = Lanes(flush)
+    lanes = KeyedBatcher(flush)
     callers = [asyncio.create_task(lanes.run("a", item)) for item in range(4)]
     await eventually(lambda: flush.batches)
     callers[1].cancel()
@@ -171,7 +171,7 @@ async def test_a_flush_that_answers_too_few_or_too_many_fails_its_callers_instea
     async def flush(key: str, items: Sequence[int]) -> list[int]:
         return [0] * answers if len(items) > 1 else list(items)
 
-    lanes: Lanes[str, int, int] = Lanes(flush)
+    lanes: KeyedBatcher[str, int, int] = KeyedBatcher(flush)
     outcomes = await asyncio.wait_for(
         asyncio.gather(*(lanes.run("a", item) for item in range(3)), return_exceptions=True), 2
     )
@@ -181,7 +181,7 @@ async def test_a_flush_that_answers_too_few_or_too_many_fails_its_callers_instea
 
 async def test_drain_waits_for_all_that_was_given() -> None:
     flush = Flushes()
-    lanes = Lanes(flush, max_batch=2, width=1)
+    lanes = KeyedBatcher(flush, max_batch=2, width=1)
     callers = [asyncio.create_task(lanes.run(key, item)) for key in "ab" for item in range(7)]
     await asyncio.sleep(0)
     await lanes.drain()
@@ -190,7 +190,7 @@ async def test_drain_waits_for_all_that_was_given() -> None:
 
 
 async def test_a_lane_that_is_empty_is_forgotten() -> None:
-    lanes = Lanes(Flushes())
+    lanes = KeyedBatcher(Flushes())
     await asyncio.gather(*(lanes.run(str(number), 1) for number in range(50)))
     await lanes.drain()
     assert not lanes._waiting

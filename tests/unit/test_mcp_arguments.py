@@ -12,12 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCResponse
 
-from services.command.domain.failure import AttemptFailedError, Failure, FailureCode
-from services.command.executors.mcp import frames
-from services.command.executors.mcp.arguments import Parameters
-from services.command.executors.mcp.pipes import Tail
-from services.command.executors.mcp.results import excerpt, json_safe, storable
-from services.command.executors.mcp.schemas import ArgumentSchema
+from libs.attempts import (
+    AttemptFailedError,
+    Failure,
+    FailureCode,
+)
+from services.runner.executors.mcp import frames
+from services.runner.executors.mcp.arguments import Parameters
+from services.runner.executors.mcp.pipes import TailBuffer
+from services.runner.executors.mcp.results import (
+    excerpt,
+    json_safe,
+    storable,
+)
+from services.runner.executors.mcp.schemas import ArgumentSchema
 
 SCHEMA = {
     "type": "object",
@@ -212,7 +220,7 @@ def test_an_answer_with_broken_text_is_still_the_answer(text: bytes) -> None:
 
 
 def test_a_tail_keeps_the_end() -> None:
-    tail = Tail(limit=10)
+    tail = TailBuffer(limit=10)
     for piece in (b"0123456789", b"abc", b"d" * 7 + b"\xff"):
         tail.data_received(piece)
     assert tail.text() == "bcddddddd\ufffd"

@@ -4,8 +4,12 @@ import socket
 
 import pytest
 
-from libs.engines import EngineError, free_port, is_free
-from libs.engines import ports as module
+from libs.embedded import (
+    EngineError,
+    free_port,
+    is_free,
+)
+from libs.embedded import ports as module
 
 
 def test_a_server_can_listen_on_a_port_that_is_kept_and_be_reached_there() -> None:

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from libs.errors import Reason, Refusal
-from services.command.ports.stores import Report
-from services.command.runner import reports as module
-from services.command.runner.reports import AttemptReporter
+from libs.attempts import Report
+from libs.errors import Reason, ServiceError
+from services.runner.attempts import reports as module
+from services.runner.attempts.reports import AttemptReporter
 from tests.support.eventually import eventually
 
 
@@ -27,7 +27,7 @@ class Store:
         await asyncio.sleep(0)
         if self.away:
             self.refused += 1
-            raise Refusal(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
         if self.holds:
             self.stored.append(report)
         return self.holds

@@ -9,23 +9,23 @@ from protovalidate import Validator
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
 from callboard.events.v1.events_pb2 import AppendEventsRequest, NewEvent, StreamEventsRequest
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 from libs.rpc.requests import RequestReader
 
 UNKNOWN = b"\x9a\x06\x03abc"  # field 99: "abc"
 VALIDATOR = Validator()
 
 
-def refusal_of(kind: type[Message], raw: bytes, max_bytes: int = 1 << 24) -> Refusal:
-    with pytest.raises(Refusal) as caught:
+def error_of(kind: type[Message], raw: bytes, max_bytes: int = 1 << 24) -> ServiceError:
+    with pytest.raises(ServiceError) as caught:
         RequestReader(kind.FromString, VALIDATOR, max_bytes)(raw)
     return caught.value
 
 
 def fields(message: Message) -> list[str]:
-    refusal = refusal_of(type(message), message.SerializeToString())
-    assert refusal.reason is Reason.FIELD_INVALID
-    return [violation.field for violation in refusal.violations]
+    error = error_of(type(message), message.SerializeToString())
+    assert error.reason is Reason.FIELD_INVALID
+    return [violation.field for violation in error.violations]
 
 
 def agent(**more: object) -> Agent:
@@ -52,8 +52,8 @@ def test_nul_bytes_are_refused_where_text_is_stored() -> None:
 
 
 def test_a_rule_for_a_key_says_so() -> None:
-    refusal = refusal_of(CreateAgentRequest, CreateAgentRequest(agent=agent(labels={"a b": "c"})).SerializeToString())
-    assert refusal.violations[0].rule.startswith("key does not match")
+    error = error_of(CreateAgentRequest, CreateAgentRequest(agent=agent(labels={"a b": "c"})).SerializeToString())
+    assert error.violations[0].rule.startswith("key does not match")
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
@@ -66,15 +66,15 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
 def test_what_is_hidden_in_the_entry_of_a_map_is_refused_too() -> None:
     entry = b"\x0a\x01k\x12\x01v" + UNKNOWN
     inner = agent().SerializeToString() + b"\x2a" + bytes([len(entry)]) + entry
-    refusal = refusal_of(CreateAgentRequest, b"\x0a" + bytes([len(inner)]) + inner)
-    assert [violation.field for violation in refusal.violations] == ["agent.5"]
+    error = error_of(CreateAgentRequest, b"\x0a" + bytes([len(inner)]) + inner)
+    assert [violation.field for violation in error.violations] == ["agent.5"]
 
 
 def test_only_the_first_violations_are_named_and_the_rest_counted() -> None:
     request = AppendEventsRequest(session_id="s", events=[NewEvent(type="No")] * 500)
-    refusal = refusal_of(AppendEventsRequest, request.SerializeToString())
-    assert len(refusal.violations) == 10
-    assert refusal.message.endswith("(and 499 more)")
+    error = error_of(AppendEventsRequest, request.SerializeToString())
+    assert len(error.violations) == 10
+    assert error.message.endswith("(and 499 more)")
 
 
 def test_ten_times_as_many_unknown_fields_cost_about_ten_times_as_much() -> None:
@@ -83,7 +83,7 @@ def test_ten_times_as_many_unknown_fields_cost_about_ten_times_as_much() -> None
         gc.disable()  # its cost goes by what the tests before have left behind
         began = time.process_time()
         try:
-            assert len(refusal_of(AppendEventsRequest, raw).violations) == 10
+            assert len(error_of(AppendEventsRequest, raw).violations) == 10
             return time.process_time() - began
         finally:
             gc.enable()
@@ -92,5 +92,5 @@ def test_ten_times_as_many_unknown_fields_cost_about_ten_times_as_much() -> None
 
 
 def test_a_request_over_the_limit_is_not_parsed() -> None:
-    refusal = refusal_of(AppendEventsRequest, b"\xff" * 101, max_bytes=100)
-    assert (refusal.reason, refusal.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "100"})
+    error = error_of(AppendEventsRequest, b"\xff" * 101, max_bytes=100)
+    assert (error.reason, error.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "100"})

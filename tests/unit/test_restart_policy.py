@@ -1,6 +1,6 @@
 """When a crashed child is started again."""
 
-from libs.engines import RestartPolicy
+from libs.embedded import RestartPolicy
 
 
 def test_waits_grow_up_to_a_limit_and_then_it_is_over() -> None:

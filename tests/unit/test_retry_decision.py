@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.command.domain.failure import Failure, FailureCode
-from services.command.domain.retry import MAX_RELEASES, DeadLetter, Retry, RetryPolicy, decide
+from libs.attempts import (
+    MAX_RELEASES,
+    Failure,
+    FailureCode,
+    GiveUp,
+    Retry,
+    RetryPolicy,
+    decide,
+)
 
 POLICY = RetryPolicy(max_attempts=3, backoff_ms=1000, max_backoff_ms=3000)
 
@@ -28,28 +35,28 @@ def failure(*, retryable: bool = True, charged: bool = True, code: FailureCode =
     [
         (failure(), 0, 0, Retry(1000, charged=True)),
         (failure(), 1, 0, Retry(2000, charged=True)),
-        (failure(), 2, 0, DeadLetter(FailureCode.TOOL_ERROR)),
-        (failure(), 7, 0, DeadLetter(FailureCode.TOOL_ERROR)),
+        (failure(), 2, 0, GiveUp(FailureCode.TOOL_ERROR)),
+        (failure(), 7, 0, GiveUp(FailureCode.TOOL_ERROR)),
         (failure(), 1, 19, Retry(2000, charged=True)),
-        (failure(retryable=False), 0, 0, DeadLetter(FailureCode.TOOL_ERROR)),
-        (failure(retryable=False, code=FailureCode.TOOL_NOT_FOUND), 0, 0, DeadLetter(FailureCode.TOOL_NOT_FOUND)),
+        (failure(retryable=False), 0, 0, GiveUp(FailureCode.TOOL_ERROR)),
+        (failure(retryable=False, code=FailureCode.TOOL_NOT_FOUND), 0, 0, GiveUp(FailureCode.TOOL_NOT_FOUND)),
         (failure(charged=False), 0, 0, Retry(50, charged=False)),
         (failure(charged=False), 2, 0, Retry(50, charged=False)),
         (failure(charged=False), 0, 3, Retry(400, charged=False)),
         (failure(charged=False), 0, 19, Retry(1000, charged=False)),
-        (failure(charged=False), 0, 20, DeadLetter(FailureCode.RELEASED_TOO_OFTEN)),
+        (failure(charged=False), 0, 20, GiveUp(FailureCode.RELEASED_TOO_OFTEN)),
         (failure(charged=False, retryable=False), 0, 0, Retry(50, charged=False)),
     ],
 )
 def test_a_failure_is_retried_released_or_dead_by_what_was_charged_and_released_before(
-    what: Failure, charged: int, released: int, decision: Retry | DeadLetter
+    what: Failure, charged: int, released: int, decision: Retry | GiveUp
 ) -> None:
     assert decide(what, POLICY, charged=charged, released=released, draw=Highest()) == decision
 
 
 def test_a_command_of_one_attempt_is_never_retried() -> None:
     policy = RetryPolicy(max_attempts=1, backoff_ms=10, max_backoff_ms=10)
-    assert decide(failure(), policy, charged=0, released=0, draw=Highest()) == DeadLetter(FailureCode.TOOL_ERROR)
+    assert decide(failure(), policy, charged=0, released=0, draw=Highest()) == GiveUp(FailureCode.TOOL_ERROR)
 
 
 @given(st.integers(0, 24), st.integers(1, 3_600_000), st.integers(0, 86_400_000), st.integers())

@@ -68,12 +68,12 @@ def error_shape(error: commands_pb2.CommandError) -> dict[str, Any]:
     }
 
 
-def refusal_shape(refusal: commands_pb2.BulkSubmitRefusal) -> dict[str, Any]:
+def refusal_shape(error: commands_pb2.BulkSubmitRefusal) -> dict[str, Any]:
     """Returns why one of many was refused."""
     return {
-        "reason": reason_of(refusal.reason),
-        "message": refusal.message,
-        "metadata": {_camel(name): value for name, value in sorted(refusal.metadata.items())},
+        "reason": reason_of(error.reason),
+        "message": error.message,
+        "metadata": {_camel(name): value for name, value in sorted(error.metadata.items())},
     }
 
 

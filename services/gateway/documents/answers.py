@@ -67,7 +67,7 @@ def public_paths() -> dict[str, Any]:
 
 
 def _reasons(operation: Operation) -> list[Reason]:
-    own = [*_SHARED, *operation.refusals]
+    own = [*_SHARED, *operation.errors]
     if operation.changes:
         own += _OF_CHANGES
     if operation.conditional:

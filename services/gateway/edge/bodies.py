@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import Receive
 
-from libs.errors import Reason, Refusal
+from libs.errors import Reason, ServiceError
 
 LIMIT = 1024 * 1024
 """The largest body that is taken."""
@@ -28,7 +28,7 @@ class BodyReader:
         self.is_spent = b"transfer-encoding" not in headers and self._length == 0
 
     async def read(self) -> bytes:
-        """Return the body; raises Refusal PAYLOAD_TOO_LARGE or DEADLINE_EXCEEDED, or ClientGoneError."""
+        """Return the body; raises ServiceError PAYLOAD_TOO_LARGE or DEADLINE_EXCEEDED, or ClientGoneError."""
         if self._length > LIMIT:
             raise _too_large()
         self._waits_to_be_asked = False
@@ -48,7 +48,7 @@ class BodyReader:
             async with asyncio.timeout(_SECONDS):
                 while not self.is_spent and not self._waits_to_be_asked and size < DRAIN_LIMIT:
                     size += len(await self._next())
-        except (ClientGoneError, TimeoutError, Refusal):
+        except (ClientGoneError, TimeoutError, ServiceError):
             return  # it has its answer
 
     async def _next(self) -> bytes:
@@ -56,7 +56,7 @@ class BodyReader:
             async with asyncio.timeout(_SECONDS):
                 message = await self._receive()
         except TimeoutError:
-            raise Refusal(Reason.DEADLINE_EXCEEDED, "the body did not arrive in time") from None
+            raise ServiceError(Reason.DEADLINE_EXCEEDED, "the body did not arrive in time") from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         self.is_spent = not message.get("more_body", False)
@@ -64,7 +64,7 @@ class BodyReader:
         return piece
 
 
-def _too_large() -> Refusal:
-    return Refusal(
+def _too_large() -> ServiceError:
+    return ServiceError(
         Reason.PAYLOAD_TOO_LARGE, f"the body is larger than {LIMIT} bytes", metadata={"limit_bytes": str(LIMIT)}
     )

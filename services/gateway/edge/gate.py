@@ -7,8 +7,8 @@ import grpc
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from libs.errors import Reason, Refusal
-from libs.rpc import refusal_from_error
+from libs.errors import Reason, ServiceError
+from libs.rpc import service_error_from_rpc
 from libs.rpc.errors import INTERNAL_TEXT
 from libs.rpc.incoming import RequestIds
 from services.gateway.edge.answers import Sent
@@ -64,13 +64,13 @@ class Gate:
             return
         except ClientGoneError:
             raise
-        except Refusal as refused:
+        except ServiceError as refused:
             refusal = refused
         except grpc.aio.AioRpcError as error:
-            refusal = refusal_from_error(error)
+            refusal = service_error_from_rpc(error)
         except Exception:  # noqa: BLE001 - the boundary: logged whole, and a constant text leaves
             _log.error("request_failed", request_id=exchange.request_id, exc_info=True)
-            refusal = Refusal(Reason.INTERNAL, INTERNAL_TEXT, metadata={"request_id": exchange.request_id})
+            refusal = ServiceError(Reason.INTERNAL, INTERNAL_TEXT, metadata={"request_id": exchange.request_id})
         if exchange.is_started:  # too late to say so: the connection ends without the end of the answer
             raise ClientGoneError
         await exchange.answer(problem(refusal, exchange.path))
@@ -85,10 +85,10 @@ class Gate:
             principal = await self._principals.authenticate(exchange.headers.get(b"authorization"), exchange.request_id)
             exchange.principal = principal.name
         if match is None:
-            raise Refusal(Reason.ROUTE_NOT_FOUND, "there is no such route; /openapi.json has those that there are")
+            raise ServiceError(Reason.ROUTE_NOT_FOUND, "there is no such route; /openapi.json has those that there are")
         if target is None:
             exchange.more_headers["Allow"] = ", ".join(sorted(match.targets))
-            raise Refusal(Reason.METHOD_NOT_ALLOWED, f"the route does not take {exchange.method}")
+            raise ServiceError(Reason.METHOD_NOT_ALLOWED, f"the route does not take {exchange.method}")
         exchange.operation = target.name
         if isinstance(target, PublicPage):
             await exchange.answer(await target.answer())

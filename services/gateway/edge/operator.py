@@ -8,8 +8,8 @@ import grpc
 from google.protobuf.message import Message
 from protovalidate import Validator
 
-from libs.errors import Reason, Refusal
-from libs.rpc import call_metadata, check_rules, refusal_from_error
+from libs.errors import Reason, ServiceError
+from libs.rpc import call_metadata, check_rules, service_error_from_rpc
 from services.gateway.edge.answers import Sent, json_answer
 from services.gateway.edge.calls import Calls, StreamCalls
 from services.gateway.edge.exchange import Exchange
@@ -40,7 +40,7 @@ class Operator:
     async def operate(
         self, operation: Operation, path: Mapping[str, str], exchange: Exchange, principal: Principal
     ) -> None:
-        """Answer one request; raises Refusal: first for a body that is too large, then what is wrong with the
+        """Answer one request; raises ServiceError: first for a body that is too large, then what is wrong with the
         request, then for the role, then what the service says."""
         asked = read_asked(operation, path, exchange, await exchange.body.read())
         follows = wants_stream(operation, exchange.headers, exchange.query)
@@ -58,19 +58,19 @@ class Operator:
             else:
                 await exchange.answer(await self._call(operation, asked, request, metadata))
         except grpc.aio.AioRpcError as error:
-            raise in_rest_words(refusal_from_error(error), operation.names) from None
+            raise in_rest_words(service_error_from_rpc(error), operation.names) from None
 
     def _check(self, operation: Operation, request: Message) -> None:
         """Hold the request against the contract's own rules, which come before the role in the order of refusals."""
         try:
             check_rules(self._validator, request)
-        except Refusal as refusal:
-            raise in_rest_words(refusal, operation.names) from None
+        except ServiceError as error:
+            raise in_rest_words(error, operation.names) from None
 
     def _authorise(self, operation: Operation, principal: Principal) -> None:
         access = self._calls.access[operation.rpc]
         if not access.role or principal.role < access.role:
-            raise Refusal(
+            raise ServiceError(
                 Reason.ROLE_REQUIRED, f"this needs the role {access.role_name}",
                 metadata={"required_role": access.role_name},
             )  # fmt: skip
@@ -108,7 +108,7 @@ class Operator:
             async with asyncio.timeout(self._settings.call_timeout):
                 state = dict(await call.initial_metadata() or ()).get(_STATE_KEY)
                 if state is None and await call.read() is not grpc.aio.EOF:  # reading raises the refusal
-                    raise Refusal(Reason.INTERNAL, "the stream began without a word on its state")
+                    raise ServiceError(Reason.INTERNAL, "the stream began without a word on its state")
         except TimeoutError:
-            raise Refusal(Reason.DEADLINE_EXCEEDED, "the stream did not open in time") from None
+            raise ServiceError(Reason.DEADLINE_EXCEEDED, "the stream did not open in time") from None
         return state != "live"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import grpc
 
 from callboard.identity.v1 import identity_pb2, identity_pb2_grpc
-from libs.errors import Reason, Refusal
-from libs.rpc import call_metadata, refusal_from_error
+from libs.errors import Reason, ServiceError
+from libs.rpc import call_metadata, service_error_from_rpc
 
 if TYPE_CHECKING:
     from callboard.auth.v1.auth_pb2 import Role
@@ -40,10 +40,10 @@ class Principals:
     def __init__(self, identity: identity_pb2_grpc.IdentityServiceStub) -> None:
         self._identity = identity
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Task[Principal | Refusal]] = {}
+        self._asking: dict[bytes, asyncio.Task[Principal | ServiceError]] = {}
 
     async def authenticate(self, header: bytes | None, request_id: str) -> Principal:
-        """Return the caller behind an Authorization header; raises Refusal."""
+        """Return the caller behind an Authorization header; raises ServiceError."""
         authorization = _authorization(header)
         key = sha256(authorization.encode()).digest()
         found = self._known.get(key)
@@ -55,11 +55,11 @@ class Principals:
             self._asking[key] = asking
             asking.add_done_callback(lambda _: self._asking.pop(key))
         answer = await asyncio.shield(asking)  # others wait for it too
-        if isinstance(answer, Refusal):
-            raise Refusal(answer.reason, answer.message, metadata=answer.metadata)
+        if isinstance(answer, ServiceError):
+            raise ServiceError(answer.reason, answer.message, metadata=answer.metadata)
         return answer
 
-    async def _ask(self, key: bytes, authorization: str, request_id: str) -> Principal | Refusal:
+    async def _ask(self, key: bytes, authorization: str, request_id: str) -> Principal | ServiceError:
         asked_at = time.monotonic()
         try:
             answer = await self._identity.GetPrincipal(
@@ -68,7 +68,7 @@ class Principals:
                 timeout=_CALL_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
-            return refusal_from_error(error)
+            return service_error_from_rpc(error)
         principal = Principal(answer.tenant_id, answer.principal, answer.role, authorization)
         self._remember(key, asked_at + _SECONDS, principal)
         return principal
@@ -81,12 +81,12 @@ class Principals:
 
 
 def _authorization(header: bytes | None) -> str:
-    """Return the header in its one form; raises Refusal."""
+    """Return the header in its one form; raises ServiceError."""
     if header is None:
-        raise Refusal(
+        raise ServiceError(
             Reason.CREDENTIALS_MISSING, "the request carries no key; send it as `Authorization: Bearer <key>`"
         )
     match = _BEARER.fullmatch(header)
     if match is None:
-        raise Refusal(Reason.CREDENTIALS_INVALID, "the key is not valid")
+        raise ServiceError(Reason.CREDENTIALS_INVALID, "the key is not valid")
     return f"Bearer {match.group(1).decode()}"

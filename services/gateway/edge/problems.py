@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from libs.errors import HTTP_STATUS, Reason, Refusal
+from libs.errors import HTTP_STATUS, Reason, ServiceError
 from services.gateway.edge.answers import Sent
 from services.gateway.translation.fields import metadata_in_rest_words
 
@@ -12,7 +12,7 @@ PROBLEM_JSON = "application/problem+json"
 _TRY_AGAIN_SECONDS = "1"
 
 
-def problem(refusal: Refusal, instance: str, headers: Mapping[str, str] | None = None) -> Sent:
+def problem(refusal: ServiceError, instance: str, headers: Mapping[str, str] | None = None) -> Sent:
     """Write a refusal; what its reason has to tell besides becomes members of its own."""
     reason = refusal.reason
     status = HTTP_STATUS[reason]
@@ -34,11 +34,11 @@ def problem_type(reason: Reason) -> str:
     return f"urn:callboard:problem:{reason.lower().replace('_', '-')}"
 
 
-def _own_headers(refusal: Refusal, status: int) -> dict[str, str]:
+def _own_headers(error: ServiceError, status: int) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        given = refusal.metadata.get("retry_after_seconds", "")
+        given = error.metadata.get("retry_after_seconds", "")
         headers["Retry-After"] = given if given.isdecimal() else _TRY_AGAIN_SECONDS
     return headers

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
-from libs.errors import FieldViolation, Reason, Refusal, field_invalid
+from libs.errors import FieldViolation, Reason, ServiceError, field_invalid
 from services.gateway.edge.exchange import Exchange
 from services.gateway.models.shape import COMMAND_ID_PATTERN, ID_PATTERN, Empty, Query, list_parameters
 from services.gateway.routes.operation import Asked, Operation
@@ -25,7 +25,7 @@ _MOST_VIOLATIONS = 100
 
 
 def read_asked(operation: Operation, path: Mapping[str, str], exchange: Exchange, body: bytes) -> Asked:
-    """Return what is asked for; raises Refusal, the media type's first."""
+    """Return what is asked for; raises ServiceError, the media type's first."""
     check_path(path)
     model = operation.body or (Empty if operation.changes else None)
     if model is not None and body:
@@ -54,8 +54,8 @@ def read_query(model: type[Query], text: bytes) -> Any:
             text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
         )
     except ValueError:  # not ASCII, not UTF-8 once decoded, or too many
-        raise Refusal(Reason.FIELD_INVALID, f"the query must be at most {_MOST_PARAMETERS} names and values, percent-"
-                      "encoded UTF-8") from None  # fmt: skip
+        rule = f"the query must be at most {_MOST_PARAMETERS} names and values, percent-encoded UTF-8"
+        raise ServiceError(Reason.FIELD_INVALID, rule) from None
     lists = list_parameters(model)
     values: dict[str, Any] = {}
     for name, value in pairs:
@@ -89,11 +89,11 @@ def _read_body(model: type[BaseModel] | None, body: bytes, *, required: bool) ->
         return None
     if not body:
         if required:
-            raise Refusal(Reason.JSON_INVALID, "the body must be a JSON object, and there is none")
+            raise ServiceError(Reason.JSON_INVALID, "the body must be a JSON object, and there is none")
         return model.model_validate({})
     value = read_json(body)
     if not isinstance(value, dict):
-        raise Refusal(
+        raise ServiceError(
             Reason.JSON_INVALID, "the body must be a JSON object",
             violations=[FieldViolation("", "must be a JSON object")],
         )  # fmt: skip
@@ -104,10 +104,10 @@ def _validated(model: type[BaseModel], value: dict[str, Any]) -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _error_of(error) from None
 
 
-def _refusal(error: ValidationError) -> Refusal:
+def _error_of(error: ValidationError) -> ServiceError:
     found = [
         FieldViolation(_field(fault["loc"]), _rule(fault["type"], fault["msg"]))
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
@@ -116,7 +116,7 @@ def _refusal(error: ValidationError) -> Refusal:
     text = f"{first.field}: {first.rule}" if first.field else first.rule
     if more:
         text += f" (and {more} more)"
-    return Refusal(Reason.FIELD_INVALID, text, violations=found[:_MOST_VIOLATIONS])
+    return ServiceError(Reason.FIELD_INVALID, text, violations=found[:_MOST_VIOLATIONS])
 
 
 def _field(steps: tuple[int | str, ...]) -> str:
@@ -146,7 +146,7 @@ def _shown(name: str) -> str:
 def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
     given = headers.get(b"content-type")
     if given is None or not _JSON_TYPE.fullmatch(given.strip()):
-        raise Refusal(Reason.MEDIA_TYPE_UNSUPPORTED, "the body must be of the type application/json")
+        raise ServiceError(Reason.MEDIA_TYPE_UNSUPPORTED, "the body must be of the type application/json")
 
 
 def _read_key(exchange: Exchange) -> str:

@@ -11,8 +11,8 @@ from prometheus_client import Gauge
 from starlette.types import Receive, Send
 
 from callboard.events.v1 import events_pb2
-from libs.errors import Reason, Refusal
-from libs.rpc import refusal_from_error
+from libs.errors import Reason, ServiceError
+from libs.rpc import service_error_from_rpc
 from services.gateway.edge.bodies import ClientGoneError
 from services.gateway.translation.events import COMMENT_KEEPALIVE, bookmark, comment, frames
 
@@ -37,9 +37,9 @@ class OpenStreams:
     def admit(self) -> None:
         """Refuse another stream when there are too many, or when the gateway stops."""
         if self._is_draining:
-            raise Refusal(Reason.SHUTTING_DOWN, "the gateway is shutting down; try another one")
+            raise ServiceError(Reason.SHUTTING_DOWN, "the gateway is shutting down; try another one")
         if len(self._relays) >= self._most:
-            raise Refusal(Reason.RATE_LIMITED, "too many streams are open; try again later")
+            raise ServiceError(Reason.RATE_LIMITED, "too many streams are open; try again later")
 
     def drain(self) -> None:
         """End all streams at once; their clients resume elsewhere, after the last id that they saw."""
@@ -101,7 +101,7 @@ class EventStream:
                 self._cursor = response.cursor
         except grpc.aio.AioRpcError as error:
             # Clients cannot be told otherwise once the answer has begun: they resume, and see it then.
-            reason = refusal_from_error(error).reason
+            reason = service_error_from_rpc(error).reason
             _log.info("stream_broken", reason=reason)
             await self._write(comment(reason))
 

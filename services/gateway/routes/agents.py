@@ -56,7 +56,7 @@ CREATE = Operation(
     request=lambda asked: agents.create_request(asked.body, asked.request_id),
     reply=lambda response, _: _agent(response.agent, 201),
     answers={201: Answer("The agent was created.", models.Agent, ("ETag", "Location"))},
-    refusals=(Reason.AGENT_EXISTS, Reason.SERVER_NOT_REGISTERED),
+    errors=(Reason.AGENT_EXISTS, Reason.SERVER_NOT_REGISTERED),
 )
 LIST = Operation(
     name="listAgents",
@@ -82,7 +82,7 @@ GET = Operation(
     request=lambda asked: agents_pb2.GetAgentRequest(agent_id=asked.path["agentId"]),
     reply=lambda response, _: _agent(response.agent),
     answers={200: Answer("The agent.", models.Agent, ("ETag",))},
-    refusals=(Reason.AGENT_NOT_FOUND,),
+    errors=(Reason.AGENT_NOT_FOUND,),
 )
 UPDATE = Operation(
     name="updateAgent",
@@ -96,7 +96,7 @@ UPDATE = Operation(
     request=lambda asked: agents.update_request(asked.path["agentId"], asked.body, asked.etag, asked.request_id),
     reply=lambda response, _: _agent(response.agent),
     answers={200: Answer("The agent as it is now.", models.Agent, ("ETag",))},
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.SERVER_NOT_REGISTERED),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.SERVER_NOT_REGISTERED),
 )
 DELETE = Operation(
     name="deleteAgent",
@@ -111,7 +111,7 @@ DELETE = Operation(
     ),
     reply=lambda _, __: Reply(204),
     answers={204: Answer("The agent is gone.")},
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.AGENT_IN_USE),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.AGENT_IN_USE),
 )
 START = Operation(
     name="startAgent",
@@ -129,7 +129,7 @@ START = Operation(
         201: Answer("The session was started.", session_models.Started, ("Location",)),
         200: Answer("The session that was live already.", session_models.Started),
     },
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.SESSION_EXISTS, Reason.SESSION_STOPPING, Reason.SERVER_NOT_REGISTERED),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.SESSION_EXISTS, Reason.SESSION_STOPPING, Reason.SERVER_NOT_REGISTERED),
 )
 STOP = Operation(
     name="stopAgent",
@@ -144,7 +144,7 @@ STOP = Operation(
     request=_stop_request,
     reply=lambda response, _: Reply(200, sessions.stopped_json(response)),
     answers={200: Answer("The session was stopped, or there was none.", session_models.Stopped)},
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.SESSION_AMBIGUOUS),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.SESSION_AMBIGUOUS),
 )
 RESTART = Operation(
     name="restartAgent",
@@ -159,7 +159,7 @@ RESTART = Operation(
     request=lambda asked: sessions.restart_request(asked.path["agentId"], asked.body, asked.request_id),
     reply=_restarted,
     answers={201: Answer("The next session was started.", session_models.Restarted, ("Location",))},
-    refusals=(
+    errors=(
         Reason.AGENT_NOT_FOUND,
         Reason.SESSION_EXISTS,
         Reason.SESSION_STOPPING,

@@ -32,7 +32,7 @@ SUBMIT_TO_AGENT = Operation(
     request=lambda asked: commands.submit_request(asked.body, asked.request_id, agent_id=asked.path["agentId"]),
     reply=_accepted,
     answers={202: Answer("The command is stored and will reach one outcome.", models.Accepted, ("Location",))},
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.SESSION_NOT_ACTIVE, Reason.SESSION_AMBIGUOUS),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.SESSION_NOT_ACTIVE, Reason.SESSION_AMBIGUOUS),
 )
 SUBMIT_TO_SESSION = Operation(
     name="submitSessionCommand",
@@ -45,7 +45,7 @@ SUBMIT_TO_SESSION = Operation(
     request=lambda asked: commands.submit_request(asked.body, asked.request_id, session_id=asked.path["sessionId"]),
     reply=_accepted,
     answers={202: Answer("The command is stored and will reach one outcome.", models.Accepted, ("Location",))},
-    refusals=(Reason.SESSION_NOT_FOUND, Reason.SESSION_NOT_ACTIVE),
+    errors=(Reason.SESSION_NOT_FOUND, Reason.SESSION_NOT_ACTIVE),
 )
 LIST_OF_SESSION = Operation(
     name="listSessionCommands",
@@ -58,7 +58,7 @@ LIST_OF_SESSION = Operation(
     request=lambda asked: commands.list_request(asked.query, agent_id=None, session_id=asked.path["sessionId"]),
     reply=lambda response, _: Reply(200, commands.commands_json(response)),
     answers={200: Answer("A page of commands.", models.CommandList)},
-    refusals=(Reason.SESSION_NOT_FOUND,),
+    errors=(Reason.SESSION_NOT_FOUND,),
 )
 LIST = Operation(
     name="listCommands",
@@ -84,7 +84,7 @@ GET = Operation(
     request=lambda asked: commands_pb2.GetCommandRequest(command_id=asked.path["commandId"]),
     reply=lambda response, _: Reply(200, commands.command_json(response.command)),
     answers={200: Answer("The command.", models.Command)},
-    refusals=(Reason.COMMAND_NOT_FOUND,),
+    errors=(Reason.COMMAND_NOT_FOUND,),
 )
 CANCEL = Operation(
     name="cancelCommand",
@@ -98,7 +98,7 @@ CANCEL = Operation(
     request=lambda asked: commands.cancel_request(asked.body, asked.request_id, command_id=asked.path["commandId"]),
     reply=lambda response, _: Reply(200, commands.command_json(response.command)),
     answers={200: Answer("The command: cancelled, or asked to stop.", models.Command)},
-    refusals=(Reason.COMMAND_NOT_FOUND, Reason.COMMAND_FINISHED),
+    errors=(Reason.COMMAND_NOT_FOUND, Reason.COMMAND_FINISHED),
 )
 CANCEL_BY_KEY = Operation(
     name="cancelCommandByKey",
@@ -113,7 +113,7 @@ CANCEL_BY_KEY = Operation(
         200, {"command": commands.command_json(response.command) if response.HasField("command") else None}
     ),
     answers={200: Answer("The command, or null while there is none.", models.CancelledByKey)},
-    refusals=(Reason.COMMAND_FINISHED,),
+    errors=(Reason.COMMAND_FINISHED,),
 )
 CANCEL_MANY = Operation(
     name="cancelCommands",
@@ -126,7 +126,7 @@ CANCEL_MANY = Operation(
     request=lambda asked: commands.cancel_many_request(asked.body, asked.request_id),
     reply=lambda response, asked: Reply(200, commands.cancelled_many_json(response, dry_run=asked.body.dry_run)),
     answers={200: Answer("What was cancelled.", models.CancelledMany)},
-    refusals=(Reason.IDEMPOTENCY_KEY_IN_USE,),
+    errors=(Reason.IDEMPOTENCY_KEY_IN_USE,),
 )
 OPERATIONS = (
     CANCEL_BY_KEY,

@@ -41,7 +41,7 @@ GET = Operation(
     request=lambda asked: commands_pb2.GetDeadLetterRequest(command_id=asked.path["commandId"]),
     reply=lambda response, _: Reply(200, dead_letters.dead_letter_in_full(response.dead_letter)),
     answers={200: Answer("The dead letter.", models.DeadLetterInFull)},
-    refusals=(Reason.DEAD_LETTER_NOT_FOUND,),
+    errors=(Reason.DEAD_LETTER_NOT_FOUND,),
 )
 REQUEUE = Operation(
     name="requeueDeadLetter",
@@ -55,7 +55,7 @@ REQUEUE = Operation(
     request=lambda asked: dead_letters.requeue_request(asked.path["commandId"], asked.body, asked.request_id),
     reply=_requeued,
     answers={202: Answer("The new command.", models.Requeued, ("Location",))},
-    refusals=(
+    errors=(
         Reason.DEAD_LETTER_NOT_FOUND,
         Reason.DEAD_LETTER_REQUEUED,
         Reason.AGENT_NOT_FOUND,
@@ -75,7 +75,7 @@ REQUEUE_MANY = Operation(
     request=lambda asked: dead_letters.requeue_many_request(asked.body, asked.request_id),
     reply=lambda response, asked: Reply(200, dead_letters.requeued_json(response, asked.body)),
     answers={200: Answer("What became of each.", models.RequeuedMany)},
-    refusals=(Reason.PAGE_TOKEN_INVALID,),
+    errors=(Reason.PAGE_TOKEN_INVALID,),
     names=_NAMES,
 )
 PURGE = Operation(
@@ -90,7 +90,7 @@ PURGE = Operation(
     ),
     reply=lambda _, __: Reply(204),
     answers={204: Answer("The dead letter is gone.")},
-    refusals=(Reason.DEAD_LETTER_NOT_FOUND,),
+    errors=(Reason.DEAD_LETTER_NOT_FOUND,),
 )
 PURGE_MANY = Operation(
     name="purgeDeadLetters",

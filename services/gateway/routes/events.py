@@ -43,7 +43,7 @@ OF_SESSION = Operation(
     reply=lambda response, _: Reply(200, events.events_json(response)),
     follow=_session_stream,
     answers={200: Answer("A page of events, oldest first, or a stream.", models.EventList, streams=True), 204: _ENDED},
-    refusals=(Reason.SESSION_NOT_FOUND, Reason.CURSOR_EXPIRED),
+    errors=(Reason.SESSION_NOT_FOUND, Reason.CURSOR_EXPIRED),
     names={"cursor": "from", "page_token": "pageToken"},
 )
 APPEND = Operation(
@@ -58,7 +58,7 @@ APPEND = Operation(
     request=lambda asked: events.append_request(asked.path["sessionId"], asked.body, asked.request_id),
     reply=lambda response, _: Reply(201, events.appended_json(response)),
     answers={201: Answer("The events are stored.", models.Appended)},
-    refusals=(Reason.SESSION_NOT_FOUND, Reason.SESSION_NOT_ACTIVE),
+    errors=(Reason.SESSION_NOT_FOUND, Reason.SESSION_NOT_ACTIVE),
 )
 OF_AGENT = Operation(
     name="followAgentEvents",
@@ -70,7 +70,7 @@ OF_AGENT = Operation(
     query=models.FollowQuery,
     follow=lambda asked: events.stream_request(asked.query, asked.last_event_id, agent_id=asked.path["agentId"]),
     answers={200: STREAM},
-    refusals=(Reason.AGENT_NOT_FOUND, Reason.CURSOR_EXPIRED),
+    errors=(Reason.AGENT_NOT_FOUND, Reason.CURSOR_EXPIRED),
     names={"cursor": "from"},
 )
 OPERATIONS = (OF_SESSION, APPEND, OF_AGENT)

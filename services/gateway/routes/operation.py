@@ -74,7 +74,7 @@ class Operation:
     body_required: bool = True
     other_body: type[Body] | None = None
     conditional: bool = False
-    refusals: tuple[Reason, ...] = ()
+    errors: tuple[Reason, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 

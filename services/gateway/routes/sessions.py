@@ -36,6 +36,6 @@ GET = Operation(
     request=lambda asked: sessions_pb2.GetSessionRequest(session_id=asked.path["sessionId"]),
     reply=_session,
     answers={200: Answer("The session.", models.Session, ("ETag",))},
-    refusals=(Reason.SESSION_NOT_FOUND,),
+    errors=(Reason.SESSION_NOT_FOUND,),
 )
 OPERATIONS = (LIST, GET)

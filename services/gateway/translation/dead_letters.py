@@ -171,11 +171,11 @@ def _options(body: models.RequeueOptions) -> commands_pb2.RequeueOptions:
     )
 
 
-def _refusal_json(refusal: _Refusal) -> dict[str, Any]:
+def _refusal_json(error: _Refusal) -> dict[str, Any]:
     return {
-        "reason": reason_name(refusal.reason),
-        "message": refusal.message,
-        "metadata": metadata_in_rest_words(refusal.metadata),
+        "reason": reason_name(error.reason),
+        "message": error.message,
+        "metadata": metadata_in_rest_words(error.metadata),
     }
 
 

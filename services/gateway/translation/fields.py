@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from libs.errors import FieldViolation, Reason, Refusal
+from libs.errors import FieldViolation, Reason, ServiceError
 
 _STEP = re.compile(r'([A-Za-z0-9_]+)((?:\["(?:[^"\\]|\\.)*"\]|\[\w+\])*)(?:\.|$)')
 _WRAPPERS = frozenset({"agent", "spec", "command", "options"})
@@ -17,16 +17,16 @@ _NAMES = {
 _TOKEN_FIELDS = {Reason.PAGE_TOKEN_INVALID: "page_token", Reason.CURSOR_INVALID: "cursor"}
 
 
-def in_rest_words(refusal: Refusal, names: Mapping[str, str]) -> Refusal:
+def in_rest_words(error: ServiceError, names: Mapping[str, str]) -> ServiceError:
     """Return the refusal with its fields and its text in REST names; `names` has a route's own, by proto name."""
-    violations = refusal.violations
-    if not violations and refusal.reason in _TOKEN_FIELDS:
-        violations = (FieldViolation(_TOKEN_FIELDS[refusal.reason], refusal.message),)
+    violations = error.violations
+    if not violations and error.reason in _TOKEN_FIELDS:
+        violations = (FieldViolation(_TOKEN_FIELDS[error.reason], error.message),)
     if not violations:
-        return refusal
+        return error
     translated = [FieldViolation(rest_path(found.field, names), found.rule) for found in violations]
-    detail = _detail(translated) if refusal.violations else refusal.message
-    return Refusal(refusal.reason, detail, metadata=refusal.metadata, violations=translated)
+    detail = _detail(translated) if error.violations else error.message
+    return ServiceError(error.reason, detail, metadata=error.metadata, violations=translated)
 
 
 def rest_path(path: str, names: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ import re
 from math import isfinite
 from typing import Any
 
-from libs.errors import FieldViolation, Reason, Refusal
+from libs.errors import FieldViolation, Reason, ServiceError
 from libs.jsontext import MAX_DEPTH
 
 _HIDDEN = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
@@ -17,17 +17,17 @@ _HIDDEN = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value that a body holds; raises Refusal JSON_INVALID."""
+    """Return the value that a body holds; raises ServiceError JSON_INVALID."""
     try:
         value = _decoder.decode(body.decode())
     except UnicodeDecodeError as error:
-        raise _refusal("", f"must be UTF-8; byte {error.start} is not") from None
+        raise _error_of("", f"must be UTF-8; byte {error.start} is not") from None
     except json.JSONDecodeError as error:
-        raise _refusal("", f"must be JSON: {error.msg} at character {error.pos}") from None
+        raise _error_of("", f"must be JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise _too_deep() from None
     except ValueError:  # the only one that is left: an integer of more digits than Python reads
-        raise _refusal("", "must not hold a number of thousands of digits") from None
+        raise _error_of("", "must not hold a number of thousands of digits") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     if _HIDDEN.search(body):
@@ -46,7 +46,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _refusal(key, "is given twice")
+                raise _error_of(key, "is given twice")
             seen.add(key)
     return made
 
@@ -54,12 +54,12 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
-        raise _refusal("", "must not hold a number that is too large for a double")
+        raise _error_of("", "must not hold a number that is too large for a double")
     return number
 
 
 def _refuse_constant(text: str) -> Any:
-    raise _refusal("", f"must not hold {text}")
+    raise _error_of("", f"must not hold {text}")
 
 
 def _is_deeper(value: Any, limit: int) -> bool:
@@ -96,19 +96,19 @@ def _check_texts(value: Any) -> None:
 
 def _check_text(path: str, text: str) -> None:
     if "\x00" in text:
-        raise _refusal(path, "must not contain NUL characters")
+        raise _error_of(path, "must not contain NUL characters")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise _refusal(path, "must not contain lone surrogates")
+        raise _error_of(path, "must not contain lone surrogates")
 
 
-def _too_deep() -> Refusal:
-    return _refusal("", f"must not be nested deeper than {MAX_DEPTH}")
+def _too_deep() -> ServiceError:
+    return _error_of("", f"must not be nested deeper than {MAX_DEPTH}")
 
 
-def _refusal(field: str, rule: str) -> Refusal:
+def _error_of(field: str, rule: str) -> ServiceError:
     shown = field.encode(errors="replace").decode().replace("\x00", "?")[:256]
     detail = f"{shown}: {rule}" if shown else f"the body {rule}"
-    return Refusal(Reason.JSON_INVALID, detail, violations=[FieldViolation(shown, rule)])
+    return ServiceError(Reason.JSON_INVALID, detail, violations=[FieldViolation(shown, rule)])
 
 
 _decoder = json.JSONDecoder(

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
 from callboard.commands.v1.commands_pb2 import CommandOptions, CommandSpec, SubmitCommandRequest, SubmitCommandResponse
-from services.command.settings import RunnerSettings
+from services.runner.settings import RunnerSettings
 from tests.chaos.calls import CALL_SECONDS, Caller
 from tests.chaos.check import check
 from tests.chaos.history import Violation
@@ -113,11 +113,13 @@ async def running_fleet(
 ) -> AsyncIterator[Fleet]:
     """A suite of its own, with these settings, its agents connected; the folder gets what a saved run has."""
     out.mkdir(parents=True, exist_ok=True)
-    catalogue = out / "servers.toml"
+    server_registry = out / "servers.toml"
     arguments = json.dumps(["-S", "-E", str(SERVER), str(out / "effects.jsonl")])
     entry = f'transport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
-    catalogue.write_text(f'[servers.quick]\n{entry}[servers.unheeding]\n{entry}cancel = "kill"\n', encoding="utf-8")
-    changed = {"CALLBOARD_SERVERS_FILE": str(catalogue), **environment}
+    server_registry.write_text(
+        f'[servers.quick]\n{entry}[servers.unheeding]\n{entry}cancel = "kill"\n', encoding="utf-8"
+    )
+    changed = {"CALLBOARD_SERVERS_FILE": str(server_registry), **environment}
     async with running_rig(out, proxied=False, environment=changed, runners=runners) as rig:
         fleet = Fleet(rig, agents, seed, unheeding)
         try:

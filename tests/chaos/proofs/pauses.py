@@ -52,7 +52,7 @@ async def run(out: Path, times: int, seed: int) -> list[Figure]:
         runners = [fleet.rig.parts[name] for name in fleet.rig.named("runner")]
         ours = {pause.runner_id for pause in pauses}
         lost = [line for line in logged(runners, "lease_lost") if line["runner_id"] in ours]
-        let_go = logged(runners, "attempt_fenced")
+        abandon = logged(runners, "attempt_fenced")
         refused = [line for line in logged(runners, "attempt_ended") if line["state"] == "fenced"]
     held = times * HELD
     (out / "stale.txt").write_text("\n".join(stale := stale_writes(History(out))), encoding="utf-8")
@@ -63,7 +63,7 @@ async def run(out: Path, times: int, seed: int) -> list[Figure]:
         Tally("stale writes of paused runners", held, len(stale), most=0),
         Tally("rules violated in the saved run", held, len(violations), most=0),
         Tally("paused runners that gave up their lease", times, len(lost), least=times),
-        Tally("attempts that were let go, or refused as fenced", held, len(let_go) + len(refused)),
+        Tally("attempts that were let go, or refused as fenced", held, len(abandon) + len(refused)),
         Tally("rounds begun again: the short lease had lapsed by itself", times + spoilt, spoilt),
         Spans("how long a pause lasted", [p.lasted for p in pauses]),
     ]

@@ -1,0 +1,27 @@
+"""How an attempt at a command ends: failures, the retry decision, and what is written of it."""
+
+from libs.attempts.failure import AttemptFailedError, Failure, FailureCode
+from libs.attempts.finish import LARGE_RESULT_BYTES, Finish, Report
+from libs.attempts.outcomes import acknowledged, cancelled, ended_by, succeeded
+from libs.attempts.retry import MAX_RELEASES, GiveUp, Retry, RetryPolicy, decide
+from libs.attempts.store import Finishes, PostgresFinishes
+
+__all__ = [
+    "LARGE_RESULT_BYTES",
+    "MAX_RELEASES",
+    "AttemptFailedError",
+    "Failure",
+    "FailureCode",
+    "Finish",
+    "Finishes",
+    "GiveUp",
+    "PostgresFinishes",
+    "Report",
+    "Retry",
+    "RetryPolicy",
+    "acknowledged",
+    "cancelled",
+    "decide",
+    "ended_by",
+    "succeeded",
+]

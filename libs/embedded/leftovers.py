@@ -1,0 +1,91 @@
+"""Processes that an earlier run left behind: remembered in files, recognised, ended.
+
+A pid alone proves nothing, for pids are used again; a pid together with the time the process started does.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from libs.embedded.files import write_private
+
+_POLL_SECONDS = 0.02
+_ORDERLY_SECONDS = 10.0
+_KILLED_SECONDS = 5.0
+
+
+def process_started(pid: int) -> str | None:
+    """Returns a text that tells this process from others with its pid, or None when there is none."""
+    if Path("/proc/self/stat").exists():
+        return _started_on_linux(pid)
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip() or None
+
+
+def _started_on_linux(pid: int) -> str | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # the program's name, in brackets, may hold anything: count from behind it
+    fields = text.rpartition(")")[2].split()
+    state, ticks_since_boot = fields[0], fields[19]
+    if state in "ZX":  # ended, only not yet collected
+        return None
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{ticks_since_boot}"
+
+
+def remember_process(path: Path, pid: int, stop_signal: signal.Signals) -> None:
+    """Writes down a child, so that a later run can end it should this one not come to it."""
+    record = {"pid": pid, "started": process_started(pid), "stop_signal": int(stop_signal)}
+    write_private(path, json.dumps(record))
+
+
+def forget_process(path: Path) -> None:
+    """Takes back `remember_process`."""
+    path.unlink(missing_ok=True)
+
+
+def end_leftovers(folder: Path) -> list[str]:
+    """Ends each remembered process that still runs, and forgets all; returns the names of those it ended.
+
+    The caller holds the lock of the home: without it, these would be a living twin's children.
+    """
+    ended = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a crash may have cut the file short
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if end_process(int(record["pid"]), record["started"], signal.Signals(record["stop_signal"])):
+                ended.append(path.stem)
+        forget_process(path)
+    return ended
+
+
+def end_process(pid: int, started: str | None, stop_signal: signal.Signals) -> bool:
+    """Ends the process, orderly first, and the group that it leads; False when it had ended before."""
+    if started is None or process_started(pid) != started:
+        return False
+    leads_group = os.getpgid(pid) == pid
+    for step, seconds in ((stop_signal, _ORDERLY_SECONDS), (signal.SIGKILL, _KILLED_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            if step == signal.SIGKILL and leads_group:
+                os.killpg(pid, step)
+            else:
+                os.kill(pid, step)
+        if _has_ended(pid, started, seconds):
+            break
+    return True
+
+
+def _has_ended(pid: int, started: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while process_started(pid) == started:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -1,0 +1,118 @@
+"""A nats-server of our own, from the program in the virtual environment, its store kept between runs."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from libs.embedded.child import ChildSpec
+from libs.embedded.errors import EngineError
+from libs.embedded.files import (
+    kept_secret,
+    make_folder,
+    write_private,
+)
+from libs.embedded.locks import FileLock
+from libs.embedded.ports import free_port
+
+_USER = "callboard"
+# sync_interval: an acknowledged message is on the disk. Without it a power cut took whole streams.
+_CONFIGURATION = """\
+# Written at each start; changes are lost.
+server_name: "callboard"
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "store", sync_interval: always }}
+authorization {{ user: "{user}", password: "{password}", timeout: 5 }}
+ping_interval: "10s"
+ping_max: 2
+"""
+
+
+class NatsServer:
+    """nats-server with JetStream on a free loopback port, let in by password only.
+
+    Enter it to hold its store for this process, `prepare()` it, then have its `spec` supervised. What is kept
+    lies in `<home>/nats`.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "nats"
+
+    def __enter__(self) -> Self:
+        """Locks the store; raises EngineError, also when another process has it."""
+        make_folder(self._folder, 0o700)
+        self._program = _program()
+        self._lock = FileLock(self._folder / "lock", f"the store in {self._folder}").__enter__()
+        self._port = free_port()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.__exit__(kind, error, trace)
+
+    @property
+    def store(self) -> Path:
+        """The folder that JetStream keeps its streams in; may be deleted while the server is down."""
+        return self._folder / "store"
+
+    @property
+    def url(self) -> str:
+        """Connects a service."""
+        return f"nats://{_USER}:{self._password}@127.0.0.1:{self._port}"
+
+    @property
+    def spec(self) -> ChildSpec:
+        """How a supervisor runs it."""
+        return ChildSpec(
+            name="nats",
+            argv=[str(self._program), "--config", str(self._configuration)],
+            environment={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
+            cwd=self._folder,  # the store's path is relative: its parser would take some characters amiss
+            ready=partial(greets, "127.0.0.1", self._port),
+            stop_steps=((signal.SIGTERM, 10.0),),
+            death_signal=signal.SIGTERM,
+        )
+
+    def prepare(self) -> None:
+        """Writes the configuration."""
+        text = _CONFIGURATION.format(port=self._port, user=_USER, password=self._password)
+        write_private(self._configuration, text)
+
+    @property
+    def _configuration(self) -> Path:
+        return self._folder / "nats.conf"
+
+    @property
+    def _password(self) -> str:
+        return kept_secret(self._folder / "password")
+
+
+async def greets(host: str, port: int) -> bool:
+    """Says whether a NATS server with JetStream answers there; needs no password."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        kind, _, text = (await reader.readline()).partition(b" ")
+        return kind == b"INFO" and bool(json.loads(text).get("jetstream"))
+    except (OSError, ValueError):
+        return False
+    finally:
+        writer.close()
+
+
+def _program() -> Path:
+    """Finds nats-server beside the interpreter, where its wheel puts it, or on the PATH."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = shutil.which("nats-server", path=os.pathsep.join([str(beside.parent), os.environ.get("PATH", "")]))
+    if found is None:
+        raise EngineError("nats-server is not installed: run `make setup`, or set NATS_URL")
+    return Path(found)

@@ -1,0 +1,27 @@
+"""The subjects and the form of the notifications that the services send each other over core NATS."""
+
+from libs.notifications.bus_notifier import BusNotifier
+from libs.notifications.notifier import Notifier
+from libs.notifications.subjects import (
+    COMMANDS_WAITING,
+    CONNECTIONS_WANTED,
+    EVENTS,
+    SESSIONS_CLOSING,
+    decode_notification,
+    encode_notification,
+    events_subject,
+    runner_subject,
+)
+
+__all__ = [
+    "COMMANDS_WAITING",
+    "CONNECTIONS_WANTED",
+    "EVENTS",
+    "SESSIONS_CLOSING",
+    "BusNotifier",
+    "Notifier",
+    "decode_notification",
+    "encode_notification",
+    "events_subject",
+    "runner_subject",
+]

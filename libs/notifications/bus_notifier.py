@@ -1,0 +1,40 @@
+"""Notifier over core NATS."""
+
+from uuid import UUID
+
+from libs.bus import Notifications
+from libs.notifications.subjects import (
+    COMMANDS_WAITING,
+    CONNECTIONS_WANTED,
+    SESSIONS_CLOSING,
+    encode_notification,
+    events_subject,
+    runner_subject,
+)
+
+
+class BusNotifier:
+    """Says what was committed; a signal that is lost is made up for by a slow check of its reader."""
+
+    def __init__(self, notifications: Notifications) -> None:
+        self._notifications = notifications
+
+    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None:
+        """Say which positions a partition has gained, with the events themselves when they are small."""
+        self._notifications.publish(events_subject(tenant_id, part), encode_notification(first, last, lines))
+
+    def runner_asked(self, runner_id: UUID) -> None:
+        """Say to a runner that something is asked of it."""
+        self._notifications.publish(runner_subject(runner_id), b"")
+
+    def connections_wanted(self) -> None:
+        """Say that a session wants a connection."""
+        self._notifications.publish(CONNECTIONS_WANTED, b"")
+
+    def commands_waiting(self) -> None:
+        """Say that commands may be ready for dispatch."""
+        self._notifications.publish(COMMANDS_WAITING, b"")
+
+    def sessions_closing(self) -> None:
+        """Say that a session is to be closed."""
+        self._notifications.publish(SESSIONS_CLOSING, b"")

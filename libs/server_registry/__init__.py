@@ -1,0 +1,13 @@
+"""The operator's catalogue of MCP servers: what a tenant may name, and what only an operator may define."""
+
+from libs.server_registry.entry import (
+    Entry,
+    HttpEntry,
+    Limits,
+    StdioEntry,
+)
+from libs.server_registry.errors import ServerRegistryError
+from libs.server_registry.file import ServerRegistryFile
+from libs.server_registry.registry import ServerRegistry
+
+__all__ = ["Entry", "HttpEntry", "Limits", "ServerRegistry", "ServerRegistryError", "ServerRegistryFile", "StdioEntry"]

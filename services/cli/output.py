@@ -1,0 +1,62 @@
+"""What `callboard up` prints."""
+
+import os
+import shlex
+import sys
+
+from rich.console import Console
+
+from libs.embedded import ChildError
+from services.cli.home import Home
+from services.cli.settings import Addresses
+
+_JSON = '-H "Content-Type: application/json"'
+
+
+class Output:
+    """Lines for a person, flushed at once; plain when nobody watches on a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+
+    def line(self, text: str) -> None:
+        """One step that was taken."""
+        self._print(f"  {text}")
+
+    def up(self, addresses: Addresses, home: Home) -> None:
+        """All is well: where everything is, and what to try."""
+        self._print("\nCallboard is up.", style="bold green")
+        for name, value in {
+            "API": f"{addresses.http}/api/v1",
+            "key": f"{home.dev_key} (admin of the tenant `default`)",
+            "gRPC": f"{addresses.session} (session), {addresses.command} (command)",
+            "logs": str(home.logs),
+            "pid": str(os.getpid()),
+        }.items():
+            self._print(f"  {name:<5} {value}")
+        self._print("\nTry, in another terminal:", style="bold")
+        for line in _examples(f"{addresses.http}/api/v1", home):
+            self._print(f"  {line}")
+        self._print("\nCtrl-C stops it.")
+        sys.stdout.flush()
+
+    def failure(self, error: Exception) -> None:
+        """Why it ended, with the last lines of the part that failed."""
+        if isinstance(error, ChildError):
+            for text in error.last_lines:
+                self._print(f"  {error.name} | {text}", style="dim")
+        self._print(f"callboard: {error}", style="bold red")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def _examples(api: str, home: Home) -> list[str]:
+    key = f'-H "Authorization: Bearer $(cat {shlex.quote(str(home.dev_key))})"'
+    agent = """'{"agentId":"clock","displayName":"Clock","connector":{"kind":"mcp","server":"time"}}'"""
+    command = """'{"type":"run_tool","params":{"tool":"get_current_time","arguments":{"timezone":"UTC"}}}'"""
+    return [
+        f"curl {key} {_JSON} {api}/agents -d {agent}",
+        f"curl {key} -X POST {api}/agents/clock/start",
+        f"curl {key} {_JSON} {api}/agents/clock/command -d {command}",
+    ]

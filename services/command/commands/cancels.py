@@ -1,0 +1,106 @@
+"""Cancel commands: one, the one to come, or many."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+import orjson
+
+from libs.calls import Actor
+from libs.errors import Reason, ServiceError
+from libs.failpoints import failpoint
+from services.command.commands.batch_keys import (
+    LEASE_SECONDS,
+    check_key,
+    leased,
+)
+from services.command.commands.model import Cancel, Command, OpenCommandFilter
+from services.command.commands.ports import BatchKeyStore, Cancelled, CommandStore
+from services.command.commands.service import (
+    IdempotentCalls,
+    Key,
+    command_missing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledMany:
+    """What a cancel of many did: how many are cancelled, how many were asked to stop, and whether more match."""
+
+    cancelled: int
+    requested: int
+    more: bool
+
+
+class Cancels:
+    """The operations that cancel commands."""
+
+    def __init__(self, store: CommandStore, keyed: IdempotentCalls, keys: BatchKeyStore) -> None:
+        self._store = store
+        self._keyed = keyed
+        self._keys = keys
+
+    async def one(self, actor: Actor, command_id: UUID | None, how: Cancel, key: Key | None) -> Command:
+        """Cancel a command, or ask its runner to; return it as it is then."""
+        if command_id is None:
+            raise command_missing()
+        async with self._keyed.under(actor.tenant_id, "cancel", key, command_id):
+            failpoint("cancels.after_key_before_cancel")
+            (done,) = await self._store.cancel(actor, [command_id], how)
+            failpoint("cancels.after_cancel_before_answer")
+            return await self._cancelled(actor, command_id, done)
+
+    async def by_key(self, actor: Actor, submit_key: str, how: Cancel) -> Command | None:
+        """Cancel the command that was submitted under a key of the caller's; None when there is none yet: then the one
+        that comes under it within 24 hours is cancelled as it comes."""
+        command_id = await self._store.cancel_key(actor, submit_key, how)
+        if command_id is None:
+            return None
+        (done,) = await self._store.cancel(actor, [command_id], how)
+        return await self._cancelled(actor, command_id, done)
+
+    async def many(
+        self, actor: Actor, wanted: OpenCommandFilter, limit: int, how: Cancel, key: Key | None
+    ) -> CancelledMany:
+        """Cancel those that match, the oldest first. What ends by itself meanwhile is counted nowhere.
+
+        Under a key, which commands it is about is chosen once and stored: the same call goes on with the same.
+        """
+        if key is None:
+            return await self._all_of(actor, await self._choose(actor.tenant_id, wanted, limit), how)
+        taken = await self._keys.take(actor.tenant_id, key.key, key.request, LEASE_SECONDS)
+        if taken.code == "replay" and taken.answer:
+            return CancelledMany(**orjson.loads(taken.answer))
+        check_key(taken.code)
+        async with leased(self._keys, actor.tenant_id, key.key):
+            chosen = orjson.dumps(await self._choose(actor.tenant_id, wanted, limit)).decode()
+            plan = taken.plan or await self._keys.keep_plan(actor.tenant_id, key.key, chosen)
+            ids, more = orjson.loads(plan)
+            done = await self._all_of(actor, ([UUID(one) for one in ids], more), how)
+            answer = await self._keys.keep_answer(actor.tenant_id, key.key, orjson.dumps(asdict(done)).decode())
+        return CancelledMany(**orjson.loads(answer))
+
+    async def would_cancel(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> CancelledMany:
+        """Say how many `many` would cancel now, and whether more match."""
+        ids, more = await self._choose(tenant_id, wanted, limit)
+        return CancelledMany(len(ids), 0, more)
+
+    async def _choose(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> tuple[list[UUID], bool]:
+        found = await self._store.open_ids(tenant_id, wanted, limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def _all_of(self, actor: Actor, chosen: tuple[list[UUID], bool], how: Cancel) -> CancelledMany:
+        ids, more = chosen
+        codes = Counter(one.code for one in await self._store.cancel(actor, ids, how))
+        return CancelledMany(codes["cancelled"], codes["requested"], more)
+
+    async def _cancelled(self, actor: Actor, command_id: UUID, done: Cancelled) -> Command:
+        if done.code == "finished" and done.state != "cancelled":
+            raise ServiceError(
+                Reason.COMMAND_FINISHED, f"command {command_id} has ended: it {done.state}",
+                metadata={"command_id": str(command_id), "state": done.state},
+            )  # fmt: skip
+        command = await self._store.get(actor.tenant_id, command_id)
+        if done.code == "gone" or command is None:
+            raise command_missing()
+        return command

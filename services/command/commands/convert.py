@@ -1,0 +1,196 @@
+"""Between the contract's messages and the domain's values."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+from google.protobuf.duration_pb2 import Duration
+
+from callboard.commands.v1 import commands_pb2
+from callboard.errors.v1 import errors_pb2
+from libs.calls import fingerprint
+from libs.errors import ServiceError, field_invalid
+from libs.jsontext import check_object
+from libs.rpc import timestamp
+from services.command.commands.model import (
+    DEFAULT_BACKOFF_MS,
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_MAX_BACKOFF_MS,
+    DEFAULT_RETENTION_S,
+    DEFAULT_TIMEOUT_MS,
+    Command,
+    NewCommand,
+)
+from services.command.commands.ports import Submitted
+from services.command.commands.service import Key
+
+STATES = {
+    number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
+}
+_STATE_NUMBERS = {name: number for number, name in STATES.items()}
+PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # the contract's number -> the stored one
+_PRIORITY_NUMBERS = {0: 1, 1: 2, 2: 3}
+_YEAR = timedelta(days=366)
+
+
+def key_of(
+    request: commands_pb2.CancelCommandRequest
+    | commands_pb2.CancelCommandsRequest
+    | commands_pb2.PurgeDeadLetterRequest
+    | commands_pb2.RequeueDeadLettersRequest
+    | commands_pb2.PurgeDeadLettersRequest,
+) -> Key | None:
+    """Return the caller's idempotency key, None when there is none."""
+    return Key(request.request_id, fingerprint(request)) if request.request_id else None
+
+
+def command_id_of(text: str) -> UUID | None:
+    """Read a command's id; None for what is none, which names no command."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
+    """Read a command as a caller asks for it, and fill in the defaults."""
+    options = spec.options
+    not_before = not_before_of(options, f"{path}.options")
+    backoff = _milliseconds(options, "backoff", DEFAULT_BACKOFF_MS)
+    max_backoff = _milliseconds(options, "max_backoff", max(DEFAULT_MAX_BACKOFF_MS, backoff))
+    if max_backoff < backoff:
+        raise field_invalid(f"{path}.options.max_backoff", "must not be less than backoff")
+    return NewCommand(
+        agent_id=spec.agent_id,
+        session_id=spec.session_id,
+        type=spec.type,
+        params=check_object(spec.params_json, f"{path}.params_json"),
+        correlation_id=spec.correlation_id,
+        max_attempts=options.max_attempts or DEFAULT_MAX_ATTEMPTS,
+        timeout_ms=_milliseconds(options, "timeout", DEFAULT_TIMEOUT_MS),
+        backoff_ms=backoff,
+        max_backoff_ms=max_backoff,
+        priority=PRIORITIES[options.priority],
+        not_before=not_before,
+        retry_tool_errors=options.retry_tool_errors,
+        ordering_key=options.ordering_key,
+        retention_s=_milliseconds(options, "retention", DEFAULT_RETENTION_S * 1000) // 1000,
+        key=spec.request_id,
+        hash=fingerprint(spec) if spec.request_id else b"",
+    )
+
+
+def not_before_of(
+    options: commands_pb2.CommandOptions | commands_pb2.RequeueOptions, path: str
+) -> datetime | None:  # fmt: skip
+    """Read the time before which a command is not to run; refuses one too far ahead."""
+    if not options.HasField("not_before"):
+        return None
+    not_before = options.not_before.ToDatetime(tzinfo=UTC)
+    if not_before > datetime.now(UTC) + _YEAR:
+        raise field_invalid(f"{path}.not_before", "must be at most a year ahead")
+    return not_before
+
+
+def _milliseconds(options: commands_pb2.CommandOptions, name: str, default: int) -> int:
+    if not options.HasField(name):  # type: ignore[arg-type]
+        return default
+    span: Duration = getattr(options, name)
+    return span.ToMilliseconds()
+
+
+def accepted(done: Submitted) -> commands_pb2.AcceptedCommand:
+    """Write the answer to a submit."""
+    return commands_pb2.AcceptedCommand(
+        command_id=str(done.command_id),
+        correlation_id=done.correlation_id,
+        agent_id=done.agent_id,
+        session_id=done.session_id,
+        enqueued_at=timestamp(done.enqueued_at),
+    )
+
+
+def refused(error: ServiceError) -> commands_pb2.BulkSubmitRefusal:
+    """Write the refusal of one command of many."""
+    return commands_pb2.BulkSubmitRefusal(
+        reason=reason_number(error.reason.value), message=error.message, metadata=error.metadata
+    )
+
+
+def reason_number(name: str) -> errors_pb2.ErrorReason.ValueType:
+    """Return the contract's number of a reason."""
+    return errors_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
+
+
+def reason_name(number: errors_pb2.ErrorReason.ValueType) -> str:
+    """Return a reason's name, empty when none is given."""
+    return errors_pb2.ErrorReason.Name(number).removeprefix("ERROR_REASON_") if number else ""
+
+
+def command_message(command: Command) -> commands_pb2.Command:
+    """Write a command."""
+    return commands_pb2.Command(
+        command_id=str(command.command_id),
+        correlation_id=command.correlation_id,
+        agent_id=command.agent_id,
+        session_id=command.session_id,
+        type=command.type,
+        params_json=command.params,
+        options=_options(command),
+        state=commands_pb2.CommandState.ValueType(_STATE_NUMBERS[command.state]),
+        attempt=command.attempt,
+        charged_attempts=command.charged,
+        progress=_progress(command.progress),
+        result_json=command.result or "",
+        error=error_message(command.error),
+        requested_by=command.requested_by,
+        requeued_from=str(command.requeued_from or ""),
+        enqueued_at=timestamp(command.enqueued_at),
+        started_at=timestamp(command.started_at),
+        finished_at=timestamp(command.finished_at),
+        next_attempt_at=timestamp(command.next_attempt_at),
+        cancel_requested_at=timestamp(command.cancel_requested_at),
+    )
+
+
+def _options(command: Command) -> commands_pb2.CommandOptions:
+    return commands_pb2.CommandOptions(
+        max_attempts=command.max_attempts,
+        timeout=duration(command.timeout_ms),
+        backoff=duration(command.backoff_ms),
+        max_backoff=duration(command.max_backoff_ms),
+        priority=commands_pb2.CommandPriority.ValueType(_PRIORITY_NUMBERS[command.priority]),
+        not_before=timestamp(command.not_before),
+        retry_tool_errors=command.retry_tool_errors,
+        ordering_key=command.ordering_key or "",
+        retention=duration(command.retention_s * 1000),
+    )
+
+
+def duration(milliseconds: int) -> Duration:
+    """Write a span as a Duration."""
+    span = Duration()
+    span.FromMilliseconds(milliseconds)
+    return span
+
+
+def _progress(text: str | None) -> commands_pb2.CommandProgress | None:
+    if text is None:
+        return None
+    value = orjson.loads(text)
+    return commands_pb2.CommandProgress(
+        progress=value["progress"], total=value["total"] or 0.0, message=value["message"] or ""
+    )
+
+
+def error_message(text: str | None) -> commands_pb2.CommandError | None:
+    """Write an error that is stored as JSON text."""
+    if text is None:
+        return None
+    value = orjson.loads(text)
+    return commands_pb2.CommandError(
+        code=reason_number(value["code"]),
+        message=value["message"],
+        retryable=value["retryable"],
+        details_json=orjson.dumps(value.get("details") or {}).decode(),
+    )

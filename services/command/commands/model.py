@@ -1,0 +1,133 @@
+"""A command: what it is, and what a caller asks for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class CommandState(StrEnum):
+    """Where a command stands."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_TIMEOUT_MS = 300_000
+DEFAULT_BACKOFF_MS = 1_000
+DEFAULT_MAX_BACKOFF_MS = 300_000
+DEFAULT_RETENTION_S = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommand:
+    """A command as a caller asks for it, with the defaults filled in; one of `agent_id` and `session_id` is given."""
+
+    agent_id: str
+    session_id: str
+    type: str
+    params: str
+    correlation_id: str
+    max_attempts: int
+    timeout_ms: int
+    backoff_ms: int
+    max_backoff_ms: int
+    priority: int
+    not_before: datetime | None
+    retry_tool_errors: bool
+    ordering_key: str
+    retention_s: int
+    key: str
+    hash: bytes
+    requeued_from: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as it is stored; the fields are the columns of `command.commands`."""
+
+    command_id: UUID
+    session_id: str
+    agent_id: str
+    type: str
+    params: str
+    correlation_id: str
+    requested_by: str
+    requeued_from: UUID | None
+    max_attempts: int
+    timeout_ms: int
+    backoff_ms: int
+    max_backoff_ms: int
+    priority: int
+    not_before: datetime | None
+    retry_tool_errors: bool
+    ordering_key: str | None
+    retention_s: int
+    state: str
+    attempt: int
+    charged: int
+    progress: str | None
+    result: str | None
+    error: str | None
+    cancel_requested_at: datetime | None
+    enqueued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFilter:
+    """Which commands a list holds; empty means any."""
+
+    session_id: str = ""
+    agent_id: str = ""
+    states: tuple[str, ...] = ()
+    type: str = ""
+    correlation_id: str = ""
+
+
+DEFAULT_GRACE_MS = 5_000
+"""Milliseconds that a running command has to heed its cancel, when the caller does not say."""
+DEFAULT_LIMIT = 100
+"""How many commands one call cancels at most, when the caller does not say."""
+
+
+class CancelMode(StrEnum):
+    """How hard a running command is cancelled; one that waits is cancelled at once in every mode."""
+
+    GRACEFUL = "graceful"
+    """Its agent is asked to stop, and the command is cancelled by force when its grace is over."""
+    IMMEDIATE = "immediate"
+    """It is cancelled now; its agent is asked to stop, and nobody waits for that."""
+    KILL = "kill"
+    """As immediately, and the agent's processes are killed. What else ran in them is run again, uncharged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """What is asked for; `grace_ms` counts for the graceful mode alone."""
+
+    mode: CancelMode = CancelMode.GRACEFUL
+    grace_ms: int = DEFAULT_GRACE_MS
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCommandFilter:
+    """Which of the commands that have not ended; empty means any."""
+
+    session_id: str = ""
+    agent_id: str = ""
+    states: tuple[str, ...] = ()
+    type: str = ""
+    correlation_id: str = ""
+    enqueued_after: datetime | None = None
+    enqueued_before: datetime | None = None

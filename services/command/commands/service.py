@@ -1,0 +1,116 @@
+"""Submit commands and read them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from libs.calls import Actor
+from libs.errors import Reason, ServiceError
+from libs.failpoints import failpoint
+from services.command.commands.model import Command, NewCommand
+from services.command.commands.ports import (
+    CommandStore,
+    KeyStore,
+    Submitted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A caller's idempotency key, and the hash of the request that it stands for."""
+
+    key: str
+    request: bytes
+
+
+class IdempotentCalls:
+    """Runs operations that are the same when they are done twice, under a caller's key."""
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
+
+    @asynccontextmanager
+    async def under(self, tenant_id: str, method: str, key: Key | None, command_id: UUID) -> AsyncIterator[bool]:
+        """Hold the key while the block runs, and drop it when the block refuses. Yields whether it is a replay."""
+        if key is None:
+            yield False
+            return
+        taken = await self._keys.take(tenant_id, method, key.key, key.request, command_id)
+        if taken == "reused":
+            raise ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
+        try:
+            yield taken == "replay"
+        except ServiceError:
+            if taken == "taken":
+                await self._keys.drop(tenant_id, method, key.key)
+            raise
+
+
+class Commands:
+    """The operations on commands."""
+
+    def __init__(self, store: CommandStore) -> None:
+        self._store = store
+
+    async def submit(self, actor: Actor, command: NewCommand) -> Submitted:
+        """Store a command and return its ids, or refuse."""
+        done = await self._store.submit(actor, "submit", command)
+        failpoint("commands.after_submit_before_answer")
+        if done.code in ("ok", "replay"):
+            return done
+        raise error_of(done, command)
+
+    async def submit_many(
+        self, actor: Actor, commands: Sequence[NewCommand | ServiceError]
+    ) -> list[Submitted | ServiceError]:  # fmt: skip
+        """Store commands, each accepted or refused by itself; what was refused before stays so."""
+
+        async def one(command: NewCommand | ServiceError) -> Submitted | ServiceError:
+            if isinstance(command, ServiceError):
+                return command
+            try:
+                return await self.submit(actor, command)
+            except ServiceError as error:
+                return error
+
+        return await asyncio.gather(*(one(command) for command in commands))
+
+    async def get(self, tenant_id: str, command_id: UUID | None) -> Command:
+        """Return a command, or refuse."""
+        command = await self._store.get(tenant_id, command_id) if command_id else None
+        if command is None:
+            raise command_missing()
+        return command
+
+
+def error_of(done: Submitted, command: NewCommand) -> ServiceError:
+    """Turn a refused submit into the refusal that callers read."""
+    session = command.session_id or done.session_id
+    return error_for(done.code, command.agent_id, session, done.session_state, command.requeued_from)
+
+
+def error_for(
+    code: str, agent: str, session: str = "", state: str = "", dead: UUID | None = None
+) -> ServiceError:  # fmt: skip
+    """Make the refusal of a submit that was answered with this code; `dead` is the dead letter that it requeues."""
+    about = {"agent_id": agent, "session_id": session, "state": state}
+    reason, message = {
+        "agent_not_found": (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
+        "session_not_found": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        "moved": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        "not_its_session": (Reason.SESSION_NOT_FOUND, f"session {session} is not one of the dead command's agent"),
+        "no_session": (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
+        "not_active": (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
+        "ambiguous": (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
+        "letter_gone": (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
+        "requeued": (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was requeued before"),
+        "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+    }[code]
+    return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})
+
+
+def command_missing() -> ServiceError:
+    """Make the refusal for a command that is not there."""
+    return ServiceError(Reason.COMMAND_NOT_FOUND, "there is no such command")

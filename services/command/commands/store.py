@@ -1,0 +1,300 @@
+"""Commands in Postgres, as callers see them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+
+from libs.calls import Actor
+from libs.db import BusyError, Database, KeyedBatcher, load_statements
+from libs.dispatches import PRIORITIES
+from libs.errors import Reason, ServiceError
+from libs.failpoints import failpoint
+from libs.ids import partition_of, uuid7
+from libs.notifications import Notifier
+from services.command.commands.model import (
+    Cancel,
+    Command,
+    CommandFilter,
+    NewCommand,
+    OpenCommandFilter,
+)
+from services.command.commands.ports import Cancelled, DispatchQueue, Submitted
+from services.command.dispatch.model import Dispatch
+
+_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+COLUMNS = [
+    "command_id",
+    "session_id",
+    "agent_id",
+    "type",
+    "params",
+    "correlation_id",
+    "requested_by",
+    "requeued_from",
+    "max_attempts",
+    "timeout_ms",
+    "backoff_ms",
+    "max_backoff_ms",
+    "priority",
+    "not_before",
+    "retry_tool_errors",
+    "ordering_key",
+    "retention_s",
+    "state",
+    "attempt",
+    "charged",
+    "progress",
+    "result",
+    "error",
+    "cancel_requested_at",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+    "next_attempt_at",
+]
+TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in COLUMNS), schema="command")
+_PARTS_KEPT = 100_000
+
+
+class PostgresCommands:
+    """The commands of all tenants; submits are batched by log partition, and dispatched after the commit."""
+
+    def __init__(self, database: Database, notifier: Notifier, dispatches: DispatchQueue) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._dispatches = dispatches
+        self._parts: dict[tuple[str, str], int] = {}
+        self._submits: KeyedBatcher[tuple[str, int, str], dict[str, Any], Submitted] = KeyedBatcher(
+            self._flush, max_batch=250
+        )
+        self._cancels: KeyedBatcher[tuple[str, int], dict[str, Any], Cancelled] = KeyedBatcher(self._flush_cancels)
+
+    async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
+        """Store a command, or answer for the one that its key stands for."""
+        item = _item(actor, command)
+        part = await self._part(actor.tenant_id, command)
+        done = await self._submits.run((actor.tenant_id, part, method), item)
+        if done.code == "moved":
+            # The session's id was deleted and used again since its partition was last read.
+            self._parts.pop((actor.tenant_id, command.session_id), None)
+            part = await self._part(actor.tenant_id, command)
+            done = await self._submits.run((actor.tenant_id, part, method), item)
+        return done
+
+    async def _part(self, tenant_id: str, command: NewCommand) -> int:
+        if command.agent_id:
+            return partition_of(command.agent_id)
+        kept = self._parts.get((tenant_id, command.session_id))
+        if kept is not None:
+            return kept
+        rows = await self._database.rows(_SQL["part_of_session"], (tenant_id, command.session_id))
+        if not rows:
+            raise ServiceError(
+                Reason.SESSION_NOT_FOUND,
+                f"there is no session {command.session_id}",
+                metadata={"session_id": command.session_id},
+            )
+        if len(self._parts) >= _PARTS_KEPT:
+            self._parts.clear()
+        part: int = rows[0][0]
+        self._parts[tenant_id, command.session_id] = part
+        return part
+
+    async def _flush(self, key: tuple[str, int, str], items: Sequence[dict[str, Any]]) -> list[Submitted]:
+        tenant_id, part, _ = key
+        batch = _folded(items)
+        try:
+            rows = await self._database.rows(_SQL["submit"], _parameters(key, batch))
+        except BusyError:  # rolled back for certain: the lane runs it again
+            raise
+        except ServiceError:
+            # The commit may have happened (failures, row 20): the same ids are looked up, never stored twice.
+            rows = await self._again(key, batch)
+        *_, first, last, notification = rows[0]
+        if first is not None:
+            self._notifier.appended(tenant_id, part, first, last, notification)
+        failpoint("commands.after_submit_before_offer")
+        self._dispatches.enqueue(
+            [
+                Dispatch(tenant_id, part, item["priority"], row[7], row[2], 1)
+                for row, item in zip(rows, batch, strict=True)
+                if row[1] == "ok" and row[7] is not None
+            ]
+        )
+        done = {item["id"]: _submitted(row) for row, item in zip(rows, batch, strict=True)}
+        return [done[item["same_as"] if "same_as" in item else item["id"]] for item in items]
+
+    async def _again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        ids = [item["id"] for item in batch]
+        stored = await self._database.rows(_SQL["stored"], (ids, key[0]))
+        if stored:
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the outcome is not known; try again with the same key")
+        return await self._database.rows(_SQL["submit"], _parameters(key, batch))
+
+    async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
+        """Return a command, None when there is none."""
+        found = await self._database.records(Command, _SQL["get"], (tenant_id, command_id))
+        return found[0] if found else None
+
+    async def find(
+        self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[Command]:
+        """Return commands, newest first, after the place `{"at", "id"}`."""
+        table = TABLE.c
+        query = (
+            sa.select(*(table[name] for name in COLUMNS))
+            .where(table.tenant_id == tenant_id)
+            .order_by(table.enqueued_at.desc(), table.command_id.desc())
+            .limit(limit)
+        )
+        for name in ("session_id", "agent_id", "type", "correlation_id"):
+            if value := getattr(wanted, name):
+                query = query.where(table[name] == value)
+        if wanted.states:
+            query = query.where(table.state.in_(wanted.states))
+        if after:
+            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < place_of(after))
+        return await self._database.selected(Command, query)
+
+    async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
+        """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
+        found = await self._database.rows(_SQL["parts"], (list(command_ids), actor.tenant_id))
+        parts: dict[UUID, int] = {row[0]: row[1] for row in found}
+
+        async def one(command_id: UUID) -> Cancelled:
+            if command_id not in parts:
+                return Cancelled("gone", "")
+            item = {
+                "id": str(command_id), "mode": how.mode.value, "grace_ms": how.grace_ms, "reason": how.reason,
+                "actor": actor.name, "address": actor.address,
+            }  # fmt: skip
+            return await self._cancels.run((actor.tenant_id, parts[command_id]), item)
+
+        return await asyncio.gather(*(one(command_id) for command_id in command_ids))
+
+    async def _flush_cancels(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Cancelled]:
+        tenant_id, part = key
+        rows = await self._database.rows(_SQL["cancel"], (tenant_id, part, orjson.dumps(items).decode()))
+        *_, first, last, notification = rows[0]
+        if first is not None:
+            self._notifier.appended(tenant_id, part, first, last, notification)
+            self._notifier.commands_waiting()  # the next of an ordering key may go
+        for runner_id in {row[3] for row in rows if row[3] is not None}:
+            self._notifier.runner_asked(runner_id)
+        answers = {str(row[0]): Cancelled(row[1], row[2] or "") for row in rows}
+        return [answers[item["id"]] for item in items]
+
+    async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
+        """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
+        about = orjson.dumps({"reason": how.reason, "actor": actor.name, "address": actor.address}).decode()
+        rows = await self._database.rows(_SQL["cancel_key"], (actor.tenant_id, key, about))
+        command_id: UUID | None = rows[0][0]
+        return command_id
+
+    async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
+        """Return commands that have not ended, oldest first."""
+        table = TABLE.c
+        query = (
+            sa.select(table.command_id)
+            .where(table.tenant_id == tenant_id, table.finished_at.is_(None))
+            .order_by(table.enqueued_at, table.command_id)
+            .limit(limit)
+        )
+        for name in ("session_id", "agent_id", "type", "correlation_id"):
+            if value := getattr(wanted, name):
+                query = query.where(table[name] == value)
+        if wanted.states:
+            query = query.where(table.state.in_(wanted.states))
+        if wanted.enqueued_after:
+            query = query.where(table.enqueued_at >= wanted.enqueued_after)
+        if wanted.enqueued_before:
+            query = query.where(table.enqueued_at < wanted.enqueued_before)
+        return [row.command_id for row in await self._database.selected(_Id, query)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Id:
+    command_id: UUID
+
+
+def place_of(after: Mapping[str, Any]) -> sa.Tuple:
+    """Return the place of a page token as a row to compare with."""
+    return sa.tuple_(
+        sa.cast(after["at"], sa.TIMESTAMP(timezone=True)), sa.cast(after["id"], sa.UUID(as_uuid=False))
+    )  # fmt: skip
+
+
+def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
+    """Return a command as `command.submit` takes it."""
+    event = {
+        "type": command.type,
+        "priority": PRIORITIES[command.priority],
+        "maxAttempts": command.max_attempts,
+        "notBefore": command.not_before.isoformat() if command.not_before else None,
+        "requeuedFrom": str(command.requeued_from) if command.requeued_from else None,
+    }
+    command_id = str(uuid7())
+    return {
+        "id": command_id,
+        "agent_id": command.agent_id or None,
+        "session_id": command.session_id or None,
+        "type": command.type,
+        "params": command.params,
+        "correlation_id": command.correlation_id or command_id,
+        "actor": actor.name,
+        "address": actor.address,
+        "key": command.key or None,
+        "hash": command.hash.hex(),
+        "max_attempts": command.max_attempts,
+        "timeout_ms": command.timeout_ms,
+        "backoff_ms": command.backoff_ms,
+        "max_backoff_ms": command.max_backoff_ms,
+        "priority": command.priority,
+        "not_before": command.not_before.isoformat() if command.not_before else None,
+        "retry_tool_errors": command.retry_tool_errors,
+        "ordering_key": command.ordering_key or None,
+        "retention_s": command.retention_s,
+        "requeued_from": str(command.requeued_from) if command.requeued_from else None,
+        "event": orjson.dumps({name: value for name, value in event.items() if value is not None}).decode(),
+    }
+
+
+def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+    """Return a batch as the parameters of `command.submit`."""
+    tenant_id, part, method = key
+    agents = list({item["agent_id"] for item in batch if item["agent_id"]})
+    sessions = list({item["session_id"] for item in batch if item["session_id"]})
+    keyed = any(item["key"] for item in batch)
+    return tenant_id, part, orjson.dumps(batch).decode(), method, agents, sessions, keyed
+
+
+def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items of a batch with equal keys and bodies folded into the first (rule 8).
+
+    One that reuses a key of the same batch with another body stays, with a mark that refuses it in the database.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    kept = []
+    for item in items:
+        item.pop("same_as", None)
+        earlier = first.setdefault(item["key"], item) if item["key"] else item
+        if earlier is item:
+            kept.append(item)
+        elif earlier["hash"] == item["hash"]:
+            item["same_as"] = earlier["id"]
+        else:
+            kept.append(item)
+    return kept
+
+
+def _submitted(row: Sequence[Any]) -> Submitted:
+    _, code, command_id, correlation_id, agent_id, session_id, enqueued_at, _, state, *_ = row
+    return Submitted(
+        code, command_id, correlation_id or "", agent_id or "", session_id or "", enqueued_at, state or ""
+    )  # fmt: skip

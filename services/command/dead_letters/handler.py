@@ -1,0 +1,106 @@
+"""The dead letters' part of the contract."""
+
+from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
+from libs.calls import read_page_token, write_page_token
+from libs.rpc import Context, actor, current_caller
+from services.command.commands.convert import (
+    accepted,
+    command_id_of,
+    key_of,
+)
+from services.command.dead_letters.batches import DeadLetterBatches
+from services.command.dead_letters.convert import (
+    changes_of,
+    dead_letter_message,
+    listed_filter,
+    purge_result,
+    purge_selection,
+    requeue_results,
+    requeue_selection,
+    token_after,
+)
+from services.command.dead_letters.ports import DeadLetterStore
+from services.command.dead_letters.service import DeadLetters
+
+_PLACE = frozenset({"at", "id"})
+
+
+class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
+    """Validated and authorised by the interceptor; converts and delegates."""
+
+    def __init__(self, letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
+        self._letters = letters
+        self._batches = batches
+        self._store = store
+
+    async def GetDeadLetter(
+        self, request: commands_pb2.GetDeadLetterRequest, context: Context
+    ) -> commands_pb2.GetDeadLetterResponse:
+        """Return a dead letter with its attempts."""
+        tenant_id, command_id = current_caller().tenant_id, command_id_of(request.command_id)
+        letter = await self._letters.get(tenant_id, command_id)
+        attempts = await self._store.attempts(tenant_id, letter.command.command_id)
+        return commands_pb2.GetDeadLetterResponse(dead_letter=dead_letter_message(letter, attempts))
+
+    async def ListDeadLetters(
+        self, request: commands_pb2.ListDeadLettersRequest, context: Context
+    ) -> commands_pb2.ListDeadLettersResponse:
+        """Return a page of dead letters."""
+        wanted = listed_filter(request)
+        size, scope = request.page_size or 50, f"dead{wanted!r}"
+        place = read_page_token(scope, request.page_token, keys=_PLACE)
+        found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
+        token = ""
+        if len(found) > size:
+            last = found[size - 1]
+            token = write_page_token(
+                scope, {"at": last.dead_at.isoformat(), "id": str(last.command.command_id)}
+            )  # fmt: skip
+        return commands_pb2.ListDeadLettersResponse(
+            dead_letters=[dead_letter_message(letter, []) for letter in found[:size]], next_page_token=token
+        )
+
+    async def RequeueDeadLetter(
+        self, request: commands_pb2.RequeueDeadLetterRequest, context: Context
+    ) -> commands_pb2.RequeueDeadLetterResponse:
+        """Submit a dead command again."""
+        changes = changes_of(request.options, request.params_json if request.HasField("params_json") else None)
+        command_id = command_id_of(request.command_id)
+        done = await self._letters.requeue(actor(), command_id, changes, request.request_id)
+        return commands_pb2.RequeueDeadLetterResponse(command=accepted(done))
+
+    async def RequeueDeadLetters(
+        self, request: commands_pb2.RequeueDeadLettersRequest, context: Context
+    ) -> commands_pb2.RequeueDeadLettersResponse:
+        """Submit many dead commands again; each is requeued or refused by itself."""
+        wanted, changes = requeue_selection(request), changes_of(request.options)
+        if request.dry_run:
+            done = await self._batches.would_requeue(current_caller().tenant_id, wanted, changes.session_id)
+        else:
+            done = await self._batches.requeue(actor(), wanted, changes, key_of(request))
+        refused = sum(one.error is not None for one in done.results)
+        return commands_pb2.RequeueDeadLettersResponse(
+            results=requeue_results(done.results), requeued=len(done.results) - refused, refused=refused,
+            more=done.plan.more, next_page_token=token_after(done.plan, wanted), matched=done.matched,
+        )  # fmt: skip
+
+    async def PurgeDeadLetter(
+        self, request: commands_pb2.PurgeDeadLetterRequest, context: Context
+    ) -> commands_pb2.PurgeDeadLetterResponse:
+        """Remove a dead letter."""
+        await self._letters.purge(current_caller().tenant_id, command_id_of(request.command_id), key_of(request))
+        return commands_pb2.PurgeDeadLetterResponse()
+
+    async def PurgeDeadLetters(
+        self, request: commands_pb2.PurgeDeadLettersRequest, context: Context
+    ) -> commands_pb2.PurgeDeadLettersResponse:
+        """Remove many dead letters."""
+        wanted, tenant_id = purge_selection(request), current_caller().tenant_id
+        if request.dry_run:
+            done = await self._batches.would_purge(tenant_id, wanted)
+        else:
+            done = await self._batches.purge(tenant_id, wanted, key_of(request))
+        return commands_pb2.PurgeDeadLettersResponse(
+            results=[purge_result(one, done.refused.get(one)) for one in done.ids],
+            purged=len(done.ids) - len(done.refused), refused=len(done.refused), more=done.more, matched=done.matched,
+        )  # fmt: skip

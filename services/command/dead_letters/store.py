@@ -1,0 +1,136 @@
+"""Dead letters in Postgres."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from libs.db import Database, KeyedBatcher, load_statements
+from services.command.commands.model import Command
+from services.command.dead_letters.model import (
+    Attempt,
+    DeadLetter,
+    DeadLetterFilter,
+)
+from services.command.dead_letters.ports import (
+    Letter,
+    Match,
+    Purged,
+    Target,
+)
+from services.command.dead_letters.search import (
+    listing,
+    matching,
+    number_matching,
+)
+
+_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_READ_AT_ONCE = 100
+_READ_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    command_id: UUID
+    reason: str
+    dead_at: datetime
+    requeued_as: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed(Command):
+    reason: str
+    dead_at: datetime
+    requeued_as: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Command):
+    ord: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    number: int
+
+
+class PostgresDeadLetters:
+    """The dead letters of all tenants."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # For their second tries: a purge that met a lock was rolled back whole.
+        self._purges: KeyedBatcher[str, tuple[Any, ...], Purged] = KeyedBatcher(self._purge_one, max_batch=1)
+
+    async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
+        """Return a dead letter, None when there is none."""
+        letters = await self._database.records(_Letter, _SQL["dead_letter"], (tenant_id, command_id))
+        commands = await self._database.records(Command, _SQL["get_command"], (tenant_id, command_id))
+        if not letters or not commands:
+            return None
+        return DeadLetter(commands[0], letters[0].reason, letters[0].dead_at, letters[0].requeued_as)
+
+    async def attempts(self, tenant_id: str, command_id: UUID) -> list[Attempt]:
+        """Return a command's ended attempts, oldest first."""
+        return await self._database.records(Attempt, _SQL["attempts"], (tenant_id, command_id))
+
+    async def find(
+        self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[DeadLetter]:
+        """Return dead letters, newest first, after the place `{"at", "id"}`."""
+        found = await self._database.selected(_Listed, listing(tenant_id, wanted, after, limit))
+        return [DeadLetter(one, one.reason, one.dead_at, one.requeued_as) for one in found]
+
+    async def match(
+        self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[Match]:
+        """Return what matches, the longest dead first, after the place `{"at", "id", "until"}` and not past its end."""
+        return await self._database.selected(Match, matching(tenant_id, wanted, after, limit))
+
+    async def count(self, tenant_id: str, wanted: DeadLetterFilter, limit: int) -> int:
+        """Count what matches, up to `limit`."""
+        (found,) = await self._database.selected(_Count, number_matching(tenant_id, wanted, limit))
+        return found.number
+
+    async def letters(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, Letter]:
+        """Return what there is of these dead letters."""
+        found = await self._database.records(Letter, _SQL["letters"], {"tenant": tenant_id, "ids": list(ids)})
+        return {letter.command_id: letter for letter in found}
+
+    async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
+        """Return the commands of the first so many ids that fit into memory together, and how many ids these are."""
+        asked = list(ids[:_READ_AT_ONCE])
+        if not asked:
+            return {}, 0
+        values = {"tenant": tenant_id, "ids": asked, "bytes": _READ_BYTES}
+        found = await self._database.records(_Read, _SQL["commands"], values)
+        left_out = next((one.ord - 1 for one in found if not one.fits), len(asked))
+        return {one.command_id: one for one in found if one.ord <= left_out}, left_out
+
+    async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
+        """Return where the agents' commands would go now."""
+        found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids), session_id))
+        return {target.agent_id: target for target in found}
+
+    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:
+        """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
+        rows = await self._database.rows(_SQL["purge"], (tenant_id, key or None, request, command_id))
+        return str(rows[0][0])
+
+    async def purge_many(
+        self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
+    ) -> Purged:
+        """Remove dead letters, and store the answer under the key, in one transaction."""
+        return await self._purges.run(tenant_id, (tenant_id, key or None, request, list(ids), requeued, more))
+
+    async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:
+        code, answer = (await self._database.rows(_SQL["purge_many"], purges[0]))[0]
+        if code == "reused":
+            return [Purged(code)]
+        told = orjson.loads(answer)
+        return [Purged(code, tuple(map(UUID, told["purged"])), told["more"])]

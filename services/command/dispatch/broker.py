@@ -1,0 +1,210 @@
+"""The stream of dispatches, over JetStream."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+
+from libs.bus import (
+    BrokerRefusedError,
+    Bus,
+    BusError,
+    ConsumerMissingError,
+    Message,
+    PubAck,
+    Publisher,
+    StreamMissingError,
+    Streams,
+)
+from libs.dispatches import (
+    COMMANDS,
+    MAX_PER_DISPATCH,
+    PROBE_SUBJECT,
+    STREAMS,
+    dead_letter_subject,
+    dispatch_subject,
+    encode_dispatch,
+    runner_consumer,
+)
+from services.command.dispatch.model import Dispatch
+from services.command.dispatch.ports import (
+    BrokerAwayError,
+    ConsumerPlace,
+    PendingPublication,
+    Published,
+)
+
+_log = structlog.get_logger(__name__)
+
+_BROKEN_SECONDS = 10.0
+_KEPT_SECONDS = 60.0
+
+
+class JetStreamBroker:
+    """Publishes ids and nothing else; remembers the stream's epoch and the highest sequence that it gave."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._streams = Streams(bus)
+        self._publisher = Publisher(bus)
+        self._epoch = ""
+        self._highest = 0
+        self._failing_since: float | None = None
+        self._floors: deque[tuple[float, int]] = deque()
+
+    @property
+    def stores(self) -> bool:
+        """Whether the stream kept the last message that it was asked to keep."""
+        return bool(self._epoch) and self._failing_since is None
+
+    async def ensure(self) -> str:
+        """Make the streams where they are missing, see that they store, and return the dispatches' present epoch."""
+        try:
+            await self._replace_broken()
+            epochs = {spec.name: await self._streams.ensure_stream(spec) for spec in STREAMS}
+            highest = self._highest  # before the question: what is published meanwhile may be above its answer
+            state = await self._streams.stream_state(COMMANDS.name)
+        except BusError as error:
+            raise self._away(error) from error
+        created = epochs[COMMANDS.name]
+        if self._epoch != created:
+            _log.info("stream_epoch", epoch=created, before=self._epoch or None)
+            self._epoch, self._highest = created, state.last_sequence
+        elif state.last_sequence < highest:
+            # The stream lost what it had acknowledged: it was restored from an older copy. What it lost is found by the
+            # places of its consumers, by every replica alike (rule 6).
+            _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=highest)
+            self._highest = state.last_sequence
+        await self._probe()
+        return self._epoch
+
+    async def _probe(self) -> None:
+        """Publish a message of no meaning and read it back: a broker whose disk is full says that all is well, lists
+        its streams, and stores nothing (failures, row 27)."""
+        began = time.monotonic()
+        try:
+            ack = await self._publisher.publish(PROBE_SUBJECT, b"", uuid4().hex)
+            kept = await self._streams.read_message(COMMANDS.name, ack.sequence)
+        except BusError as error:
+            if self._failing_since is None:
+                self._failing_since = began
+                _log.warning("stream_stores_nothing", error=str(error))
+            raise BrokerAwayError(f"the stream stores nothing: {error}") from error
+        if kept is not None:  # another replica may have trimmed it away already
+            self._highest = max(self._highest, ack.sequence)
+        if self._failing_since is not None:
+            _log.info("stream_stores_again", failed_for=round(time.monotonic() - self._failing_since, 1))
+            self._failing_since = None
+
+    async def _replace_broken(self) -> None:
+        """Delete a stream that has stored nothing for a while; it is made anew, and a new epoch dispatches again.
+
+        After a write that failed (a full disk), nats-server 2.15 refuses or never answers all that follows, also once
+        there is room and after a purge; only a new stream takes messages (measured). Nothing is lost with the old one:
+        the truth is in the database.
+        """
+        since = self._failing_since
+        if since is None or time.monotonic() - since <= _BROKEN_SECONDS:
+            return
+        self._failing_since = None
+        try:
+            found = await self._streams.stream_state(COMMANDS.name)
+        except StreamMissingError:
+            return
+        if found.epoch == self._epoch:  # not made anew by another replica yet
+            _log.warning("stream_made_anew", failed_for=round(time.monotonic() - since, 1))
+            await self._streams.delete_stream(COMMANDS.name)
+
+    def _away(self, error: BusError) -> BrokerAwayError:
+        """Note whether the broker refused, as it does with a broken stream, or does not answer, which passes."""
+        if not isinstance(error, BrokerRefusedError):
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = time.monotonic()
+            _log.warning("stream_refuses", error=str(error))
+        return BrokerAwayError(str(error))
+
+    async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
+        """Publish dispatches and return those that were stored; the rest will be due again.
+
+        Commands of a batch for the same runner travel in one message, up to 100 of them.
+        """
+        if not self._epoch:
+            return []
+        groups: list[tuple[str, list[Dispatch]]] = []
+        for subject, found in groupby(sorted(dispatches, key=_subject), key=_subject):
+            together = list(found)
+            starts = range(0, len(together), MAX_PER_DISPATCH)
+            groups += [(subject, together[start : start + MAX_PER_DISPATCH]) for start in starts]
+        acks = await self._publisher.publish_many([_message(subject, group) for subject, group in groups])
+        published = []
+        for (_, group), ack in zip(groups, acks, strict=True):
+            if isinstance(ack, PubAck):
+                self._highest = max(self._highest, ack.sequence)
+                published += [Published(dispatch, ack.sequence, self._epoch) for dispatch in group]
+            else:
+                _log.info("dispatch_not_stored", error=str(ack), commands=len(group))
+        return published
+
+    async def place(self, runner_id: UUID, priority: int) -> ConsumerPlace | None:
+        """Return how far a runner's consumer is, None when it is not there."""
+        try:
+            state = await self._streams.consumer_state(COMMANDS.name, runner_consumer(runner_id, priority).name)
+        except (ConsumerMissingError, StreamMissingError):
+            return None
+        except BusError as error:
+            raise self._away(error) from error
+        return ConsumerPlace(
+            state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending, state.num_pending
+        )
+
+    async def publish_letters(self, letters: Sequence[PendingPublication]) -> list[PendingPublication]:
+        """Publish dead letters and return those that were stored."""
+        messages = [
+            Message(
+                dead_letter_subject(letter.tenant_id, letter.reason),
+                orjson.dumps(
+                    {"commandId": letter.command_id, "agentId": letter.agent_id, "sessionId": letter.session_id,
+                     "type": letter.type, "reason": letter.reason}
+                ),
+                str(letter.command_id),
+            )
+            for letter in letters
+        ]  # fmt: skip
+        acks = await self._publisher.publish_many(messages)
+        return [letter for letter, ack in zip(letters, acks, strict=True) if isinstance(ack, PubAck)]
+
+    async def trim(self) -> None:
+        """Remove dispatches that every consumer has settled, a while after that.
+
+        One that was delivered as often as it may counts as settled at once, and is read once more, for its advisory.
+        """
+        highest = self._highest  # before the question: what is published meanwhile is above it
+        now = time.monotonic()
+        try:
+            consumers = await self._streams.list_consumers(COMMANDS.name)
+            # A consumer with nothing to deliver holds back nothing, however low its own last message was.
+            floors = [c.ack_floor_stream_seq if c.num_pending or c.num_ack_pending else highest for c in consumers]
+            floor = min(floors, default=highest)
+            self._floors.append((now, floor))
+            before = 0
+            while self._floors and self._floors[0][0] <= now - _KEPT_SECONDS:
+                before = self._floors.popleft()[1]
+            await self._streams.purge_below(COMMANDS.name, min(before, floor))  # a rollback lowers the floor
+        except BusError as error:
+            raise self._away(error) from error
+
+
+def _subject(dispatch: Dispatch) -> str:
+    return dispatch_subject(dispatch.tenant_id, dispatch.priority, dispatch.part, dispatch.runner_id)
+
+
+def _message(subject: str, group: Sequence[Dispatch]) -> Message:
+    """Make a message whose id a second try repeats and another dispatch does not: else the stream would take it for
+    the first one, and drop it (failures, row 3)."""
+    first = group[0]
+    ids = [(dispatch.command_id, dispatch.dispatch_no) for dispatch in group]
+    return Message(subject, encode_dispatch(ids), f"{first.command_id}:{first.dispatch_no}:{len(group)}")

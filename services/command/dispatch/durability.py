@@ -1,0 +1,29 @@
+"""Whether what the broker acknowledges is on its disk (failures, row 2)."""
+
+import httpx2
+import structlog
+
+_log = structlog.get_logger(__name__)
+_TIMEOUT_SECONDS = 5.0
+_HINT = "set jetstream { sync_interval: always }: a power cut takes what was acknowledged, up to whole streams"
+
+
+async def check_writes_through(monitor_url: str) -> bool | None:
+    """Ask nats-server's monitoring port, and warn when it syncs its streams later than it acknowledges.
+
+    Its protocol for clients does not tell. Nothing that Callboard accepted is lost either way, but what stood in the
+    stream is delivered later; so this never keeps a service from starting. Returns None when nobody could say.
+    """
+    try:
+        async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+            response = await client.get(f"{monitor_url.rstrip('/')}/jsz", params={"config": "true"})
+        settings = response.raise_for_status().json()["config"]
+        always = bool(settings.get("sync_always", False))
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, AttributeError, TypeError) as error:
+        _log.warning("broker_durability_unknown", error=type(error).__name__, setting="NATS_MONITOR_URL")
+        return None
+    if always:
+        _log.info("broker_writes_through")
+    else:
+        _log.error("broker_acknowledges_before_it_syncs", notification=_HINT)
+    return always

@@ -1,5 +1,0 @@
-"""An agent without any agent, for trials and benchmarks."""
-
-from services.command.executors.echo.executor import EchoExecutor
-
-__all__ = ["EchoExecutor"]

@@ -1,0 +1,5 @@
+"""An agent without any agent, for trials and benchmarks."""
+
+from services.runner.executors.echo.executor import EchoExecutor
+
+__all__ = ["EchoExecutor"]

@@ -1,0 +1,75 @@
+"""The agents' part of the contract."""
+
+from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
+from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.rpc import Context, current_caller
+from services.session.agents.convert import (
+    agent_message,
+    agent_of,
+    version_of,
+)
+from services.session.agents.service import Agents
+
+_PLACE = frozenset({"after"})
+_Mutation = agents_pb2.CreateAgentRequest | agents_pb2.UpdateAgentRequest | agents_pb2.DeleteAgentRequest
+
+
+class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
+    """Validated and authorised by the interceptor; converts and delegates."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+
+    async def CreateAgent(
+        self, request: agents_pb2.CreateAgentRequest, context: Context
+    ) -> agents_pb2.CreateAgentResponse:
+        """Create an agent."""
+        agent = agent_of(request.agent)
+        stored = await self._agents.create(current_caller().tenant_id, agent, _key("create_agent", request))
+        return agents_pb2.CreateAgentResponse(agent=agent_message(stored))
+
+    async def GetAgent(self, request: agents_pb2.GetAgentRequest, context: Context) -> agents_pb2.GetAgentResponse:
+        """Return an agent."""
+        agent = await self._agents.get(current_caller().tenant_id, request.agent_id)
+        return agents_pb2.GetAgentResponse(agent=agent_message(agent))
+
+    async def ListAgents(
+        self, request: agents_pb2.ListAgentsRequest, context: Context
+    ) -> agents_pb2.ListAgentsResponse:
+        """Return a page of agents."""
+        size = request.page_size or 50
+        place = read_page_token("agents", request.page_token, keys=_PLACE)
+        found = await self._agents.find(current_caller().tenant_id, place["after"] if place else "", size + 1)
+        token = write_page_token("agents", {"after": found[size - 1].agent_id}) if len(found) > size else ""
+        return agents_pb2.ListAgentsResponse(
+            agents=[agent_message(agent) for agent in found[:size]], next_page_token=token
+        )
+
+    async def UpdateAgent(
+        self, request: agents_pb2.UpdateAgentRequest, context: Context
+    ) -> agents_pb2.UpdateAgentResponse:
+        """Change an agent."""
+        stored = await self._agents.update(
+            current_caller().tenant_id,
+            agent_of(request.agent),
+            set(request.update_mask.paths),
+            version_of(request.agent.etag),
+            _key("update_agent", request),
+        )
+        return agents_pb2.UpdateAgentResponse(agent=agent_message(stored))
+
+    async def DeleteAgent(
+        self, request: agents_pb2.DeleteAgentRequest, context: Context
+    ) -> agents_pb2.DeleteAgentResponse:
+        """Delete an agent."""
+        await self._agents.delete(
+            current_caller().tenant_id,
+            request.agent_id,
+            version_of(request.etag),
+            _key("delete_agent", request),
+        )
+        return agents_pb2.DeleteAgentResponse()
+
+
+def _key(method: str, request: _Mutation) -> IdempotencyKey | None:
+    return IdempotencyKey(method, request.request_id, fingerprint(request)) if request.request_id else None

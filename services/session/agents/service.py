@@ -1,0 +1,115 @@
+"""Agents: create, find, change, delete."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from libs.calls import IdempotencyKey
+from libs.errors import Reason, ServiceError
+from services.session.agents.model import Agent, NewAgent
+from services.session.agents.ports import AgentStore
+
+_KEY_REFUSALS = {
+    "running": (Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way"),
+    "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+}
+
+
+class Agents:
+    """The operations on agents. `servers` names what the operator's catalogue holds; None when it is not at hand."""
+
+    def __init__(self, store: AgentStore, servers: Callable[[], Collection[str] | None]) -> None:
+        self._store = store
+        self._servers = servers
+
+    async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> Agent:
+        """Store a new agent, or refuse a taken id or a server that is not in the catalogue."""
+        self._check_server(agent)
+        code, stored = await self._store.create(tenant_id, agent, key)
+        if stored is not None:
+            return stored
+        if code == "exists":
+            raise ServiceError(
+                Reason.AGENT_EXISTS,
+                f"the agent id {agent.agent_id} is taken",
+                metadata={"agent_id": agent.agent_id},
+            )
+        raise ServiceError(*_KEY_REFUSALS[code])
+
+    async def get(self, tenant_id: str, agent_id: str) -> Agent:
+        """Return an agent, or refuse."""
+        agent = await self._store.get(tenant_id, agent_id)
+        if agent is None:
+            raise _missing(agent_id)
+        return agent
+
+    async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
+        """Return agents by id, after one."""
+        return await self._store.find(tenant_id, after, limit)
+
+    async def update(
+        self, tenant_id: str, wanted: NewAgent, fields: Collection[str], version: int | None,
+        key: IdempotencyKey | None,
+    ) -> Agent:  # fmt: skip
+        """Change the named fields; on a version given, only that version."""
+        while True:
+            stored = await self.get(tenant_id, wanted.agent_id)
+            fits = version in (None, stored.version)
+            # No stored version is 0. The key comes first: a replay does not fit the version that it made itself.
+            changed = replace(_merged(stored, wanted, fields), version=stored.version if fits else 0)
+            if "connector" in fields:
+                self._check_server(changed)
+            code, result = await self._store.update(tenant_id, changed, key)
+            if result is not None:
+                return result
+            if code != "conflict":
+                raise ServiceError(*_KEY_REFUSALS[code])
+            if not fits:
+                raise _changed(stored)
+
+    async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> None:
+        """Delete an agent that has no live session."""
+        code = await self._store.delete(tenant_id, agent_id, version, key)
+        if code == "missing":
+            raise _missing(agent_id)
+        if code == "conflict":
+            raise _changed(await self.get(tenant_id, agent_id))
+        if code == "in_use":
+            raise ServiceError(
+                Reason.AGENT_IN_USE, f"agent {agent_id} has a live session; stop it first",
+                metadata={"agent_id": agent_id},
+            )  # fmt: skip
+        if code != "ok":
+            raise ServiceError(*_KEY_REFUSALS[code])
+
+    def _check_server(self, agent: NewAgent) -> None:
+        known = self._servers()
+        if agent.kind == "mcp" and known is not None and agent.server not in known:
+            raise ServiceError(
+                Reason.SERVER_NOT_REGISTERED,
+                f"the catalogue has no server {agent.server}; it has: {', '.join(sorted(known)) or 'none'}",
+                metadata={"server": agent.server},
+            )
+
+
+def _merged(stored: Agent, wanted: NewAgent, fields: Collection[str]) -> Agent:
+    changed = stored
+    if "display_name" in fields:
+        changed = replace(changed, display_name=wanted.display_name)
+    if "connector" in fields:
+        changed = replace(changed, kind=wanted.kind, server=wanted.server)
+    if "concurrent_sessions" in fields:
+        changed = replace(changed, concurrent=wanted.concurrent)
+    if "labels" in fields:
+        changed = replace(changed, labels=wanted.labels)
+    return changed
+
+
+def _missing(agent_id: str) -> ServiceError:
+    return ServiceError(Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}", metadata={"agent_id": agent_id})
+
+
+def _changed(stored: Agent) -> ServiceError:
+    return ServiceError(
+        Reason.ETAG_MISMATCH, f"agent {stored.agent_id} has changed since its etag was read",
+        metadata={"etag": str(stored.version)},
+    )  # fmt: skip

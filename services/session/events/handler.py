@@ -1,0 +1,170 @@
+"""The work stream's part of the contract."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from callboard.events.v1 import events_pb2, events_pb2_grpc
+from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.errors import Reason, ServiceError
+from libs.jsontext import check_object
+from libs.rpc import Context, actor, current_caller
+from services.session.events.convert import event_message
+from services.session.events.model import (
+    Cursor,
+    Event,
+    EventFilter,
+    NewEvent,
+)
+from services.session.events.ports import EventStore, SessionHead
+from services.session.events.service import (
+    PAGE,
+    PAGE_BYTES,
+    Follower,
+    Step,
+)
+
+_ENDED = (("callboard-stream", "ended"),)
+_LIVE = (("callboard-stream", "live"),)
+
+
+class EventServicer(events_pb2_grpc.EventServiceServicer):
+    """Validated and authorised by the interceptor; converts and delegates."""
+
+    def __init__(self, events: EventStore, follower: Follower) -> None:
+        self._events = events
+        self._follower = follower
+
+    async def ListEvents(
+        self, request: events_pb2.ListEventsRequest, context: Context
+    ) -> events_pb2.ListEventsResponse:
+        """Return a page of a session's events."""
+        tenant_id, size = current_caller().tenant_id, request.page_size or 50
+        head = await self._events.head(tenant_id, request.session_id)
+        if head is None:
+            raise _no_session(request.session_id)
+        wanted = EventFilter.of(request.types, request.levels)
+        scope = f"events/{request.session_id}/{sorted(request.types)}/{sorted(request.levels)}"
+        found, has_more = await self._found(tenant_id, head, _after(request, scope), wanted, size)
+        token = write_page_token(scope, {"seq": str(found[-1].seq)}) if has_more else ""
+        return events_pb2.ListEventsResponse(events=[event_message(event) for event in found], next_page_token=token)
+
+    async def _found(
+        self, tenant_id: str, head: SessionHead, after: int, wanted: EventFilter, size: int
+    ) -> tuple[list[Event], bool]:
+        """Read on until `size` wanted events are found, or as many as one answer carries; tell whether more follow."""
+        found: list[Event] = []
+        taken = 0
+        while True:
+            page = await self._events.of_session(tenant_id, head, after, PAGE, PAGE_BYTES)
+            for event in page:
+                if wanted.takes(event):
+                    if len(found) == size or taken > PAGE_BYTES:
+                        return found, True
+                    found.append(event)
+                    taken += len(event.payload)
+            if not page:
+                return found, False
+            after = page[-1].seq
+
+    async def StreamEvents(
+        self, request: events_pb2.StreamEventsRequest, context: Context
+    ) -> AsyncIterator[events_pb2.StreamEventsResponse]:
+        """Follow the events of a session or an agent."""
+        tenant_id = current_caller().tenant_id
+        wanted = EventFilter.of(request.types, request.levels)
+        if request.WhichOneof("scope") == "session_id":
+            session = await self._follower.of_session(
+                tenant_id, request.session_id, request.cursor, from_now=request.start == events_pb2.STREAM_START_NOW
+            )
+            await context.send_initial_metadata(_ENDED if session.is_over else _LIVE)
+            steps = self._follower.follow(session, wanted, is_live=session.is_live)
+        else:
+            agent = await self._follower.of_agent(
+                tenant_id,
+                request.agent_id,
+                request.cursor,
+                from_start=request.start == events_pb2.STREAM_START_BEGINNING,
+            )
+            await context.send_initial_metadata(_LIVE)
+            steps = self._follower.follow(agent, wanted)
+        async with aclosing(steps):
+            async for step in steps:
+                yield _response(step)
+
+    async def AppendEvents(
+        self, request: events_pb2.AppendEventsRequest, context: Context
+    ) -> events_pb2.AppendEventsResponse:
+        """Append a caller's events."""
+        events = [_new_event(event, index) for index, event in enumerate(request.events)]
+        head = await self._events.head(current_caller().tenant_id, request.session_id)
+        if head is None:
+            raise _no_session(request.session_id)
+        key = IdempotencyKey("append", request.request_id, fingerprint(request)) if request.request_id else None
+        done = await self._events.append(actor(), head.part, request.session_id, events, key)
+        if done.code == "ok":
+            return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
+        raise _append_refusal(done.code, request.session_id, done.detail)
+
+
+def _after(request: events_pb2.ListEventsRequest, scope: str) -> int:
+    """Return the seq that a page begins after: a page token's, or that of a cursor of the session's stream."""
+    if not request.page_token:
+        return 0
+    try:
+        place = read_page_token(scope, request.page_token, keys=frozenset({"seq"}))
+        return int(place["seq"]) if place else 0
+    except ServiceError:
+        try:
+            return Cursor.read(request.page_token, f"session/{request.session_id}").at
+        except ServiceError:
+            pass
+        raise
+
+
+def _new_event(event: events_pb2.NewEvent, index: int) -> NewEvent:
+    payload = check_object(event.payload_json, f"events[{index}].payload_json")
+    return NewEvent(event.type, event.level or 1, event.command_id or None, event.correlation_id, payload)
+
+
+def _response(step: Step) -> Any:
+    cursor = step.cursor.text()
+    if step.ended:
+        return events_pb2.StreamEventsResponse(end=events_pb2.StreamEnd(), cursor=cursor)
+    if step.batch is None:
+        return events_pb2.StreamEventsResponse(keepalive=events_pb2.Keepalive(), cursor=cursor)
+    if step.batch.wire is None:
+        # One encoding for all who read this batch: a session's readers share it, and so do an agent's.
+        session = step.cursor.scope.startswith("session/")
+        streamed = [
+            events_pb2.StreamedEvent(
+                event=event_message(event),
+                cursor=Cursor(
+                    step.cursor.scope, step.cursor.incarnation, event.seq if session else event.position
+                ).text(),
+            )
+            for event in step.batch.events
+        ]
+        response = events_pb2.StreamEventsResponse(batch=events_pb2.EventBatch(events=streamed), cursor=cursor)
+        step.batch.wire = response.SerializeToString()
+    return step.batch.wire
+
+
+def _no_session(session_id: str) -> ServiceError:
+    return ServiceError(
+        Reason.SESSION_NOT_FOUND, f"there is no session {session_id}", metadata={"session_id": session_id}
+    )
+
+
+def _append_refusal(code: str, session_id: str, state: str) -> ServiceError:
+    if code == "not_active":
+        return ServiceError(
+            Reason.SESSION_NOT_ACTIVE,
+            f"session {session_id} is {state} and takes no events",
+            metadata={"session_id": session_id, "state": state},
+        )
+    if code == "running":
+        return ServiceError(Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way")
+    if code == "reused":
+        return ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
+    return _no_session(session_id)

@@ -1,0 +1,104 @@
+"""The hub: one tail for each partition that somebody on this replica follows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from libs.errors import Reason, ServiceError
+from libs.failpoints import failpoint
+from services.session.events.ports import EventStore, NotificationSource
+from services.session.events.subscriber import Subscriber
+from services.session.events.tail import Tail
+
+_log = structlog.get_logger(__name__)
+_CHECK_EVERY = 1.0  # seconds
+
+
+class Hub:
+    """Lets any number of readers follow partitions at the cost of one reader each."""
+
+    def __init__(self, store: EventStore, notifications: NotificationSource) -> None:
+        self._store = store
+        self._notifications = notifications
+        self._tails: dict[tuple[str, int], asyncio.Task[Tail]] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def attached(self, tenant_id: str, part: int, scope: str) -> AsyncIterator[Subscriber]:
+        """Attach to a scope: all events from this moment on are delivered, earlier ones are in storage.
+
+        Raises SHUTTING_DOWN when the replica is.
+        """
+        tail = await self._tail(tenant_id, part)
+        subscriber = Subscriber()
+        if self._closed:
+            raise ServiceError(Reason.SHUTTING_DOWN, "the server is shutting down; resume elsewhere")
+        tail.attach(scope, subscriber)
+        try:
+            yield subscriber
+        finally:
+            tail.detach(scope, subscriber)
+
+    @property
+    def followed(self) -> dict[str, int]:
+        """How many partitions are followed, and by how many readers."""
+        tails = [task.result() for task in self._tails.values() if task.done() and not task.cancelled()
+                 and task.exception() is None]  # fmt: skip
+        return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails)}
+
+    async def _tail(self, tenant_id: str, part: int) -> Tail:
+        task = self._tails.get((tenant_id, part))
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.get_running_loop().create_task(self._begin(tenant_id, part), name=f"tail {part}")
+            self._tails[tenant_id, part] = task
+        return await asyncio.shield(task)
+
+    async def _begin(self, tenant_id: str, part: int) -> Tail:
+        tail = Tail(tenant_id, part, self._store)
+        # Subscribed first, read afterwards: whatever commits in between is hinted.
+        tail.unsubscribe = await self._notifications.subscribe(tenant_id, part, tail.on_notification)
+        try:
+            failpoint("hub.after_subscribe_before_position")
+            log = await self._store.log(tenant_id, part)
+        except BaseException:
+            await tail.unsubscribe()
+            raise
+        tail.begin(log.position if log else 0)
+        return tail
+
+    async def watch(self) -> None:
+        """Check every second that no tail has missed a hint, and drop the tails that nobody follows any more."""
+        idle: set[tuple[str, int]] = set()
+        while True:
+            await asyncio.sleep(_CHECK_EVERY)
+            tails = {key: task.result() for key, task in self._tails.items() if task.done() and not task.cancelled()
+                     and task.exception() is None}  # fmt: skip
+            for key in [key for key in idle if key in tails and tails[key].is_idle]:
+                await self._drop(key, tails.pop(key))
+            idle = {key for key, tail in tails.items() if tail.is_idle}
+            followed = [key for key in tails if key not in idle]
+            if not followed:
+                continue
+            try:
+                positions = await self._store.positions(followed)
+            except ServiceError as error:
+                _log.warning("tail_check_failed", reason=error.reason)
+                continue
+            for key, position in positions.items():
+                tails[key].check(position)
+
+    async def _drop(self, key: tuple[str, int], tail: Tail) -> None:
+        del self._tails[key]
+        tail.stop()
+        if tail.unsubscribe is not None:
+            await tail.unsubscribe()
+
+    def close(self) -> None:
+        """End every subscription; readers answer with the cursor to resume from."""
+        self._closed = True
+        for task in self._tails.values():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                for subscriber in task.result().subscribers:
+                    subscriber.close()

@@ -1,0 +1,86 @@
+"""Between the contract's messages and the domain's values."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callboard.sessions.v1 import sessions_pb2
+from libs.jsontext import check_object
+from libs.rpc import timestamp
+from services.session.sessions.model import Session, SessionSpec
+
+_TYPES = {
+    number: name.removeprefix("SESSION_TYPE_").lower() for name, number in sessions_pb2.SessionType.items() if number
+}
+_TYPE_NUMBERS = {name: number for number, name in _TYPES.items()}
+STATES = {
+    number: name.removeprefix("SESSION_STATE_").lower() for name, number in sessions_pb2.SessionState.items() if number
+}
+_STATE_NUMBERS = {name: number for number, name in STATES.items()}
+
+
+def moment(message: Timestamp) -> datetime:
+    """Read a Timestamp."""
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def spec_of(message: sessions_pb2.SessionSpec, path: str) -> SessionSpec:
+    """Read what a caller says of a session."""
+    return SessionSpec(
+        session_id=message.session_id,
+        session_type=_TYPES.get(message.session_type, "custom"),
+        mode=message.mode,
+        title=message.title,
+        task=message.task,
+        task_id=message.task_id,
+        workspace=message.workspace,
+        user_id=message.user_id,
+        channel_id=message.channel_id,
+        resource_id=message.resource_id,
+        labels=dict(message.labels),
+        context=check_object(message.context_json, f"{path}.context_json"),
+        metadata=check_object(message.metadata_json, f"{path}.metadata_json"),
+    )
+
+
+def session_type(number: sessions_pb2.SessionType.ValueType) -> str:
+    """Read a session type, empty when none is given."""
+    return _TYPES.get(number, "")
+
+
+def session_message(session: Session) -> sessions_pb2.Session:
+    """Write a session."""
+    error = None
+    if session.error:
+        error = sessions_pb2.SessionError(code=session.error.get("code", ""), message=session.error.get("message", ""))
+    return sessions_pb2.Session(
+        session_id=session.session_id,
+        agent_id=session.agent_id,
+        state=sessions_pb2.SessionState.ValueType(_STATE_NUMBERS[session.state]),
+        spec=sessions_pb2.SessionSpec(
+            session_id=session.session_id,
+            session_type=sessions_pb2.SessionType.ValueType(_TYPE_NUMBERS[session.session_type]),
+            mode=session.mode,
+            title=session.title,
+            task=session.task,
+            task_id=session.task_id,
+            workspace=session.workspace,
+            user_id=session.user_id,
+            channel_id=session.channel_id,
+            resource_id=session.resource_id,
+            labels=session.labels,
+            context_json=session.context,
+            metadata_json=session.metadata,
+        ),
+        restart_count=session.restart_count,
+        restarted_from=session.restarted_from,
+        last_seq=session.last_seq,
+        result_json=session.result or "",
+        error=error,
+        created_by=session.created_by,
+        etag=str(session.version),
+        created_at=timestamp(session.created_at),
+        updated_at=timestamp(session.updated_at),
+        started_at=timestamp(session.started_at),
+        ended_at=timestamp(session.ended_at),
+    )

@@ -1,0 +1,126 @@
+"""The sessions' part of the contract."""
+
+from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
+from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.errors import Reason, ServiceError
+from libs.rpc import Context, actor, current_caller
+from services.session.sessions.convert import (
+    STATES,
+    moment,
+    session_message,
+    session_type,
+    spec_of,
+)
+from services.session.sessions.model import SessionFilter, SessionSpec
+from services.session.sessions.ports import SessionStore, StopRequest
+from services.session.sessions.service import STOP_GRACE, Lifecycle
+
+_PLACE = frozenset({"at", "uid"})
+_Mutation = (
+    sessions_pb2.StartSessionRequest | sessions_pb2.StopSessionRequest | sessions_pb2.RestartSessionRequest
+)  # fmt: skip
+
+
+class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
+    """Validated and authorised by the interceptor; converts and delegates."""
+
+    def __init__(self, lifecycle: Lifecycle, store: SessionStore) -> None:
+        self._lifecycle = lifecycle
+        self._store = store
+
+    async def StartSession(
+        self, request: sessions_pb2.StartSessionRequest, context: Context
+    ) -> sessions_pb2.StartSessionResponse:
+        """Start a session, or return the live one."""
+        spec = spec_of(request.spec, "spec")
+        key = _key("start", request)
+        if request.on_conflict == sessions_pb2.ON_CONFLICT_RESTART:
+            stop = StopRequest(request.agent_id, "", "", STOP_GRACE, key, successor=spec)
+            session, _ = await self._lifecycle.restart(actor(), stop)
+            return sessions_pb2.StartSessionResponse(session=session_message(session), created=True)
+        session, created = await self._lifecycle.start(
+            actor(),
+            request.agent_id,
+            spec,
+            fail_on_conflict=request.on_conflict == sessions_pb2.ON_CONFLICT_FAIL,
+            key=key,
+        )
+        return sessions_pb2.StartSessionResponse(session=session_message(session), created=created)
+
+    async def StopSession(
+        self, request: sessions_pb2.StopSessionRequest, context: Context
+    ) -> sessions_pb2.StopSessionResponse:
+        """Stop a session."""
+        stop = StopRequest(request.agent_id, request.session_id, request.reason, STOP_GRACE, _key("stop", request))
+        session = await self._lifecycle.stop(actor(), stop)
+        return sessions_pb2.StopSessionResponse(session=session_message(session) if session else None)
+
+    async def RestartSession(
+        self, request: sessions_pb2.RestartSessionRequest, context: Context
+    ) -> sessions_pb2.RestartSessionResponse:
+        """Restart an agent's session."""
+        inherit = not request.HasField("spec")
+        spec = SessionSpec() if inherit else spec_of(request.spec, "spec")
+        stop = StopRequest(
+            request.agent_id,
+            "",
+            request.reason,
+            STOP_GRACE,
+            _key("restart", request),
+            successor=spec,
+            inherit=inherit,
+        )
+        session, previous = await self._lifecycle.restart(actor(), stop)
+        return sessions_pb2.RestartSessionResponse(
+            session=session_message(session), previous=session_message(previous) if previous else None
+        )
+
+    async def GetSession(
+        self, request: sessions_pb2.GetSessionRequest, context: Context
+    ) -> sessions_pb2.GetSessionResponse:
+        """Return a session."""
+        session = await self._store.get(current_caller().tenant_id, request.session_id)
+        if session is None:
+            raise ServiceError(
+                Reason.SESSION_NOT_FOUND,
+                f"there is no session {request.session_id}",
+                metadata={"session_id": request.session_id},
+            )
+        return sessions_pb2.GetSessionResponse(session=session_message(session))
+
+    async def ListSessions(
+        self, request: sessions_pb2.ListSessionsRequest, context: Context
+    ) -> sessions_pb2.ListSessionsResponse:
+        """Return a page of sessions."""
+        size, wanted = request.page_size or 50, _filter(request)
+        place = read_page_token(repr(wanted), request.page_token, keys=_PLACE)
+        found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
+        token = ""
+        if len(found) > size:
+            last = found[size - 1]
+            token = write_page_token(
+                repr(wanted), {"at": last.created_at.isoformat(), "uid": str(last.session_uid)}
+            )  # fmt: skip
+        return sessions_pb2.ListSessionsResponse(
+            sessions=[session_message(session) for session in found[:size]], next_page_token=token
+        )
+
+
+def _filter(request: sessions_pb2.ListSessionsRequest) -> SessionFilter:
+    return SessionFilter(
+        agent_id=request.agent_id,
+        states=tuple(STATES[state] for state in request.states),
+        session_type=session_type(request.session_type),
+        mode=request.mode,
+        user_id=request.user_id,
+        channel_id=request.channel_id,
+        resource_id=request.resource_id,
+        task_id=request.task_id,
+        labels=dict(sorted(request.labels.items())),
+        created_after=moment(request.created_after) if request.HasField("created_after") else None,
+        created_before=moment(request.created_before) if request.HasField("created_before") else None,
+    )
+
+
+def _key(method: str, request: _Mutation) -> IdempotencyKey | None:
+    return IdempotencyKey(method, request.request_id, fingerprint(request)) if request.request_id else None

@@ -1,0 +1,119 @@
+"""A session: what it is, and which moves it may make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class SessionState(StrEnum):
+    """Where a session stands."""
+
+    CREATED = "created"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the session counts as the agent's live one."""
+        return self in _LIVE
+
+
+_LIVE = frozenset({SessionState.CREATED, SessionState.ACTIVE, SessionState.PAUSED, SessionState.STOPPING})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What a caller says of a session when it starts one; empty means not given."""
+
+    session_id: str = ""
+    session_type: str = "custom"
+    mode: str = ""
+    title: str = ""
+    task: str = ""
+    task_id: str = ""
+    workspace: str = ""
+    user_id: str = ""
+    channel_id: str = ""
+    resource_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    context: str = "{}"
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as it is stored; the fields are the columns of `session.sessions`, and `last_seq` of its head."""
+
+    session_uid: UUID
+    session_id: str
+    agent_id: str
+    part: int
+    state: str
+    session_type: str
+    mode: str
+    title: str
+    task: str
+    task_id: str
+    workspace: str
+    user_id: str
+    channel_id: str
+    resource_id: str
+    labels: Mapping[str, str]
+    context: str
+    metadata: str
+    restart_count: int
+    restarted_from: str
+    created_by: str
+    version: int
+    result: str | None
+    error: Mapping[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_seq: int
+
+    def as_of(self, snapshot: Mapping[str, Any]) -> "Session":
+        """Return the session as it was when `snapshot` was taken, so that an answer says what was done."""
+        ended_at = snapshot["endedAt"]
+        return replace(
+            self,
+            state=snapshot["state"],
+            version=snapshot["version"],
+            updated_at=datetime.fromisoformat(snapshot["updatedAt"]),
+            ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
+            result=snapshot["result"],
+            error=snapshot["error"],
+            last_seq=snapshot["lastSeq"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions a list holds; None or empty means any."""
+
+    agent_id: str = ""
+    states: tuple[str, ...] = ()
+    session_type: str = ""
+    mode: str = ""
+    user_id: str = ""
+    channel_id: str = ""
+    resource_id: str = ""
+    task_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+CLOSING_EVENTS = frozenset(
+    {"session.completed", "session.failed", "session.timed_out", "session.stopped", "session.expired"}
+)
+"""The types after which a session has no further event."""

@@ -1,0 +1,127 @@
+"""Start, stop and restart: what the service does around the database's transitions."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from libs.calls import Actor, IdempotencyKey
+from libs.errors import Reason, ServiceError
+from libs.failpoints import failpoint
+from services.session.sessions.model import Session, SessionSpec
+from services.session.sessions.ports import (
+    SessionStore,
+    StopRequest,
+    StopStep,
+)
+
+_log = structlog.get_logger(__name__)
+
+STOP_GRACE = 5.0
+"""Seconds that running commands have to end by themselves when their session stops."""
+_LOOK_EVERY = 0.05
+_STEP_AT_ONCE = 500
+
+
+class Lifecycle:
+    """Starts and ends sessions.
+
+    A stop goes in steps (concurrency, rule 10); one that dies with its service is carried on by `finish_stops` of any
+    replica (failures, row 12). Which of two starts at once makes the session is decided by a unique index (row 13).
+    """
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+
+    async def start(
+        self,
+        actor: Actor,
+        agent_id: str,
+        spec: SessionSpec,
+        *,
+        fail_on_conflict: bool,
+        key: IdempotencyKey | None,
+    ) -> tuple[Session, bool]:
+        """Return the agent's live session and whether this call made it."""
+        started = await self._store.start(actor, agent_id, spec, fail_on_conflict=fail_on_conflict, key=key)
+        failpoint("lifecycle.after_start_before_answer")
+        if started.session is not None:
+            return started.session, started.code == "created"
+        raise _error_of(started.code, {"agent_id": agent_id, "session_id": started.detail or spec.session_id})
+
+    async def stop(self, actor: Actor, request: StopRequest) -> Session | None:
+        """Stop a session and return it as it ended; None when there was nothing to stop."""
+        step = await self._to_the_end(actor, request)
+        failpoint("lifecycle.after_stop_before_answer")
+        return step.session
+
+    async def restart(self, actor: Actor, request: StopRequest) -> tuple[Session, Session | None]:
+        """End the agent's live session and return its successor, and the one that ended, if any was live."""
+        step = await self._to_the_end(actor, request)
+        failpoint("lifecycle.after_restart_before_answer")
+        if step.successor is None:
+            raise ServiceError(
+                Reason.SESSION_EXISTS,
+                "the successor could not be started: its session id was taken meanwhile",
+            )
+        return step.successor, step.session
+
+    async def _to_the_end(self, actor: Actor, request: StopRequest) -> StopStep:
+        step = await self._store.stop(actor, request)
+        failpoint("lifecycle.after_stop_begun")
+        if step.code not in ("stopped", "stopping", "started", "none", "replayed"):
+            raise _error_of(step.code, {"agent_id": request.agent_id, "session_id": request.session_id or step.detail})
+        if step.code == "stopping" and step.session_uid is not None:
+            step = await self._carry_on(actor.tenant_id, request, step)
+        return step
+
+    async def _carry_on(self, tenant_id: str, request: StopRequest, step: StopStep) -> StopStep:
+        """Take step after step until the session has ended; by force once the grace is over."""
+        uid = step.session_uid
+        part = step.session.part if step.session else await self._store.part_of_session(tenant_id, step.detail)
+        if uid is None or part is None:
+            raise ServiceError(Reason.SESSION_NOT_FOUND, "the session is gone")
+        deadline = time.monotonic() + request.grace
+        while step.code == "stopping":
+            if step.open_commands <= _STEP_AT_ONCE:
+                await asyncio.sleep(min(_LOOK_EVERY, max(deadline - time.monotonic(), 0.0)))
+            failpoint("lifecycle.between_stop_steps")
+            step = await self._store.advance_stop(tenant_id, part, uid, force=time.monotonic() >= deadline)
+        return step
+
+    async def finish_stops(self, older_than: float) -> None:
+        """Carry on the stops that nobody else carries on: their service died, or a runner failed the session."""
+        for unfinished in await self._store.stopping(older_than):
+            step = await self._store.advance_stop(
+                unfinished.tenant_id, unfinished.part, unfinished.session_uid, force=unfinished.late
+            )
+            failpoint("lifecycle.between_finished_stops")
+            if step.code == "stopped":
+                _log.info("stop_finished", tenant=unfinished.tenant_id, session_uid=str(unfinished.session_uid))
+
+
+def _error_of(code: str, about: Mapping[str, str]) -> ServiceError:
+    """Turn a refusal of the database's functions into the one that callers read."""
+    agent_id, session_id = about.get("agent_id", ""), about.get("session_id", "")
+    reason, message = {
+        "agent_not_found": (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
+        "session_not_found": (Reason.SESSION_NOT_FOUND, f"there is no session {session_id}"),
+        "stopping": (
+            Reason.SESSION_STOPPING,
+            f"session {session_id} is stopping; try again when it has stopped",
+        ),
+        "already_stopping": (
+            Reason.SESSION_STOPPING,
+            f"session {session_id} is stopping; try again when it has stopped",
+        ),
+        "live": (Reason.SESSION_EXISTS, f"agent {agent_id} has the live session {session_id}"),
+        "id_taken": (Reason.SESSION_EXISTS, f"the session id {session_id} is taken"),
+        "ambiguous": (Reason.SESSION_AMBIGUOUS, f"agent {agent_id} has several live sessions; name one"),
+        "running": (
+            Reason.IDEMPOTENCY_KEY_IN_USE,
+            "the first use of this idempotency key is still under way",
+        ),
+        "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+    }[code]
+    return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})
