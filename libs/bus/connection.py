@@ -1,7 +1,8 @@
 """The bus: a connection to the broker that comes back for ever."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -66,6 +67,16 @@ class Bus:
             await bus.close(deadline_seconds=0)
             raise
         return bus
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, name: str) -> AsyncIterator["Bus"]:
+        """Hold a bus while the block lasts; see `connect`."""
+        bus = await cls.connect(url, name)
+        try:
+            yield bus
+        finally:
+            await bus.close()
 
     @property
     def connected(self) -> bool:

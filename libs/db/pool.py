@@ -117,6 +117,17 @@ class Database:
         )  # fmt: skip
         return cls(pool)
 
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, *, role: str, name: str, size: int) -> AsyncIterator["Database"]:
+        """Hold an open pool while the block lasts; see `of`."""
+        database = cls.of(url, role=role, name=name, size=size)
+        await database.open()
+        try:
+            yield database
+        finally:
+            await database.close()
+
     async def open(self) -> None:
         """Begin to connect; the pool keeps trying while the database is away."""
         await self.pool.open(wait=False)

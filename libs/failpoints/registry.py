@@ -59,14 +59,14 @@ STATEMENTS: Mapping[str, str] = {
     "dispatch.mark": "where dispatches lie is stored",
     "dispatch.mark_letters": "dead letters are marked as published",
     "dispatch.lapse_runners": "runners are declared dead",
-    "attempts.wanted": "sessions are given to a runner, to connect their agents",
-    "attempts.connected": "agents are said to be connected",
-    "attempts.connect_failed": "a connection was given back",
-    "attempts.closed": "a connection is said to be closed",
+    "connections.wanted": "sessions are given to a runner, to connect their agents",
+    "connections.connected": "agents are said to be connected",
+    "connections.connect_failed": "a connection was given back",
+    "connections.closed": "a connection is said to be closed",
     "attempts.claim": "commands are claimed",
     "attempts.report": "progress and output are stored",
     "attempts.finish": "ends of attempts are stored",
-    "attempts.heartbeat": "a lease is renewed",
+    "leases.heartbeat": "a lease is renewed",
 }
 """Statements, by file and name: the place is where the statement has committed, and nobody has its answer yet."""
 

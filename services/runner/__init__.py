@@ -1,1 +1,1 @@
-"""The runner. Its slices, in the order in which they may import: attempts, connections, executors, sources."""
+"""The runner. Its slices, in order: attempts, connections and leases, then executors and sources."""

@@ -1,31 +1,70 @@
-"""A runner's process, put together."""
+"""The composition root of a runner's process."""
 
 import asyncio
 from contextlib import AsyncExitStack
-
-import structlog
+from functools import partial
 
 from libs.bus import Bus, Notifications
 from libs.db import Database
-from libs.errors import ServiceError
 from libs.notifications import BusNotifier
 from libs.server_registry import ServerRegistryFile
 from libs.telemetry.metrics import MetricsServer, new_registry
 from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
-from services.runner.attempts.store import PostgresWork
+from services.runner.attempts.store import PostgresAttempts
+from services.runner.connections.store import PostgresConnections
 from services.runner.executors.echo import EchoExecutor
 from services.runner.executors.mcp import McpExecutor
 from services.runner.executors.registry import ExecutorRegistry
-from services.runner.runner import (
-    LeaseLostError,
-    Runner,
-    RunnerLimits,
-)
+from services.runner.incarnations import Incarnations
+from services.runner.leases.store import PostgresLeases
+from services.runner.runner import Runner, RunnerLimits, RunnerStores
 from services.runner.settings import RunnerSettings
+from services.runner.sources.jetstream import JetStreamSource
 
-_log = structlog.get_logger(__name__)
 _SWEEP_EVERY = 60.0
+
+
+async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set; everything that was opened is closed in reverse."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database.opened(
+                settings.database_url.get_secret_value(), role="callboard_command", name="callboard-runner",
+                size=settings.database_connections,
+            )
+        )  # fmt: skip
+        bus = await stack.enter_async_context(Bus.opened(settings.nats_url.get_secret_value(), "callboard-runner"))
+        mcp = McpExecutor(ServerRegistryFile(settings.servers_file))
+        tasks = await stack.enter_async_context(TaskWatch())
+        tasks.start("sweep", _sweep(mcp))
+        executors = ExecutorRegistry({"mcp": mcp, "echo": EchoExecutor()})
+        stores, source_of = stores_on(database, bus), partial(JetStreamSource, bus)
+        limits = _limits(settings)
+        incarnations = Incarnations(
+            lambda: Runner(stores, source_of, executors, limits), pause=settings.heartbeat
+        )  # fmt: skip
+        registry = new_registry()
+        incarnations.measure(Readings(registry))
+        await stack.enter_async_context(
+            MetricsServer(registry, incarnations.is_healthy, port=settings.metrics_port, host=settings.host)
+        )
+        await incarnations.run(stop)
+
+
+def stores_on(database: Database, bus: Bus) -> RunnerStores:
+    """Return a runner's stores, which notify over the bus."""
+    notifier = BusNotifier(Notifications(bus))
+    return RunnerStores(
+        PostgresLeases(database), PostgresConnections(database, notifier), PostgresAttempts(database, notifier)
+    )
+
+
+def _limits(settings: RunnerSettings) -> RunnerLimits:
+    return RunnerLimits(
+        settings.runner_name, settings.runner_slots, settings.runner_connections, settings.lease, settings.heartbeat,
+        settings.drain,
+    )  # fmt: skip
 
 
 async def _sweep(mcp: McpExecutor) -> None:
@@ -33,50 +72,3 @@ async def _sweep(mcp: McpExecutor) -> None:
     while True:
         await mcp.sweep()
         await asyncio.sleep(_SWEEP_EVERY)
-
-
-async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
-    """Run until `stop` is set; an incarnation that loses its lease is followed by the next, under another id."""
-    async with AsyncExitStack() as stack:
-        database = Database.of(
-            settings.database_url.get_secret_value(), role="callboard_command", name="callboard-runner",
-            size=settings.database_connections,
-        )  # fmt: skip
-        await database.open()
-        stack.push_async_callback(database.close)
-        bus = await Bus.connect(settings.nats_url.get_secret_value(), "callboard-runner")
-        stack.push_async_callback(bus.close)
-        work = PostgresWork(database, BusNotifier(Notifications(bus)))
-        mcp = McpExecutor(ServerRegistryFile(settings.servers_file))
-        tasks = await stack.enter_async_context(TaskWatch())
-        tasks.start("sweep", _sweep(mcp))
-        executors = ExecutorRegistry(
-            {"mcp": mcp, "echo": EchoExecutor()}
-        )  # fmt: skip
-        limits = RunnerLimits(
-            settings.runner_name, settings.runner_slots, settings.runner_connections, settings.lease,
-            settings.heartbeat, settings.drain,
-        )  # fmt: skip
-        current: list[Runner] = []
-        registry = new_registry()
-        readings = Readings(registry)
-        readings.counter(
-            "callboard_attempts", "Attempts that ended", "outcome", lambda: current[-1].ended if current else {}
-        )
-        readings.gauge("callboard_runner_load", "What is held now", "kind", lambda: current[-1].load if current else {})
-        await stack.enter_async_context(
-            MetricsServer(
-                registry, lambda: bool(current and current[-1].healthy), port=settings.metrics_port,
-                host=settings.host,
-            )
-        )  # fmt: skip
-        while not stop.is_set():
-            runner = Runner(bus, work, executors, limits)
-            current[:] = [runner]
-            try:
-                await runner.run(stop)
-            except LeaseLostError as error:
-                _log.warning("runner_begins_again", reason=str(error))
-            except ServiceError as refusal:
-                _log.warning("runner_cannot_register", reason=refusal.reason)
-                await asyncio.sleep(settings.heartbeat)

@@ -2,7 +2,7 @@
 
 from tests.chaos.mutation import Mutation, one_patch
 
-_RUNNER, _COMMANDS = "services/runner/runner.py", "services/command/commands/store.py"
+_SOURCE, _COMMANDS = "services/runner/sources/jetstream.py", "services/command/commands/store.py"
 _LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
 _DISPATCH = "services/command/dispatch/queries.sql"
 _RECONCILER = "services/command/dispatch/reconciler.py"
@@ -63,8 +63,12 @@ DELIVERY_MUTATIONS = (
     Mutation(
         "a dispatch is acked before its claim is decided",
         (
-            (_RUNNER, "        if not pairs:\n            delivery.ack()\n", "        delivery.ack()\n"),
-            ("services/runner/sources/inbox.py", "            self.delivery.ack()", "            pass"),
+            (
+                _SOURCE,
+                "        if not pairs:\n            delivery.ack()\n",
+                "        delivery.ack()\n",
+            ),
+            (_SOURCE, "            self.delivery.ack()", "            pass"),
             # So that one lost claim is enough.
             ("services/runner/attempts/service.py", "waits = iter(_CLAIM_WAITS)", "waits = iter(())"),
             # So that the reconciler does not find by the ack that the dispatch is over.
@@ -78,11 +82,11 @@ DELIVERY_MUTATIONS = (
         "a dead runner's heartbeat is taken",
         (
             (
-                "services/runner/attempts/queries.sql",
+                "services/runner/leases/queries.sql",
                 "\nwhere runner_id = %s and dead_at is null;",
                 "\nwhere runner_id = %s;",
             ),
-            (_RUNNER, _LAPSE, "await asyncio.Event().wait()"),
+            ("services/runner/leases/service.py", _LAPSE, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I1", "I11"}),

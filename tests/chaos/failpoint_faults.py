@@ -15,7 +15,7 @@ LOG = "failpoints"
 KINDS = {
     "session": ("lifecycle", "sessions", "events", "hub", "tail", "follow"),
     "command": ("commands", "dead_letters", "cancels", "dispatcher", "dispatch", "reconciler"),
-    "runner": ("attempts", "runner", "connections"),
+    "runner": ("attempts", "runner", "connections", "leases"),
 }
 """Where the names of a kind of process begin."""
 _BUSY = {

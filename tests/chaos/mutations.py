@@ -7,7 +7,7 @@ _SQL = "libs/db/migrations/sql/0001/"
 _RUN, _STOP = _SQL + "07_command_run.sql", _SQL + "08_command_stop.sql"
 _SUBMIT = "libs/db/migrations/sql/0004/01_command_submit.sql"
 _LOG, _LIFE = _SQL + "04_session_log.sql", _SQL + "09_session_lifecycle.sql"
-_RUNNER, _TAIL = "services/runner/runner.py", "services/session/events/tail.py"
+_LEASE, _TAIL = "services/runner/leases/service.py", "services/session/events/tail.py"
 _LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
 
 MUTATIONS = (
@@ -17,7 +17,7 @@ MUTATIONS = (
             (_RUN, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
             (_RUN, "where c.ctid = h.at and c.lease_token = h.token and", "where c.ctid = h.at and"),
             (_RUN, "where c.ctid = l.at and c.lease_token = l.token and", "where c.ctid = l.at and"),
-            (_RUNNER, _LAPSE, "await asyncio.Event().wait()"),
+            (_LEASE, _LAPSE, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I2", "I3"}),

@@ -8,7 +8,7 @@ import pytest
 
 from callboard.aio import Client
 from libs.errors import Reason, ServiceError
-from services.runner.attempts.store import PostgresWork
+from services.runner.leases.store import PostgresLeases
 from tests.support.client_calls import QUICK, RUNNING, SUCCEEDED, ended, in_state, start, submit, submit_many
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
@@ -89,11 +89,11 @@ async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_a
     await start(client)
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
 
-    async def unheard(_: PostgresWork, __: UUID, ___: float) -> bool:
+    async def unheard(_: PostgresLeases, __: UUID, ___: float) -> bool:
         raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PostgresWork, "heartbeat", unheard)
+        patched.setattr(PostgresLeases, "heartbeat", unheard)
         await suite.rows("update command.runners set lease_until = now() + interval '1 hour'")
         await eventually(lambda: executor.closed)
     accepted = await submit(client)
@@ -118,12 +118,12 @@ async def test_a_runner_whose_heartbeat_waits_stops_what_it_runs_when_its_lease_
     accepted = await submit(client, "hang", backoff=QUICK, max_backoff=QUICK)
     await in_state(client, accepted.command_id, RUNNING)
 
-    async def unanswered(_: PostgresWork, __: UUID, ___: float) -> bool:
+    async def unanswered(_: PostgresLeases, __: UUID, ___: float) -> bool:
         await asyncio.Event().wait()
         return True
 
     with monkeypatch.context() as patched:
-        patched.setattr(PostgresWork, "heartbeat", unanswered)
+        patched.setattr(PostgresLeases, "heartbeat", unanswered)
         await eventually(lambda: executor.closed and not executor.running)
     executor.gate.set()
     assert (await ended(client, accepted.command_id, 30)).state == SUCCEEDED

@@ -19,7 +19,9 @@ from services.command.commands.store import PostgresCommands
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import Published
 from services.command.dispatch.store import PostgresDelivery
-from services.runner.attempts.store import PostgresWork
+from services.runner.attempts.store import PostgresAttempts
+from services.runner.connections.store import PostgresConnections
+from services.runner.leases.store import PostgresLeases
 from services.session.agents.model import NewAgent
 from services.session.agents.store import PostgresAgents
 from services.session.events.model import NewEvent
@@ -58,21 +60,23 @@ class Services:
         self.sessions = PostgresSessions(session, silent)
         self.events = PostgresEvents(session, silent)
         self.commands = PostgresCommands(command, silent, silent)
-        self.work = PostgresWork(command, silent)
-        self.delivery = PostgresDelivery(command, silent, self.work)
+        self.leases = PostgresLeases(command)
+        self.connections = PostgresConnections(command, silent)
+        self.attempts = PostgresAttempts(command, silent)
+        self.delivery = PostgresDelivery(command, silent, self.attempts)
         self.runner = uuid4()
         self.session_id = ""
 
     async def begin(self) -> None:
         """An agent with a session that a runner has connected, and one session and agent beside it."""
         await self.admin.execute("select session.ensure_tenant('acme')")
-        await self.work.register(self.runner, "r", 10, 600.0)
+        await self.leases.register(self.runner, "r", 10, 600.0)
         await self.agents.create(TENANT, NewAgent("clock", "", "echo", "", False, {}), None)
         started = await self.sessions.start(ACTOR, "clock", SessionSpec(), fail_on_conflict=False, key=None)
         assert started.session is not None
         self.session_id = started.session.session_id
-        (wanted,) = await self.work.wanted(self.runner, 10)
-        assert await self.work.connected(TENANT, PART, self.runner, wanted.session_uid, "{}")
+        (wanted,) = await self.connections.wanted(self.runner, 10)
+        assert await self.connections.connected(TENANT, PART, self.runner, wanted.session_uid, "{}")
 
     async def rows_read(self) -> int:
         for database in self.databases:
@@ -120,21 +124,21 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
         ids.extend(one.command_id for one in done)
 
     async def claim() -> None:
-        claims = await asyncio.gather(*(services.work.claim(TENANT, PART, services.runner, one) for one in ids))
+        claims = await asyncio.gather(*(services.attempts.claim(TENANT, PART, services.runner, one) for one in ids))
         tokens.extend(claim.lease_token for claim in claims if claim.lease_token)
 
     async def read() -> None:
-        assert None not in await asyncio.gather(*(services.work.work(TENANT, one) for one in ids))
+        assert None not in await asyncio.gather(*(services.attempts.work(TENANT, one) for one in ids))
 
     async def report() -> None:
         pairs = zip(ids, tokens, strict=True)
         reports = [Report(one, token, "command.progress", "{}", actor, "{}") for one, token in pairs]
-        assert all(await asyncio.gather(*(services.work.report(TENANT, PART, one) for one in reports)))
+        assert all(await asyncio.gather(*(services.attempts.report(TENANT, PART, one) for one in reports)))
 
     async def finish() -> None:
         pairs = zip(ids, tokens, strict=True)
         ends = [Finish(one, token, "succeeded", actor, "{}", result="{}") for one, token in pairs]
-        states = await asyncio.gather(*(services.work.finish(TENANT, PART, end) for end in ends))
+        states = await asyncio.gather(*(services.attempts.finish(TENANT, PART, end) for end in ends))
         assert states == ["succeeded", "succeeded"]
 
     async def mark() -> None:

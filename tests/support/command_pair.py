@@ -102,7 +102,7 @@ class CommandPair:
     def enter_runner(self) -> None:
         """Registers a runner."""
         holder = Holder(uuid4(), f"r{len(self.model.runners)}")
-        self.stores.run(self.stores.work.register(holder.id, holder.name, 4, 3600))
+        self.stores.run(self.stores.leases.register(holder.id, holder.name, 4, 3600))
         self.model.runners.append(holder)
 
     def take(self, holder: Holder, place: Place) -> None:
@@ -112,7 +112,7 @@ class CommandPair:
     def claim(self, commands: Sequence[Modelled], holder: Holder) -> list[tuple[Modelled, Claim]]:
         """Claims commands in one batch, and returns those that began."""
         codes = [self.model.claims(one, holder) for one in commands]
-        work = self.stores.work
+        work = self.stores.attempts
         claims = self.stores.at_once(*(work.claim(self.stores.tenant, PART, holder.id, one.id) for one in commands))
         assert [claim.code for claim in claims] == codes, commands
         began = [pair for pair in zip(commands, claims, strict=True) if pair[1].code == "ok"]
@@ -127,7 +127,7 @@ class CommandPair:
     def settle(self, ends: Sequence[tuple[Modelled, Claim, str]]) -> None:
         """Ends attempts in one batch; the first that has a lease uses it up."""
         finishes = [finish_of(claim, how, command.asked.max_attempts) for command, claim, how in ends]
-        work, tenant = self.stores.work, self.stores.tenant
+        work, tenant = self.stores.attempts, self.stores.tenant
         answers = self.stores.at_once(*(work.finish(tenant, PART, one) for one in finishes))
         for (command, claim, how), state in zip(ends, answers, strict=True):
             holds = command.token == claim.lease_token
@@ -143,14 +143,14 @@ class CommandPair:
         claim = replace(claim, command_id=command.id)
         before = self.stores.stored()
         finish = finish_of(claim, how, command.asked.max_attempts)
-        assert self.stores.run(self.stores.work.finish(self.stores.tenant, PART, finish)) == _FENCED, (command, how)
+        assert self.stores.run(self.stores.attempts.finish(self.stores.tenant, PART, finish)) == _FENCED, (command, how)
         assert not self._report(claim, type_), command
         assert self.stores.stored() == before, f"a stale token had an effect on {command}"
 
     def _report(self, claim: Claim, type_: str) -> bool:
         assert claim.lease_token
         report = Report(claim.command_id, claim.lease_token, type_, "{}", "runner:r", "{}")
-        return self.stores.run(self.stores.work.report(self.stores.tenant, PART, report))
+        return self.stores.run(self.stores.attempts.report(self.stores.tenant, PART, report))
 
     # time, and what finds that it has passed
 
@@ -180,12 +180,12 @@ class CommandPair:
 
     def renew(self, holder: Holder) -> None:
         """Renews a runner's lease; a dead one is told that it is."""
-        assert self.stores.run(self.stores.work.heartbeat(holder.id, 3600)) is not holder.dead
+        assert self.stores.run(self.stores.leases.heartbeat(holder.id, 3600)) is not holder.dead
         holder.lapsed = holder.lapsed and holder.dead
 
     def leave(self, holder: Holder) -> None:
         """Lets a runner leave."""
-        self.stores.run(self.stores.work.leave(holder.id))
+        self.stores.run(self.stores.leases.leave(holder.id))
         holder.dead = True
 
     def release_often(self, command: Modelled) -> None:

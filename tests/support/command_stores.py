@@ -38,7 +38,9 @@ from services.command.dispatch.ports import Broker
 from services.command.dispatch.reconciler import Reconciler
 from services.command.dispatch.store import PostgresDelivery
 from services.runner.attempts.ports import Claim
-from services.runner.attempts.store import PostgresWork
+from services.runner.attempts.store import PostgresAttempts
+from services.runner.connections.store import PostgresConnections
+from services.runner.leases.store import PostgresLeases
 from services.session.agents.model import NewAgent
 from services.session.agents.store import PostgresAgents
 from services.session.sessions.model import SessionSpec
@@ -94,9 +96,11 @@ class CommandStores:
         session, command = self._databases
         self._agents = PostgresAgents(session)
         self._sessions = PostgresSessions(session, unheard)
-        self.work = PostgresWork(command, unheard)
+        self.leases = PostgresLeases(command)
+        self.connections = PostgresConnections(command, unheard)
+        self.attempts = PostgresAttempts(command, unheard)
         self.commands = PostgresCommands(command, unheard, unheard)
-        self.delivery = PostgresDelivery(command, unheard, self.work)
+        self.delivery = PostgresDelivery(command, unheard, self.attempts)
         self.letters = DeadLetters(PostgresDeadLetters(command), self.commands)
         # With a lease of no length a lapsed runner is dead in the first pass. The broker's pass is not run here.
         self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
@@ -157,8 +161,10 @@ class CommandStores:
         )
 
         async def connect() -> list[bool]:
-            wanted = await self.work.wanted(runner_id, 10)
-            return [await self.work.connected(self.tenant, PART, runner_id, one.session_uid, "{}") for one in wanted]
+            wanted = await self.connections.wanted(runner_id, 10)
+            return [
+                await self.connections.connected(self.tenant, PART, runner_id, one.session_uid, "{}") for one in wanted
+            ]
 
         return self.run(connect()) == [True]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,20 +12,17 @@ from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
 from callboard.aio import Client
-from libs.bus import Bus, Notifications
+from libs.bus import Bus
 from libs.db import Database
 from libs.embedded.ports import free_port
 from libs.identity.admin import create_key
-from libs.notifications import BusNotifier
 from services.command.app import serve as serve_commands
 from services.command.settings import CommandSettings
-from services.runner.attempts.store import PostgresWork
+from services.runner.app import stores_on
 from services.runner.executors.ports import Executor
-from services.runner.runner import (
-    LeaseLostError,
-    Runner,
-    RunnerLimits,
-)
+from services.runner.leases.service import LeaseLostError
+from services.runner.runner import Runner, RunnerLimits
+from services.runner.sources.jetstream import JetStreamSource
 from services.session.app import serve as serve_sessions
 from services.session.settings import SessionSettings
 from tests.support.eventually import eventually
@@ -120,10 +118,10 @@ class Suite:
             stack.push_async_callback(database.close)
             bus = await Bus.connect(self.nats_url, limits.name)
             stack.push_async_callback(bus.close)
-            work = PostgresWork(database, BusNotifier(Notifications(bus)))
+            stores, source_of = stores_on(database, bus), partial(JetStreamSource, bus)
             while not stop.is_set():
                 with contextlib.suppress(LeaseLostError):
-                    await Runner(bus, work, executor, limits).run(stop)
+                    await Runner(stores, source_of, executor, limits).run(stop)
 
     def _run(self, name: str, serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> Process:
         process = Process(name, serve)

@@ -18,7 +18,8 @@ from libs.errors import Reason, ServiceError
 from services.runner.attempts.ports import Claim, Work
 from services.runner.attempts.service import Attempts
 from services.runner.executors.ports import Execution, Reporter
-from services.runner.sources.inbox import Message, Offer
+from services.runner.sources.jetstream import BatchAcknowledgement
+from services.runner.sources.ports import DeliveredCommand
 from tests.support.eventually import eventually
 
 SESSION = uuid4()
@@ -107,12 +108,17 @@ class Agent:
 
 
 def attempts(store: Memory, agent: Agent | None) -> Attempts:
-    return Attempts(uuid4(), store, lambda _: agent)  # type: ignore[arg-type]
+    return Attempts(uuid4(), store, lambda _: agent)
 
 
-def offer() -> Offer:
+def delivered() -> DeliveredCommand:
     delivery: Any = Acked()
-    return Offer("acme", 0, uuid4(), Message(delivery, 1))
+    return DeliveredCommand("acme", 0, uuid4(), BatchAcknowledgement(delivery, 1))
+
+
+def unsettled(command: DeliveredCommand) -> int:
+    assert isinstance(command.acknowledgement, BatchAcknowledgement)
+    return command.acknowledgement.open
 
 
 def error_of(finish: Finish) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def error_of(finish: Finish) -> dict[str, Any]:
 async def test_a_suspect_whose_connection_is_lost_before_its_turn_stays_one_and_is_given_back_for_nothing() -> None:
     store, agent = Memory(SUSPECT, released=20), Agent()
     running = attempts(store, agent)
-    first, second = (asyncio.create_task(running.run(offer())) for _ in range(2))
+    first, second = (asyncio.create_task(running.run(delivered())) for _ in range(2))
     await eventually(lambda: agent.executing == 1)  # alone: the other one waits for its turn
     agent.lost.set()
     await asyncio.gather(first, second)
@@ -136,7 +142,7 @@ async def test_a_suspect_whose_connection_is_lost_before_its_turn_stays_one_and_
 
 async def test_a_command_that_finds_no_connection_is_given_back_for_nothing_and_is_no_suspect() -> None:
     store = Memory(released=20)
-    await attempts(store, None).run(offer())
+    await attempts(store, None).run(delivered())
     (end,) = store.ends
     assert (end.outcome, end.charged, end.counted) == ("released", False, False)
     assert error_of(end)["details"] == {}
@@ -145,7 +151,7 @@ async def test_a_command_that_finds_no_connection_is_given_back_for_nothing_and_
 async def test_one_that_ran_and_was_released_too_often_is_dead() -> None:
     store, agent = Memory(released=20), Agent()
     agent_lost = asyncio.get_running_loop().call_later(0.01, agent.lost.set)
-    await attempts(store, agent).run(offer())
+    await attempts(store, agent).run(delivered())
     agent_lost.cancel()
     assert (store.ends[0].outcome, store.ends[0].reason) == ("failed", "RELEASED_TOO_OFTEN")
 
@@ -153,7 +159,7 @@ async def test_one_that_ran_and_was_released_too_often_is_dead() -> None:
 async def test_what_is_let_go_of_writes_nothing_and_what_is_cancelled_says_that_it_was_heard() -> None:
     store, agent = Memory(), Agent()
     running = attempts(store, agent)
-    taken, cancelled = offer(), offer()
+    taken, cancelled = delivered(), delivered()
     tasks = [asyncio.create_task(running.run(one)) for one in (taken, cancelled)]
     await eventually(lambda: agent.executing == 2)
     assert {command_id for _, command_id, _ in running.executing} == {taken.command_id, cancelled.command_id}
@@ -170,30 +176,30 @@ async def test_what_is_let_go_of_writes_nothing_and_what_is_cancelled_says_that_
 
 async def test_a_claim_that_was_not_answered_is_tried_again() -> None:
     for store in (Away(claims=2), Away(reads=2), Away(claims=1, reads=1)):
-        one = offer()
+        one = delivered()
         await attempts(store, None).run(one)
         assert [end.command_id for end in store.ends] == [one.command_id]
-        assert one.message.open == 0
+        assert unsettled(one) == 0
 
 
 async def test_a_claim_that_did_commit_is_not_executed_on_a_guess() -> None:
     """Its token is not known: the next heartbeat finds the command, and gives it back."""
-    store, one = Away(claims=1, commits=True), offer()
+    store, one = Away(claims=1, commits=True), delivered()
     await attempts(store, None).run(one)
-    assert (store.calls, store.ends, one.message.open) == (2, [], 0)
+    assert (store.calls, store.ends, unsettled(one)) == (2, [], 0)
 
 
 async def test_a_database_that_stays_away_leaves_the_delivery_unsettled() -> None:
-    store, one = Away(claims=100), offer()
+    store, one = Away(claims=100), delivered()
     await attempts(store, None).run(one)
-    assert (store.calls, store.ends, one.message.open) == (4, [], 1)
+    assert (store.calls, store.ends, unsettled(one)) == (4, [], 1)
 
 
 async def test_a_runner_that_drains_does_not_try_again() -> None:
-    store, one = Away(claims=100), offer()
+    store, one = Away(claims=100), delivered()
     running = attempts(store, None)
     task = asyncio.create_task(running.run(one))
     await eventually(lambda: store.calls == 1)
     running.draining = True
     await task
-    assert (store.calls, store.ends, one.message.open) == (1, [], 1)
+    assert (store.calls, store.ends, unsettled(one)) == (1, [], 1)

@@ -1,7 +1,10 @@
 """What attempts need of storage."""
 
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
+
+from libs.attempts import Finish, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +34,19 @@ class Work:
     max_backoff_ms: int
     retry_tool_errors: bool
     error: str | None
+
+
+class AttemptStore(Protocol):
+    """Attempts at commands. Every write to a running command is fenced by its lease token."""
+
+    async def work(self, tenant_id: str, command_id: UUID) -> Work | None:
+        """Return what is to be done for a command, None when there is none."""
+
+    async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
+        """Claim a command for a runner."""
+
+    async def report(self, tenant_id: str, part: int, report: Report) -> bool:
+        """Store progress or output; false when the lease is gone."""
+
+    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+        """End an attempt; answers the state that the command is in now, or `fenced`."""

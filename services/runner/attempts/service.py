@@ -28,11 +28,10 @@ from libs.attempts import (
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
 from services.runner.attempts.isolation import Isolation
-from services.runner.attempts.ports import Claim, Work
+from services.runner.attempts.ports import AttemptStore, Claim, Work
 from services.runner.attempts.reports import AttemptReporter
 from services.runner.executors.ports import Connection, Execution
-from services.runner.ports import WorkStore
-from services.runner.sources.inbox import Offer
+from services.runner.sources.ports import DeliveredCommand
 
 _log = structlog.get_logger(__name__)
 _FINISH_TRIES = 10
@@ -48,7 +47,7 @@ class _NotBegunError(Exception):
 class _Execution:
     """What is executed under a lease; `taken` once the command is somebody else's."""
 
-    offer: Offer
+    command: DeliveredCommand
     token: UUID
     attempt: int
     task: asyncio.Task[bytes]
@@ -60,7 +59,7 @@ class Attempts:
     """The attempts of one incarnation of a runner. What is written of an attempt is fenced by its lease token."""
 
     def __init__(
-        self, runner_id: UUID, store: WorkStore, connection_of: Callable[[UUID], Connection | None]
+        self, runner_id: UUID, store: AttemptStore, connection_of: Callable[[UUID], Connection | None]
     ) -> None:  # fmt: skip
         self.runner_id = runner_id
         self._actor = f"runner:{runner_id}"
@@ -84,14 +83,14 @@ class Attempts:
     @property
     def executing(self) -> list[tuple[str, UUID, UUID]]:
         """What is executed here at the moment: tenant, command, lease token."""
-        return [(one.offer.tenant_id, command_id, one.token) for command_id, one in self._executing.items()]
+        return [(one.command.tenant_id, command_id, one.token) for command_id, one in self._executing.items()]
 
     def cancel(self, command_id: UUID) -> None:
         """Stop an execution because the command's cancel is asked for, and say that the runner has heard of it."""
         one = self._executing.get(command_id)
         if one is not None and one.acknowledged is None:
             told = acknowledged(command_id, one.token, one.attempt, self._actor)
-            report = self._store.report(one.offer.tenant_id, one.offer.part, told)
+            report = self._store.report(one.command.tenant_id, one.command.part, told)
             one.acknowledged = asyncio.create_task(report, name=f"acknowledge {command_id}")
             one.task.cancel()
 
@@ -108,64 +107,66 @@ class Attempts:
         for one in self._executing.values():
             one.task.cancel()
 
-    async def run(self, offer: Offer) -> None:
+    async def run(self, command: DeliveredCommand) -> None:
         """Run one attempt to its end; never raises but for a cancellation."""
-        if offer.command_id in self._known:  # delivered twice: the first one is at it
-            offer.message.settle()
+        if command.command_id in self._known:  # delivered twice: the first one is at it
+            command.acknowledgement.settle()
             return
-        self._known.add(offer.command_id)
+        self._known.add(command.command_id)
         try:
-            await self._run(offer)
+            await self._run(command)
         finally:
-            self._known.discard(offer.command_id)
+            self._known.discard(command.command_id)
 
-    async def _run(self, offer: Offer) -> None:
-        claim, work = await self._claim(offer)
+    async def _run(self, command: DeliveredCommand) -> None:
+        claim, work = await self._claim(command)
         if claim is None or claim.lease_token is None or work is None:
             return
         # Each attempt is a task with a context of its own, so nothing has to be unbound.
-        bind_contextvars(command_id=str(claim.command_id), tenant=offer.tenant_id, attempt=claim.attempt)
+        bind_contextvars(command_id=str(claim.command_id), tenant=command.tenant_id, attempt=claim.attempt)
         failpoint("attempts.after_settle_before_execution")
         began = time.monotonic()
-        finish = await self._execute(offer, claim, claim.lease_token, work)
+        finish = await self._execute(command, claim, claim.lease_token, work)
         if finish is None:
             self.ended["fenced"] += 1
             _log.info("attempt_fenced", seconds=round(time.monotonic() - began, 4))
             return
         try:
-            state = await self._finish(offer, finish)
+            state = await self._finish(command, finish)
         except Exception as error:  # noqa: BLE001 - an end that cannot be stored must not leave its command running
             _log.exception("end_not_stored")
             text = f"its end could not be stored ({type(error).__name__})"
             fault = Failure(FailureCode.INTERNAL, text, retryable=False)
             finish = self._failed(fault, claim, claim.lease_token, work)
-            state = await self._finish(offer, finish)
+            state = await self._finish(command, finish)
         failpoint("attempts.after_finish")
         self.ended[state] += 1
         log = _log.debug if state == "succeeded" else _log.info
         log("attempt_ended", state=state, seconds=round(time.monotonic() - began, 4), reason=finish.reason)
 
-    async def _claim(self, offer: Offer) -> tuple[Claim | None, Work | None]:
+    async def _claim(self, command: DeliveredCommand) -> tuple[Claim | None, Work | None]:
         """Claim the command while reading what is to be done; ack the delivery once the claim is decided.
 
         Of several deliveries one wins the claim, and the others are dropped (failures, row 4). From then on the lease
         stands for the command, and nothing depends on the delivery any more (row 6).
         """
-        reading = asyncio.ensure_future(self._patiently(lambda: self._store.work(offer.tenant_id, offer.command_id)))
+        reading = asyncio.ensure_future(
+            self._patiently(lambda: self._store.work(command.tenant_id, command.command_id))
+        )
         try:
             claim = await self._patiently(
-                lambda: self._store.claim(offer.tenant_id, offer.part, self.runner_id, offer.command_id)
+                lambda: self._store.claim(command.tenant_id, command.part, self.runner_id, command.command_id)
             )
             work = await reading
             failpoint("attempts.after_claim_before_settle")
         except ServiceError as error:
             # Not settled: the dispatch comes again, and a claim that did commit is found by the next heartbeat.
-            _log.warning("claim_failed", command_id=str(offer.command_id), reason=error.reason)
+            _log.warning("claim_failed", command_id=str(command.command_id), reason=error.reason)
             await asyncio.gather(reading, return_exceptions=True)
             return None, None
-        offer.message.settle()
+        command.acknowledgement.settle()
         if claim.code != "ok":
-            _log.debug("claim_refused", command_id=str(offer.command_id), code=claim.code)
+            _log.debug("claim_refused", command_id=str(command.command_id), code=claim.code)
             return None, None
         return claim, work
 
@@ -186,13 +187,13 @@ class Attempts:
                 if self.draining:
                     raise
 
-    async def _execute(self, offer: Offer, claim: Claim, token: UUID, work: Work) -> Finish | None:
+    async def _execute(self, command: DeliveredCommand, claim: Claim, token: UUID, work: Work) -> Finish | None:
         connection = self._connection_of(work.session_uid)
         if connection is None:
             return self._not_begun(claim, token, work)
         reporter = AttemptReporter(
             work.command_id, token, self._actor,
-            lambda report: self._store.report(offer.tenant_id, offer.part, report),
+            lambda report: self._store.report(command.tenant_id, command.part, report),
             lambda: self.abandon(work.command_id),
         )  # fmt: skip
         execution = Execution(
@@ -201,7 +202,7 @@ class Attempts:
         )  # fmt: skip
         began = time.monotonic()
         task = asyncio.ensure_future(self._result(work, connection, execution, reporter))
-        one = self._executing[work.command_id] = _Execution(offer, token, claim.attempt, task)
+        one = self._executing[work.command_id] = _Execution(command, token, claim.attempt, task)
         finish: Finish | None
         try:
             result = await task
@@ -253,12 +254,12 @@ class Attempts:
         )
         return replace(self._failed(lost, replace(claim, released=0), token, work), counted=False)
 
-    async def _finish(self, offer: Offer, finish: Finish) -> str:
+    async def _finish(self, command: DeliveredCommand, finish: Finish) -> str:
         """Write the end; through a database that is away for a while, since the lease may hold longer than that."""
         for attempt in range(_FINISH_TRIES):
             try:
                 failpoint("attempts.after_execution_before_finish")
-                return await self._store.finish(offer.tenant_id, offer.part, finish)
+                return await self._store.finish(command.tenant_id, command.part, finish)
             except ServiceError as error:
                 _log.warning("finish_failed", reason=error.reason, attempt=attempt)
                 await asyncio.sleep(min(1.0, 0.05 * 2**attempt))

@@ -17,14 +17,13 @@ from libs.attempts import (
 )
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
-from services.runner.connections.ports import WantedConnection
+from services.runner.connections.ports import ConnectionStore, WantedConnection
 from services.runner.executors.ports import (
     Connection,
     Connector,
     Executor,
     SessionRef,
 )
-from services.runner.ports import WorkStore
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +55,7 @@ class _Held:
 class Connections:
     """The connections of one incarnation of a runner, by session."""
 
-    def __init__(self, runner_id: UUID, store: WorkStore, executor: Executor, limit: int) -> None:
+    def __init__(self, runner_id: UUID, store: ConnectionStore, executor: Executor, limit: int) -> None:
         self._runner_id = runner_id
         self._store = store
         self._executor = executor

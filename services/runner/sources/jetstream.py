@@ -1,0 +1,108 @@
+"""Commands from JetStream: a pull loop for each priority, and wake-ups over core NATS."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from libs.bus import Bus, Delivery, Notifications, NotificationSubscription, PullLoop, Streams
+from libs.dispatches import COMMANDS, PRIORITIES, decode_dispatch, runner_consumer
+from libs.notifications import CONNECTIONS_WANTED, runner_subject
+from services.runner.sources.ports import CommandSink, DeliveredCommand
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class BatchAcknowledgement:
+    """Acks one delivery when every command in it was claimed or rejected (failures, row 24)."""
+
+    delivery: Delivery
+    open: int
+
+    def settle(self) -> None:
+        """Count one command as decided, and ack after the last."""
+        self.open -= 1
+        if not self.open:
+            self.delivery.ack()
+
+
+class JetStreamSource:
+    """What is dispatched to one runner over JetStream, with a consumer of its own for each priority."""
+
+    def __init__(self, bus: Bus, runner_id: UUID) -> None:
+        self._bus = bus
+        self._runner_id = runner_id
+        self._streams = Streams(bus)
+        self._notifications = Notifications(bus)
+        self._subscriptions: list[NotificationSubscription] = []
+        self._sink: CommandSink | None = None
+        self._pulls: list[PullLoop] = []
+
+    async def open(self, sink: CommandSink) -> None:
+        """Begin to hear wake-ups. Deliveries begin with `run`."""
+        self._sink = sink
+        wake_ups: dict[str, Callable[[], None]] = {
+            runner_subject(self._runner_id): sink.instructed,
+            CONNECTIONS_WANTED: sink.connections_wanted,
+        }
+        for subject, wake_up in wake_ups.items():
+            heard = await self._notifications.subscribe(subject, lambda *_, wake_up=wake_up: wake_up())
+            self._subscriptions.append(heard)
+        self._pulls = [self._pull(sink, priority) for priority in PRIORITIES]
+
+    async def run(self) -> None:
+        """Deliver commands as long as there is room, until cancelled or stopped."""
+        async with asyncio.TaskGroup() as group:
+            for priority, pull in zip(PRIORITIES, self._pulls, strict=True):
+                group.create_task(pull.run(), name=f"pull {priority}")
+
+    def wake(self) -> None:
+        """Say that there is room again."""
+        for pull in self._pulls:
+            pull.wake()
+
+    def stop(self) -> None:
+        """Deliver nothing more."""
+        for pull in self._pulls:
+            pull.stop()
+
+    async def close(self) -> None:
+        """End the subscriptions, and delete this runner's consumers when the broker is there."""
+        for subscription in self._subscriptions:
+            subscription.unsubscribe()
+        names = [runner_consumer(self._runner_id, priority).name for priority in PRIORITIES]
+        if self._bus.connected:
+            await asyncio.gather(
+                *(self._streams.delete_consumer(COMMANDS.name, name) for name in names), return_exceptions=True
+            )
+
+    def _pull(self, sink: CommandSink, priority: int) -> PullLoop:
+        spec = runner_consumer(self._runner_id, priority)
+
+        async def ensure() -> None:
+            await self._streams.ensure_consumer(spec)
+
+        return PullLoop(
+            self._bus,
+            COMMANDS.name,
+            spec.name,
+            free_slots=lambda: sink.room(priority),
+            on_message=lambda delivery: self._receive(sink, delivery),
+            ensure=ensure,
+        )
+
+    def _receive(self, sink: CommandSink, delivery: Delivery) -> None:
+        try:
+            tenant_id, priority, part, pairs = decode_dispatch(delivery.subject, delivery.payload)
+        except ValueError:  # it will never be readable (failures, row 9)
+            _log.warning("dispatch_unreadable", subject=delivery.subject)
+            delivery.term("unreadable")
+            return
+        if not pairs:
+            delivery.ack()
+        acknowledgement = BatchAcknowledgement(delivery, len(pairs))
+        for command_id, _ in pairs:
+            sink.deliver(priority, DeliveredCommand(tenant_id, part, command_id, acknowledgement))
