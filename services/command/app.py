@@ -1,4 +1,4 @@
-"""The command service, put together."""
+"""The composition root of the command service."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,15 +6,13 @@ from contextlib import AsyncExitStack
 import structlog
 
 from callboard.commands.v1 import commands_pb2_grpc
-from callboard.health.v1 import health_pb2_grpc
-from callboard.identity.v1 import identity_pb2_grpc
 from libs.attempts import PostgresFinishes
 from libs.bus import Bus, Notifications
 from libs.db import Database
 from libs.identity.authenticator import Authenticator
 from libs.identity.postgres import key_lookup
 from libs.notifications import COMMANDS_WAITING, BusNotifier
-from libs.readiness import IdentityServicer, ReadinessServicer
+from libs.readiness import shared_services
 from libs.rpc import RpcServer, Service
 from libs.telemetry.metrics import MetricsServer, new_registry
 from libs.telemetry.readings import Readings
@@ -44,83 +42,37 @@ _log = structlog.get_logger(__name__)
 async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; everything that was opened is closed in reverse."""
     async with AsyncExitStack() as stack:
-        database = Database.of(
-            settings.database_url.get_secret_value(), role="callboard_command", name="callboard-command",
-            size=settings.database_connections,
+        database = await stack.enter_async_context(
+            Database.opened(
+                settings.database_url.get_secret_value(), role="callboard_command", name="callboard-command",
+                size=settings.database_connections,
+            )
         )  # fmt: skip
-        await database.open()
-        stack.push_async_callback(database.close)
-        bus = await Bus.connect(settings.nats_url.get_secret_value(), "callboard-command")
-        stack.push_async_callback(bus.close)
+        bus = await stack.enter_async_context(Bus.opened(settings.nats_url.get_secret_value(), "callboard-command"))
         if settings.nats_monitor_url:
             await check_writes_through(settings.nats_monitor_url)
-        notifications = Notifications(bus)
+        notifications, registry = Notifications(bus), new_registry()
         notifier = BusNotifier(notifications)
         tasks = await stack.enter_async_context(TaskWatch())
-        registry = new_registry()
 
         broker = JetStreamBroker(bus)
         delivery = PostgresDelivery(database, notifier, PostgresFinishes(database, notifier))
-        dispatcher = Dispatcher(delivery, broker)
-        snapshots = Snapshots(delivery)
-        readings = Readings(registry)
-        readings.gauge(
-            "callboard_dispatches_in_flight",
-            "DispatchQueue that wait in the stream",
-            "priority",
-            lambda: dispatcher.in_flight,
-        )
-        readings.gauge(
-            "callboard_oldest_snapshot_seconds",
-            "How long the oldest snapshot of the database has been held",
-            "",
-            lambda: {"": snapshots.oldest_seconds},
-        )
-        commands = PostgresCommands(database, notifier, dispatcher)
-        letters = PostgresDeadLetters(database)
-        keyed = IdempotentCalls(PostgresKeys(database))
-        servicers = [
-            Service(
-                "callboard.commands.v1.CommandService",
-                commands_pb2_grpc.add_CommandServiceServicer_to_server,
-                CommandServicer(
-                    Commands(commands), Cancels(commands, keyed, PostgresBatchKeys(database, "cancel_many")), commands
-                ),
-            ),
-            Service(
-                "callboard.commands.v1.DeadLetterService",
-                commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
-                DeadLetterServicer(
-                    DeadLetters(letters, commands),
-                    DeadLetterBatches(letters, commands, PostgresBatchKeys(database, "requeue_many")),
-                    letters,
-                ),
-            ),
-            Service(
-                "callboard.identity.v1.IdentityService",
-                identity_pb2_grpc.add_IdentityServiceServicer_to_server,
-                IdentityServicer(),
-            ),
-            Service(
-                "callboard.health.v1.ReadinessService",
-                health_pb2_grpc.add_ReadinessServiceServicer_to_server,
-                ReadinessServicer(database.is_up, lambda: bus.connected and broker.stores),
-            ),
+        dispatcher, snapshots = Dispatcher(delivery, broker), Snapshots(delivery)
+        _measure(Readings(registry), dispatcher, snapshots)
+        services = [
+            *shared_services(database.is_up, lambda: bus.connected and broker.stores),
+            *_services(database, PostgresCommands(database, notifier, dispatcher)),
         ]
         server = await stack.enter_async_context(
             RpcServer(
-                settings.host, settings.command_port, servicers,
+                settings.host, settings.command_port, services,
                 authenticator=Authenticator(key_lookup(database.pool)), tasks=tasks, registry=registry,
             )
         )  # fmt: skip
-        heard = await notifications.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.look())
-        stack.callback(heard.unsubscribe)
-        advisories = Advisories(bus, delivery)
-        tasks.start("advisories", advisories.pull())
-        tasks.start("lost dispatches", advisories.settle())
-        tasks.start("enqueued", dispatcher.publish_enqueued())
-        tasks.start("marks", dispatcher.mark_published())
-        tasks.start("dispatch", dispatcher.rounds())
+        waiting = await notifications.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.look())
+        stack.callback(waiting.unsubscribe)
+        dispatcher.start(tasks)
+        Advisories(bus, delivery).start(tasks)
         tasks.start("snapshots", snapshots.watch())
         tasks.start("reconciler", Reconciler(delivery, broker, notifier, lease=settings.lease).run())
         await stack.enter_async_context(
@@ -128,3 +80,33 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
         )
         _log.info("serving", address=server.address)
         await tasks.until(stop)
+
+
+def _measure(readings: Readings, dispatcher: Dispatcher, snapshots: Snapshots) -> None:
+    readings.gauge(
+        "callboard_dispatches_in_flight", "Dispatches that wait in the stream", "priority", lambda: dispatcher.in_flight
+    )
+    readings.gauge(
+        "callboard_oldest_snapshot_seconds",
+        "How long the oldest snapshot of the database has been held",
+        "",
+        lambda: {"": snapshots.oldest_seconds},
+    )
+
+
+def _services(database: Database, commands: PostgresCommands) -> list[Service]:
+    letters, keys = PostgresDeadLetters(database), IdempotentCalls(PostgresKeys(database))
+    cancels = Cancels(commands, keys, PostgresBatchKeys(database, "cancel_many"))
+    batches = DeadLetterBatches(letters, commands, PostgresBatchKeys(database, "requeue_many"))
+    return [
+        Service(
+            "callboard.commands.v1.CommandService",
+            commands_pb2_grpc.add_CommandServiceServicer_to_server,
+            CommandServicer(Commands(commands), cancels, commands),
+        ),
+        Service(
+            "callboard.commands.v1.DeadLetterService",
+            commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
+            DeadLetterServicer(DeadLetters(letters, commands), batches, letters),
+        ),
+    ]

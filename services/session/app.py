@@ -1,4 +1,4 @@
-"""The session service, put together."""
+"""The composition root of the session service."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,16 +6,13 @@ from contextlib import AsyncExitStack
 import structlog
 
 from callboard.agents.v1 import agents_pb2_grpc
-from callboard.health.v1 import health_pb2_grpc
-from callboard.identity.v1 import identity_pb2_grpc
 from callboard.sessions.v1 import sessions_pb2_grpc
 from libs.bus import Bus, Notifications
 from libs.db import Database
-from libs.errors import ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.identity.postgres import key_lookup
 from libs.notifications import SESSIONS_CLOSING, BusNotifier
-from libs.readiness import IdentityServicer, ReadinessServicer
+from libs.readiness import shared_services
 from libs.rpc import RpcServer, Service
 from libs.server_registry import ServerRegistryFile
 from libs.telemetry.metrics import MetricsServer, new_registry
@@ -34,73 +31,47 @@ from services.session.sessions.handler import SessionServicer
 from services.session.sessions.service import Lifecycle
 from services.session.sessions.store import PostgresSessions
 from services.session.settings import SessionSettings
+from services.session.upkeep import StopRounds, keep_tables
 
 _log = structlog.get_logger(__name__)
-_ROUND = 2.0  # seconds between looks for stops that nobody carries on
-_BUCKETS_EVERY = 3600.0
 
 
 async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; everything that was opened is closed in reverse."""
     async with AsyncExitStack() as stack:
-        database = Database.of(
-            settings.database_url.get_secret_value(), role="callboard_session", name="callboard-session",
-            size=settings.database_connections,
+        database = await stack.enter_async_context(
+            Database.opened(
+                settings.database_url.get_secret_value(), role="callboard_session", name="callboard-session",
+                size=settings.database_connections,
+            )
         )  # fmt: skip
-        await database.open()
-        stack.push_async_callback(database.close)
-        bus = await Bus.connect(settings.nats_url.get_secret_value(), "callboard-session")
-        stack.push_async_callback(bus.close)
-        notifications = Notifications(bus)
+        bus = await stack.enter_async_context(Bus.opened(settings.nats_url.get_secret_value(), "callboard-session"))
+        notifications, registry = Notifications(bus), new_registry()
         notifier = BusNotifier(notifications)
         tasks = await stack.enter_async_context(TaskWatch())
-        registry = new_registry()
 
-        sessions = PostgresSessions(database, notifier)
-        events = PostgresEvents(database, notifier)
+        sessions, events = PostgresSessions(database, notifier), PostgresEvents(database, notifier)
         hub = Hub(events, BusNotificationSource(notifications))
         Readings(registry).gauge("callboard_followed", "What is followed live", "kind", lambda: hub.followed)
         lifecycle = Lifecycle(sessions)
-        server_registry = ServerRegistryFile(settings.servers_file) if settings.servers_file else None
-        agents = Agents(
-            PostgresAgents(database), lambda: server_registry.current().names() if server_registry else None
-        )
-        servicers = [
-            Service(
-                "callboard.agents.v1.AgentService",
-                agents_pb2_grpc.add_AgentServiceServicer_to_server,
-                AgentServicer(agents),
-            ),
-            Service(
-                "callboard.sessions.v1.SessionService",
-                sessions_pb2_grpc.add_SessionServiceServicer_to_server,
-                SessionServicer(lifecycle, sessions),
-            ),
-            Service(EVENT_SERVICE, add_event_servicer, EventServicer(events, Follower(events, agents, hub))),
-            Service(
-                "callboard.identity.v1.IdentityService",
-                identity_pb2_grpc.add_IdentityServiceServicer_to_server,
-                IdentityServicer(),
-            ),
-            Service(
-                "callboard.health.v1.ReadinessService",
-                health_pb2_grpc.add_ReadinessServiceServicer_to_server,
-                ReadinessServicer(database.is_up, lambda: bus.connected),
-            ),
+        agents = _agents(settings, database)
+        services = [
+            *shared_services(database.is_up, lambda: bus.connected),
+            *_services(agents, lifecycle, sessions, events, Follower(events, agents, hub)),
         ]
         server = await stack.enter_async_context(
             RpcServer(
-                settings.host, settings.session_port, servicers,
+                settings.host, settings.session_port, services,
                 authenticator=Authenticator(key_lookup(database.pool)), tasks=tasks, registry=registry,
             )
         )  # fmt: skip
         stack.callback(hub.close)
-        closing = asyncio.Event()
-        heard = await notifications.subscribe(SESSIONS_CLOSING, lambda *_: closing.set())
-        stack.callback(heard.unsubscribe)
+        stops = StopRounds(lifecycle)
+        closing = await notifications.subscribe(SESSIONS_CLOSING, lambda *_: stops.look())
+        stack.callback(closing.unsubscribe)
         tasks.start("hub", hub.watch())
-        tasks.start("stops", _finish_stops(lifecycle, closing))
-        tasks.start("upkeep", _upkeep(database, sessions))
+        tasks.start("stops", stops.run())
+        tasks.start("upkeep", keep_tables(events, sessions))
         await stack.enter_async_context(
             MetricsServer(registry, lambda: not tasks.failed.done(), port=settings.metrics_port, host=settings.host)
         )
@@ -108,28 +79,24 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
         await tasks.until(stop)
 
 
-async def _finish_stops(lifecycle: Lifecycle, closing: asyncio.Event) -> None:
-    """Carry on stops whose service died, and the ends that runners ask for, at once when one says so."""
-    while True:
-        older_than = 0.0 if closing.is_set() else _ROUND
-        closing.clear()
-        try:
-            await lifecycle.finish_stops(older_than)
-        except ServiceError as error:
-            _log.warning("stops_not_finished", reason=error.reason)
-        try:
-            async with asyncio.timeout(_ROUND):
-                await closing.wait()
-        except TimeoutError:
-            continue
+def _agents(settings: SessionSettings, database: Database) -> Agents:
+    servers = ServerRegistryFile(settings.servers_file) if settings.servers_file else None
+    return Agents(PostgresAgents(database), lambda: servers.current().names() if servers else None)
 
 
-async def _upkeep(database: Database, sessions: PostgresSessions) -> None:
-    """Make the weeks' tables ahead of time, and forget old keys."""
-    while True:
-        try:
-            await database.rows("select session.make_buckets(4)")
-            await sessions.forget_keys()
-        except ServiceError as error:
-            _log.warning("upkeep_failed", reason=error.reason)
-        await asyncio.sleep(_BUCKETS_EVERY)
+def _services(
+    agents: Agents, lifecycle: Lifecycle, sessions: PostgresSessions, events: PostgresEvents, follower: Follower
+) -> list[Service]:
+    return [
+        Service(
+            "callboard.agents.v1.AgentService",
+            agents_pb2_grpc.add_AgentServiceServicer_to_server,
+            AgentServicer(agents),
+        ),
+        Service(
+            "callboard.sessions.v1.SessionService",
+            sessions_pb2_grpc.add_SessionServiceServicer_to_server,
+            SessionServicer(lifecycle, sessions),
+        ),
+        Service(EVENT_SERVICE, add_event_servicer, EventServicer(events, follower)),
+    ]

@@ -14,6 +14,7 @@ from libs.dispatches import (
     decode_dispatch,
 )
 from libs.errors import ServiceError
+from libs.telemetry.tasks import TaskWatch
 from services.command.dispatch.ports import DeliveryStore
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +40,11 @@ class Advisories:
         self._streams = Streams(bus)
         self._store = store
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def start(self, tasks: TaskWatch) -> None:
+        """Start what runs as long as the process does."""
+        tasks.start("advisories", self.pull())
+        tasks.start("lost dispatches", self.settle())
 
     async def pull(self) -> None:
         """Receive advisories, as long as the process runs."""

@@ -14,6 +14,7 @@ import structlog
 from libs.dispatches import PRIORITIES
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
+from libs.telemetry.tasks import TaskWatch
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
     Broker,
@@ -41,7 +42,7 @@ def _key(dispatch: Dispatch) -> _Key:
 
 
 class Dispatcher:
-    """Publishes what submitters offer at once, and what else is due in rounds. Every replica runs one; no leader."""
+    """Publishes what submits enqueue at once, and what else is due in rounds. Every replica runs one; no leader."""
 
     def __init__(self, store: DeliveryStore, broker: Broker) -> None:
         self._store = store
@@ -60,6 +61,12 @@ class Dispatcher:
         if dispatches:
             self._work.set()
 
+    def start(self, tasks: TaskWatch) -> None:
+        """Start what runs as long as the process does."""
+        tasks.start("enqueued", self.publish_enqueued())
+        tasks.start("marks", self.mark_published())
+        tasks.start("dispatch", self.rounds())
+
     @property
     def in_flight(self) -> dict[str, int]:
         """How many dispatches stand in the stream, by priority, as of the last round."""
@@ -73,7 +80,7 @@ class Dispatcher:
         self._look.set()
 
     async def publish_enqueued(self) -> None:
-        """Publish what is offered, as long as the process runs."""
+        """Publish what was enqueued, as long as the process runs."""
         while True:
             await self._work.wait()
             self._work.clear()
@@ -89,7 +96,7 @@ class Dispatcher:
                         _log.warning("in_flight_unknown", reason=error.reason)
 
     def _taken(self) -> list[Dispatch]:
-        """Take what may be published now out of the offers."""
+        """Take what may be published now of what was enqueued."""
         taken: list[Dispatch] = []
         too_late = time.monotonic() - _OFFERED_SECONDS
         for key, queue in list(self._enqueued.items()):
@@ -121,7 +128,7 @@ class Dispatcher:
                     _log.warning("mark_failed", reason=error.reason, dispatches=len(batch))
 
     async def rounds(self) -> None:
-        """Publish what is due: retries, schedules, what was not offered, and what the reconciler gave back."""
+        """Publish what is due: retries, schedules, what was not enqueued, and what the reconciler gave back."""
         while True:
             try:
                 pause = await self._round()

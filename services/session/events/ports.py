@@ -54,6 +54,9 @@ class LogHead:
 class EventStore(Protocol):
     """The work stream in storage."""
 
+    async def make_tables(self) -> None:
+        """Make the tables of the next four weeks; those that are there stay as they are."""
+
     async def append(
         self, actor: Actor, part: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
     ) -> Appended:

@@ -1,3 +1,6 @@
+-- name: make_tables
+select session.make_buckets(4);
+
 -- name: append
 select ord, code, first_seq, last_seq, detail, first_position, last_position, hint
 from session.append_items(%s, %s::smallint, %s::jsonb);

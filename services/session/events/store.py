@@ -29,6 +29,10 @@ class PostgresEvents:
         self._notifier = notifier
         self._appends: KeyedBatcher[tuple[str, int], dict[str, Any], Appended] = KeyedBatcher(self._flush)
 
+    async def make_tables(self) -> None:
+        """Make the tables of the next four weeks; those that are there stay as they are."""
+        await self._database.rows(_SQL["make_tables"])
+
     async def append(
         self, actor: Actor, part: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
     ) -> Appended:
