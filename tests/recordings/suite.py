@@ -1,0 +1,132 @@
+"""The suite that is recorded: the real services, a runner and gateways in this process, on real engines.
+
+The recordings talk to it over sockets alone. What is imported of the services is how each is started.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+
+from libs.embedded import free_port
+from libs.identity.admin import create_key
+from services.command.app import serve as serve_commands
+from services.command.settings import CommandSettings
+from services.gateway.app import serve as serve_gateway
+from services.gateway.settings import GatewaySettings
+from services.runner.app import serve as serve_runner
+from services.runner.settings import RunnerSettings
+from services.session.app import serve as serve_sessions
+from services.session.settings import SessionSettings
+from tests.support.eventually import eventually
+
+_TRIAL = Path(__file__).parents[2] / "examples/trial_server/__main__.py"
+_HOST = "127.0.0.1"
+ROLES = ("admin", "operator", "viewer")
+
+Serve = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Where the running suite is. `gateways` has an address for each name that a script may use."""
+
+    session: str
+    command: str
+    gateways: dict[str, str]
+    database_url: str
+
+    def keys(self, tenant: str) -> dict[str, str]:
+        """Makes a key of each role in a tenant of its own."""
+        with psycopg.connect(self.database_url) as connection:
+            return {role: create_key(connection, tenant, role).secret_text for role in ROLES}
+
+
+@contextlib.asynccontextmanager
+async def running_suite(database_url: str, app_url: str, nats_url: str, folder: Path) -> AsyncIterator[Suite]:
+    """Starts the suite on a migrated database, and stops it at the end; no part of it may fail meanwhile."""
+    session, command, nobody = free_port(), free_port(), free_port()
+    known, held = _servers(folder)
+    shared = {"DATABASE_URL": app_url, "NATS_URL": nats_url, "host": _HOST}
+    async with _Processes() as processes:
+        sessions = SessionSettings.model_validate({**shared, "session_port": session, "servers_file": known})
+        processes.start("session", lambda stop: serve_sessions(sessions, stop))
+        commands = CommandSettings.model_validate({**shared, "command_port": command})
+        processes.start("command", lambda stop: serve_commands(commands, stop))
+        gateways = {
+            "": await processes.gateway(session, command),
+            "narrow": await processes.gateway(session, command, most_streams=1),
+            "alone": await processes.gateway(nobody, nobody),
+        }
+        await processes.until_ready(gateways[""])
+        own = {"servers_file": held, "runner_name": "runner", "heartbeat": 0.5, "drain": 1.0}
+        runner = RunnerSettings.model_validate({**shared, **own})
+        processes.start("runner", lambda stop: serve_runner(runner, stop))
+        yield Suite(f"{_HOST}:{session}", f"{_HOST}:{command}", gateways, database_url)
+
+
+class _Processes:
+    """Parts of the suite as tasks, stopped in reverse."""
+
+    def __init__(self) -> None:
+        self._started: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+
+    async def __aenter__(self) -> "_Processes":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for stop, task in reversed(self._started):
+            stop.set()
+            await asyncio.wait_for(task, 30)
+
+    def start(self, name: str, serve: Serve) -> "asyncio.Task[None]":
+        """Starts a part."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(serve(stop), name=name)
+        self._started.append((stop, task))
+        return task
+
+    async def gateway(self, session: int, command: int, **settings: Any) -> str:
+        """Starts a gateway on a free port and returns its address."""
+        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        chosen = GatewaySettings.model_validate(
+            {"http_port": 0, "session_address": f"{_HOST}:{session}", "command_address": f"{_HOST}:{command}"}
+            | settings
+        )
+        task = self.start("gateway", lambda stop: serve_gateway(chosen, stop, on_ready=address.set_result))
+        task.add_done_callback(lambda _: address.done() or address.cancel())
+        await asyncio.wait({address})
+        self._check()
+        return f"http://{address.result()}"
+
+    async def until_ready(self, gateway: str) -> None:
+        """Waits until a gateway and both services say that they are ready."""
+        async with httpx2.AsyncClient(base_url=gateway, trust_env=False) as client:
+
+            async def is_ready() -> bool:
+                self._check()
+                return (await client.get("/readyz")).status_code == 200
+
+            await eventually(is_ready, 20)
+
+    def _check(self) -> None:
+        for _, task in self._started:
+            if task.done():
+                task.result()
+
+
+def _servers(folder: Path) -> tuple[Path, Path]:
+    """Writes two registers of MCP servers: the runner's lacks a server that the session service knows of."""
+    arguments = json.dumps([str(_TRIAL), "--state", str(folder / "state")])
+    trial = f'[servers.trial]\ntransport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
+    known, held = folder / "servers.toml", folder / "runner-servers.toml"
+    known.write_text(f'{trial}[servers.gone]\ntransport = "stdio"\ncommand = "/gone"\n')
+    held.write_text(trial)
+    return known, held

@@ -1,0 +1,78 @@
+"""A difference is told by its step, and a problem that is not as its reason says is one."""
+
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from tests.recordings.answers import differences, to_text
+from tests.recordings.rest import RestCaller
+from tests.recordings.script import areas, read_script
+
+PROBLEM = {
+    "type": "urn:callboard:problem:agent-not-found", "title": "Agent not found", "status": 404, "detail": "no agent x",
+    "reason": "AGENT_NOT_FOUND", "errors": [], "instance": "/api/v1/agents/x", "agentId": "x",
+}  # fmt: skip
+
+
+def test_a_step_that_is_new_and_one_that_is_gone_are_told() -> None:
+    told = differences({"old": {"status": 200}}, {"new": {"status": 201}})
+    assert "step 'new' has no recorded answer" in told
+    assert "step 'old' was recorded and is not played any more" in told
+
+
+def test_a_difference_shows_the_lines_that_differ() -> None:
+    told = differences({"get": {"status": 200, "body": {"a": 1}}}, {"get": {"status": 404, "body": {"a": 1}}})
+    assert '- "status": 200' in told
+    assert '+ "status": 404' in told
+
+
+def test_what_is_written_reads_as_it_was() -> None:
+    value = {"b": [1, {"c": "x" * 150}], "a": {"long": ["y" * 60, "z" * 60]}, "empty": {}}
+    assert orjson.loads(to_text(value)) == value
+    assert to_text(value) == to_text(dict(reversed(value.items())))
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({}, {"reason": "AGENT_NOT_FOUND", "errors": [], "agentId": "x"}),
+        ({"status": 400}, {"status": 400}),
+        ({"title": "Gone"}, {"title": "Gone"}),
+        ({"type": "about:blank"}, {"type": "about:blank"}),
+        ({"instance": "/elsewhere"}, {"instance": "/elsewhere"}),
+        ({"detail": ""}, {"detail": ""}),
+        ({"detail": None}, {"detail": None}),
+    ],
+)
+async def test_of_a_problem_what_is_unusual_is_recorded(change: dict[str, Any], seen: dict[str, Any]) -> None:
+    assert seen.items() <= (await _problem({**PROBLEM, **change})).items()
+
+
+@pytest.mark.parametrize("name", ["type", "title", "status", "detail", "instance"])
+async def test_of_a_problem_what_is_missing_is_recorded(name: str) -> None:
+    problem = {key: value for key, value in PROBLEM.items() if key != name}
+    assert (await _problem(problem))["missing"] == [name]
+
+
+async def _problem(value: dict[str, Any]) -> dict[str, Any]:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        headers = {"Content-Type": "application/problem+json"}
+        return httpx2.Response(404, headers=headers, content=orjson.dumps(value))
+
+    caller = RestCaller({"": "http://gateway"}, httpx2.MockTransport(answer))
+    try:
+        answered = await caller.call("GET /api/v1/agents/x?y=1", None, {}, "", take=0, hold=False)
+    finally:
+        await caller.close()
+    assert answered["status"] == 404
+    found: dict[str, Any] = answered["problem"]
+    return found
+
+
+@pytest.mark.parametrize("area", areas())
+def test_a_script_can_be_read_and_has_steps_of_distinct_names(area: str) -> None:
+    script = read_script(area)
+    assert script.steps
+    assert all(step.is_rpc == area.startswith("rpc/") for step in script.steps)
