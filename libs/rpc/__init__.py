@@ -1,12 +1,13 @@
 """gRPC: servers that know their callers, refusals on the wire, and channels."""
 
+from libs.rpc.assembly import Service
 from libs.rpc.caller import Caller, acting_as, current_caller
 from libs.rpc.channel import call_metadata, open_channel
 from libs.rpc.context import Context
 from libs.rpc.errors import service_error_from_rpc, service_error_to_status
 from libs.rpc.limits import ServerLimits
 from libs.rpc.requests import check_rules
-from libs.rpc.server import ListenError, RpcServer, Service
+from libs.rpc.server import ListenError, RpcServer
 from libs.rpc.values import actor, timestamp
 
 __all__ = [

@@ -7,6 +7,9 @@ from types import TracebackType
 
 from libs.errors import ServiceError
 
+_FIRST_CUT_SECONDS = 0.1
+_LAST_CUT_SHARE = 0.8  # of the grace
+
 
 class Guard:
     """A block of the current task that `cut` ends with a refusal, also while it waits for something.
@@ -61,8 +64,25 @@ class OpenStreams:
             finally:
                 del self._guards[guard]
 
-    def cut(self, error: ServiceError, *, all_of_them: bool) -> None:
-        """End open streams with a refusal: all of them, or those that do not end themselves."""
+    @contextmanager
+    def ended_within(self, grace: float, error: ServiceError) -> Iterator[None]:
+        """End open streams with `error` while the block drains a server for `grace` seconds.
+
+        Clients that watch the health get a moment to hear of the drain first. A stream that ends itself keeps its
+        time until shortly before gRPC would end it without a status.
+        """
+        loop = asyncio.get_running_loop()
+        cuts = [
+            loop.call_later(min(_FIRST_CUT_SECONDS, grace / 2), lambda: self._cut(error, all_of_them=False)),
+            loop.call_later(grace * _LAST_CUT_SHARE, lambda: self._cut(error, all_of_them=True)),
+        ]
+        try:
+            yield
+        finally:
+            for cut in cuts:
+                cut.cancel()
+
+    def _cut(self, error: ServiceError, *, all_of_them: bool) -> None:
         for guard, ends_itself in list(self._guards.items()):
             if all_of_them or not ends_itself:
                 guard.cut(error)

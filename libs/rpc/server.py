@@ -1,48 +1,29 @@
-"""A gRPC server: its listener, its limits, its health, and how it is drained."""
+"""A gRPC server: its listener, its health, and how it is drained."""
 
 import asyncio
-import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
 
 import grpc
-import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 from prometheus_client import CollectorRegistry
-from protovalidate import Validator
 
 from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
+from libs.rpc.assembly import Service, build_server, served_names
 from libs.rpc.guards import OpenStreams
 from libs.rpc.incoming import LOOPBACK, AddressReader, RequestIds
-from libs.rpc.interceptor import ServingInterceptor
 from libs.rpc.limits import ServerLimits
 from libs.rpc.metrics import RpcMetrics
-from libs.rpc.policy import HEALTH_SERVICE, REFLECTION_SERVICE, load_policy, request_types
 from libs.rpc.served import Serving
 from libs.telemetry.tasks import TaskWatch
 
-_log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 5.0
-_OWN_SHARE = 0.8
-_LAST_WORDS_SECONDS = 0.1
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class ListenError(OSError):
     """The server cannot listen where it was told to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service to serve: its full name in the contract, its generated `add_..._to_server`, its servicer."""
-
-    name: str
-    register: Callable[[Any, grpc.aio.Server], None]
-    servicer: object
 
 
 class RpcServer:
@@ -93,7 +74,7 @@ class RpcServer:
 
     async def start(self) -> None:
         """Listen and serve; raises ListenError."""
-        server = self._made()
+        server = build_server(self._services, self._serving, self._health, self._limits)
         try:
             self.port = server.add_insecure_port(self.address)
         except RuntimeError as error:
@@ -105,7 +86,7 @@ class RpcServer:
 
     async def report(self, *, serving: bool) -> None:
         """Tell those who ask for the server's health whether it serves. A drain has the last word."""
-        for name in ("", *self._names()):
+        for name in ("", *served_names(self._services)):
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
     async def stop(self, grace: float = _GRACE_SECONDS) -> None:
@@ -116,42 +97,5 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         self.draining.set()
         error = ServiceError(Reason.SHUTTING_DOWN, "the server is shutting down; try another one")
-        streams = self._serving.streams
-        # Those who watch the health hear of it first. What does not end itself still gets a status that says why,
-        # before gRPC ends it without one.
-        loop = asyncio.get_running_loop()
-        cuts = [
-            loop.call_later(min(_LAST_WORDS_SECONDS, grace / 2), lambda: streams.cut(error, all_of_them=False)),
-            loop.call_later(grace * _OWN_SHARE, lambda: streams.cut(error, all_of_them=True)),
-        ]
-        await server.stop(grace)
-        for cut in cuts:
-            cut.cancel()
-
-    def _names(self) -> list[str]:
-        return [*(service.name for service in self._services), HEALTH_SERVICE, REFLECTION_SERVICE]
-
-    def _made(self) -> grpc.aio.Server:
-        limits, names = self._limits, self._names()
-        interceptor = ServingInterceptor(
-            self._serving, load_policy(names), _validator(tuple(names)), limits.max_request_bytes
-        )  # fmt: skip
-        server = grpc.aio.server(
-            interceptors=[interceptor],
-            options=limits.options(),
-            maximum_concurrent_rpcs=limits.max_concurrent_calls,
-        )
-        for service in self._services:
-            service.register(service.servicer, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(names, server)
-        return server
-
-
-@functools.cache
-def _validator(names: tuple[str, ...]) -> Validator:
-    """The rules of the services' requests, compiled: now, and not in someone's call."""
-    validator = Validator()
-    for kind in request_types(names):
-        validator.collect_violations(kind())
-    return validator
+        with self._serving.streams.ended_within(grace, error):
+            await server.stop(grace)
