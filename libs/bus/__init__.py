@@ -1,4 +1,4 @@
-"""The bus: everything that speaks to NATS."""
+"""The bus: all code that talks to NATS."""
 
 from libs.bus.connection import Bus
 from libs.bus.delivery import Delivery

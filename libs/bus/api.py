@@ -1,4 +1,4 @@
-"""JetStream's management interface: JSON questions and answers, errors as types."""
+"""JetStream's management API: JSON requests and responses, with typed errors."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ _PREFIX = "$JS.API."
 CONSUMER_NOT_FOUND = 10014
 STREAM_NOT_FOUND = 10059
 NO_MESSAGE_FOUND = 10037
-STREAM_NAME_IN_USE = 10058  # it exists with another configuration
-# No leader, JetStream off or starting, resources short, a cluster without its quorum: all pass by themselves.
+STREAM_NAME_IN_USE = 10058  # the stream exists with another configuration
+# No leader, JetStream off or starting, resources short, no quorum: each ends without our doing anything.
 _PASSING = frozenset({10008, 10009, 10023, 10035, 10039, 10076})
 
 Json = dict[str, Any]
 
 
 def broker_error(error: Json) -> BusError:
-    """Make the typed error of an answer's `error` part."""
+    """Return the typed error for the `error` object of a response."""
     code, description = error.get("err_code", 0), error.get("description", "")
     if code == STREAM_NOT_FOUND:
         return StreamMissingError(description)
@@ -41,22 +41,22 @@ def broker_error(error: Json) -> BusError:
 
 
 class JetStreamApi:
-    """Asks the broker's JetStream interface."""
+    """Sends requests to the broker's JetStream API."""
 
     def __init__(self, bus: Bus) -> None:
         self._replies = Replies(bus, _decode)
 
     async def ask(self, operation: str, body: Json | None = None) -> Json:
-        """Ask, for example, `STREAM.INFO.<name>`; waits at most 5 s.
+        """Send one request, such as `STREAM.INFO.<name>`, and wait at most 5 s for its response.
 
-        Raises the error that the broker answers with, and BusUnavailableError without an answer.
+        Raises the error that the response holds, or BusUnavailableError when there is no response.
         """
         payload = b"" if body is None else orjson.dumps(body)
         return await self._replies.request(subject_bytes(_PREFIX + operation), payload)
 
 
 def name_token(name: str) -> str:
-    """Check the name of a stream or consumer, a token of subjects; raises InvalidMessageError."""
+    """Return the name of a stream or consumer if it can be part of a subject; raises InvalidMessageError."""
     if not name or any(character in name for character in "*>./\\") or not name.isprintable() or " " in name:
         raise InvalidMessageError(f"not a name of a stream or consumer: {name!r}")
     return name

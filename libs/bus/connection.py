@@ -1,4 +1,4 @@
-"""The bus: a connection to the broker that comes back for ever."""
+"""The bus: a connection to the broker that is restored whenever it is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,13 +9,13 @@ import structlog
 from libs.bus.backoff import backoff_seconds
 from libs.bus.client import CONNECT_ERRORS, Connection, Handler
 
-STEADY_SECONDS = 5.0  # a connection that lived shorter counts as a failure for the backoff
+STEADY_SECONDS = 5.0  # a connection that ends sooner counts as a failure
 
 _log = structlog.get_logger("libs.bus")
 
 
 class Listener:
-    """A subscription that is made anew on every connection."""
+    """A subscription that is repeated on every new connection."""
 
     def __init__(self, bus: "Bus", subject: bytes, handler: Handler, queue: bytes) -> None:
         self._bus = bus
@@ -25,20 +25,20 @@ class Listener:
         self._subscription = 0
 
     def attach(self, connection: Connection) -> None:
-        """Subscribe on a connection that has just been made."""
+        """Subscribe on a new connection."""
         self._subscription = connection.listen(self._subject, self._handler, self._queue)
 
     def close(self) -> None:
-        """End the subscription, here and on later connections."""
+        """End the subscription on this connection and do not repeat it."""
         self._bus.forget(self, self._subscription)
 
 
 class Bus:
-    """A connection to the broker, found again whenever it is lost.
+    """A connection to the broker that is restored whenever it is lost.
 
-    It may be used while the broker is away: what needs an answer then raises BusUnavailableError at once,
-    hints are dropped, subscriptions take effect when the broker is there. All methods belong to the loop that
-    made the bus.
+    It can be used while the broker is away. Requests then raise BusUnavailableError at once, notifications are
+    dropped, and subscriptions take effect once the broker is back. Call all methods in the event loop that
+    created the bus.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -54,9 +54,9 @@ class Bus:
 
     @classmethod
     async def connect(cls, url: str, name: str, *, patience_seconds: float = 2.0) -> "Bus":
-        """Start connecting to `url` (several servers of one cluster: separated by commas).
+        """Connect to `url`; commas separate several servers of one cluster.
 
-        Returns when connected, or after `patience_seconds`: then it goes on trying behind the scenes.
+        Returns when connected, or after `patience_seconds`. In the latter case the bus keeps trying.
         """
         bus = cls(url, name)
         try:
@@ -71,7 +71,7 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, name: str) -> AsyncIterator["Bus"]:
-        """Hold a bus while the block lasts; see `connect`."""
+        """Connect as `connect` does, and close the bus at the end of the block."""
         bus = await cls.connect(url, name)
         try:
             yield bus
@@ -80,18 +80,18 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there, as far as is known: a half-open connection shows after 30 s."""
+        """Whether the bus is connected. It takes 30 s to notice a half-open connection."""
         return self.connection is not None
 
     @property
     def connection(self) -> Connection | None:
-        """The live connection; it is never the same object again after a loss."""
+        """The connection if it is up. After a loss it is a new object."""
         connection = self._connection
         return connection if connection is not None and connection.alive else None
 
     @property
     def task(self) -> "asyncio.Task[None]":
-        """Ends only when the bus is closed; a composition root watches it like its other side tasks."""
+        """The task that keeps the bus connected. It ends only when the bus is closed."""
         return self._task
 
     async def wait_connected(self, seconds: float | None = None) -> Connection:
@@ -105,17 +105,23 @@ class Bus:
                 await self._attached.wait()
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back after each later connection, once its subscriptions stand; answers how to stop that."""
+        """Call `callback` after each reconnection, once all subscriptions are repeated.
+
+        Returns a function that stops it.
+        """
         self._on_reconnect.append(callback)
         return lambda: self._on_reconnect.remove(callback)
 
     def on_loss(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back, inside the bus, after each loss; it must not raise. Answers how to stop that."""
+        """Call `callback`, which must not raise, after each loss of the connection.
+
+        Returns a function that stops it.
+        """
         self._on_loss.append(callback)
         return lambda: self._on_loss.remove(callback)
 
     def listen(self, subject: bytes, handler: Handler, queue: bytes = b"") -> Listener:
-        """Subscribe for as long as the bus lives; the handler runs inside the reader and must not raise."""
+        """Subscribe on this and all later connections. The handler runs in the reader and must not raise."""
         listener = Listener(self, subject, handler, queue)
         self._listeners.append(listener)
         if self.connection is not None:
@@ -123,14 +129,14 @@ class Bus:
         return listener
 
     def forget(self, listener: Listener, subscription: int) -> None:
-        """Drop a listener; a second time does nothing."""
+        """End a listener's subscription. Does nothing the second time."""
         if listener in self._listeners:
             self._listeners.remove(listener)
             if self._connection is not None:
                 self._connection.unlisten(subscription)
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
-        """Let what was sent arrive, for at most `deadline_seconds`, and close. Open requests fail."""
+        """Wait at most `deadline_seconds` until the broker has read everything, then close. Open requests fail."""
         connection = self.connection
         if connection is not None and not await connection.synchronise(deadline_seconds):
             _log.warning("bus.closed_without_answer", name=self._name)
@@ -159,7 +165,7 @@ class Bus:
             await asyncio.sleep(backoff_seconds(failures))
 
     def _attach(self, connection: Connection) -> None:
-        """Subscriptions go out before anything else can be sent on the new connection."""
+        """Repeat all subscriptions before anything else is sent on a new connection."""
         self._connection = connection
         for listener in self._listeners:
             listener.attach(connection)

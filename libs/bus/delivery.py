@@ -1,15 +1,15 @@
-"""One delivery of a stream's message to a consumer."""
+"""One delivery of a message from a stream to a consumer."""
 
 from libs.bus.client import Connection
 from libs.bus.specs import nanoseconds
 
 
 class Delivery:
-    """A message and how to settle it; settling sends and does not wait.
+    """A message, with methods to acknowledge or reject it. They send and do not wait.
 
-    It settles on the connection that it came by and on no other: after a loss the broker may have begun a new
-    stream, in which the same sequence is somebody else's message. An answer that is lost so means one more
-    delivery, after `ack_wait`.
+    They use the connection that the message came on, and no other: after a loss the broker may have a new stream,
+    where the same sequence is another message. If that loses the acknowledgement, the broker delivers the
+    message once more after `ack_wait`.
     """
 
     __slots__ = ("_connection", "_reply", "_subject", "num_delivered", "payload", "stream_sequence")
@@ -20,7 +20,7 @@ class Delivery:
         self._reply = reply
         self.payload = payload
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, and with two
-        # more tokens (domain, account) in front of the stream where the broker has domains.
+        # more tokens (domain, account) before the stream if the broker uses domains.
         tokens = reply.split(b".")
         first = 4 if len(tokens) == 9 else 6
         self.num_delivered = int(tokens[first])
@@ -31,21 +31,21 @@ class Delivery:
 
     @property
     def subject(self) -> str:
-        """The subject that it was published on."""
+        """The subject that the message was published on."""
         return self._subject.decode()
 
     def ack(self) -> None:
-        """Done with: never deliver it again."""
+        """Acknowledge the message: it is not delivered again."""
         self._settle(b"")
 
     def nak(self, delay_seconds: float) -> None:
-        """Deliver it again after the delay, which must be above 0: without one, five deliveries took 3 ms."""
+        """Have the message delivered again after a delay above 0. Without a delay, five deliveries took 3 ms."""
         if delay_seconds <= 0:
             raise ValueError("a delay above 0 s is needed")
         self._settle(b'-NAK {"delay":%d}' % nanoseconds(delay_seconds))
 
     def term(self, reason: str) -> None:
-        """Never deliver it again, and tell the broker's operators why."""
+        """Have the message never delivered again, and tell the broker the reason."""
         self._settle(b"+TERM " + " ".join(reason.split()).encode())
 
     def _settle(self, answer: bytes) -> None:

@@ -1,29 +1,29 @@
-"""What can go wrong between a service and its broker."""
+"""Errors of the bus."""
 
 
 class BusError(Exception):
-    """Any failure of the bus; callers that do not care which catch this one."""
+    """Any failure of the bus."""
 
 
 class BusUnavailableError(BusError):
     """The broker cannot be reached, or did not answer in time.
 
-    What was asked may have been done all the same: publish again with the same message id.
+    The broker may still have done what was requested. To retry a publish, use the same message id.
     """
 
 
 class StreamMissingError(BusError):
-    """No stream takes this subject, or there is none of this name: ensure it, then try again."""
+    """No stream has this name or takes this subject. Ensure the stream, then retry."""
 
 
 class ConsumerMissingError(BusError):
-    """The stream has no such consumer: ensure it, then try again."""
+    """The stream has no consumer of this name. Ensure the consumer, then retry."""
 
 
 class BrokerRefusedError(BusError):
-    """The broker understood and said no (a full stream, a setting that cannot be edited).
+    """The broker rejected a request, for example because a stream is full or a setting cannot be changed.
 
-    `code` is the broker's `err_code`; decide by it and never by the text. 10077 is a stream that is full.
+    `code` is the broker's `err_code`. Decide by the code, never by the text. 10077 means that the stream is full.
     """
 
     def __init__(self, code: int, description: str) -> None:
@@ -33,4 +33,4 @@ class BrokerRefusedError(BusError):
 
 
 class InvalidMessageError(BusError, ValueError):
-    """A subject, name or id that would break the protocol, or a payload above the broker's limit."""
+    """A subject, name or id would break the protocol, or a payload is above the broker's limit."""

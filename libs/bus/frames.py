@@ -1,4 +1,4 @@
-"""Reads what the broker sends, without a coroutine, a queue or a regular expression for each message."""
+"""Parses what the broker sends, without a coroutine, queue or regular expression for each message."""
 
 from collections.abc import Callable
 
@@ -8,33 +8,32 @@ from nats.protocol.parser import Parser
 # (subscription, subject, reply subject or b"", header block or b"", payload)
 FrameHandler = Callable[[int, bytes, bytes, bytes, bytes], None]
 
-LONGEST_CONTROL_LINE = 64 * 1024  # bytes; INFO of a large cluster is the longest there is
+LONGEST_CONTROL_LINE = 64 * 1024  # bytes; the longest line is the INFO of a large cluster
 
 _NEWLINE = b"\r\n"
 _NEWLINE_SIZE = 2
 
 
 class FrameParser(Parser):
-    """Cuts MSG and HMSG itself; every other line goes to nats-py's own parser.
+    """Parses MSG and HMSG itself and passes every other line to nats-py's parser.
 
-    Measured, delivery and acknowledgement together: 5 µs of CPU a message, against 25 with nats-py's parser,
-    queue and task.
+    A delivery with its acknowledgement takes 5 µs of CPU, against 25 µs with nats-py's parser, queue and task.
     """
 
     def __init__(self, client: object, on_frame: FrameHandler) -> None:
         self._on_frame = on_frame
-        self._rest = bytearray()  # the start of a frame whose end has not arrived
-        self._wanted = 0  # bytes that must be in `_rest` before another look at it can help
+        self._rest = bytearray()  # a frame whose end has not arrived
+        self._wanted = 0  # bytes that the frame in `_rest` needs to be complete
         super().__init__(client)
 
     def reset(self) -> None:
-        """Forget what was half read: a new connection begins."""
+        """Drop an incomplete frame. nats-py calls this when a new connection begins."""
         super().reset()
         self._rest.clear()
         self._wanted = 0
 
     async def parse(self, data: bytes = b"") -> None:
-        """Hand over each complete frame and keep the rest; raises ProtocolError on what is none."""
+        """Pass on each complete frame and keep the rest; raises ProtocolError for invalid input."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._wanted:
@@ -61,7 +60,7 @@ class FrameParser(Parser):
             self._rest += data[position:] if position else data
 
     def _cut_message(self, data: bytes, position: int, line_end: int) -> int:
-        """Hand over the message that begins there; answers where it ends, or -1 when that is yet to come."""
+        """Pass on the message at `position`; return where it ends, or -1 if its end has not arrived."""
         fields = data[position:line_end].split()
         try:
             size = int(fields[-1])

@@ -1,4 +1,4 @@
-"""Notifications over core NATS: fast, to whoever listens now, never stored."""
+"""Notifications over core NATS: fast, never stored, and seen only by those who listen at that moment."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ NotificationHandler = Callable[[str, bytes], None]
 
 
 class NotificationSubscription:
-    """Interest in a subject, until `unsubscribe()`; it is renewed on every connection."""
+    """A subscription to a subject, repeated on every connection until `unsubscribe()`."""
 
     def __init__(self, bus: Bus, subject: str, handler: NotificationHandler, queue: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,12 +23,12 @@ class NotificationSubscription:
         )
 
     def unsubscribe(self) -> None:
-        """Call the handler no more, not even for what has already arrived."""
+        """Stop calling the handler, even for messages that have already arrived."""
         self._active = False
         self._listener.close()
 
     def _receive(self, subject: bytes, _reply: bytes, _header: bytes, payload: bytes) -> None:
-        # Through the loop: a handler that raises is reported by it and does not end everyone's connection.
+        # Through the event loop, which reports a handler that raises. In the reader it would end the connection.
         self._loop.call_soon(self._deliver, subject, payload)
 
     def _deliver(self, subject: bytes, payload: bytes) -> None:
@@ -37,15 +37,15 @@ class NotificationSubscription:
 
 
 class Notifications:
-    """Publishes and receives hints."""
+    """Publishes and receives notifications."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def publish(self, subject: str, payload: bytes) -> bool:
-        """Send and forget; False when it was dropped because the broker is away or does not read.
+        """Send one notification; return False if it was dropped because the broker is away or does not read.
 
-        Raises InvalidMessageError for a bad subject or too large a payload, which are the caller's mistakes.
+        Raises InvalidMessageError for an invalid subject or a payload that is too large.
         """
         connection = self._bus.connection
         return connection is not None and connection.publish_frame(subject_bytes(subject), payload)
@@ -53,10 +53,10 @@ class Notifications:
     async def subscribe(
         self, subject: str, handler: NotificationHandler, *, queue: str = ""
     ) -> NotificationSubscription:
-        """Call `handler(subject, payload)` for each hint; with `queue`, one member of that group gets each.
+        """Call `handler(subject, payload)` for each notification; with `queue`, one member of that group gets each.
 
-        Returns when the broker has it, so that nothing published afterwards is missed; while the broker is
-        away, at once. Notifications are missed while it is away: `Bus.on_reconnect` tells when to look at the truth.
+        Returns once the broker has the subscription, so that nothing published later is missed. While the broker is
+        away it returns at once and notifications are lost: use `Bus.on_reconnect` to read the current state then.
         """
         subscription = NotificationSubscription(self._bus, subject, handler, queue)
         connection = self._bus.connection

@@ -1,4 +1,4 @@
-"""Publishing to streams, each message confirmed by the broker."""
+"""Publishes to streams. The broker confirms each message."""
 
 import asyncio
 import re
@@ -13,14 +13,14 @@ from libs.bus.connection import Bus
 from libs.bus.errors import BusError, BusUnavailableError, InvalidMessageError, StreamMissingError
 from libs.bus.replies import REPLY_SECONDS, Replies
 
-WINDOW = 256  # messages under way at a time; the broker queues what is above in its memory
+WINDOW = 256  # unconfirmed messages at a time; the broker would queue more in its memory
 
 _HEADER_BREAKING = re.compile(r"[\r\n\x00]")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to publish; the stream folds those with equal ids inside its duplicate window."""
+    """One message to publish. A stream stores messages with equal ids once within its duplicate window."""
 
     subject: str
     payload: bytes
@@ -29,7 +29,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class PubAck:
-    """The stream has stored the message at `sequence`, or had it there already (`duplicate`)."""
+    """The stream stored the message at `sequence`, or had stored it there before (`duplicate`)."""
 
     stream: str
     sequence: int
@@ -37,7 +37,7 @@ class PubAck:
 
 
 class Publisher:
-    """Publishes, at most `window` messages under way; one inbox, no subscription for each."""
+    """Publishes messages, at most `window` of them unconfirmed at a time."""
 
     def __init__(self, bus: Bus, *, window: int = WINDOW) -> None:
         self._window = window
@@ -45,15 +45,15 @@ class Publisher:
         self._replies = Replies(bus, _decode, self._room.set)
 
     async def publish(self, subject: str, payload: bytes, message_id: str) -> PubAck:
-        """Publish and wait until the stream has stored it; see `publish_many` for the errors."""
+        """Publish one message and wait until the stream has stored it; see `publish_many` for the errors."""
         return await (await self._send(subject, payload, message_id))
 
     async def publish_many(self, messages: Sequence[Message]) -> list[PubAck | BusError]:
-        """Publish in this order, pipelined; answers for each what came of it, in the same order.
+        """Publish messages in this order, without waiting in between; return an outcome for each, in the same order.
 
-        StreamMissingError: no stream takes the subject. BrokerRefusedError: the stream is full, or its rules
-        forbid it. InvalidMessageError: subject, id or size. BusUnavailableError: not confirmed within 5 s, or
-        the broker is away; it may have been stored, publish it again with the same id.
+        StreamMissingError: no stream takes the subject. BrokerRefusedError: the stream is full or its settings forbid
+        the message. InvalidMessageError: the subject, id or size is invalid. BusUnavailableError: the broker is away
+        or did not confirm within 5 s; it may have stored the message, so publish it again with the same id.
         """
         sent: list[asyncio.Future[PubAck] | BusError] = []
         outcomes: list[PubAck | BusError] = []
@@ -69,7 +69,7 @@ class Publisher:
         finally:
             for each in sent[len(outcomes) :]:
                 if isinstance(each, asyncio.Future):
-                    each.cancel()  # the caller was cancelled: nobody will ask for these
+                    each.cancel()  # the caller was cancelled and will not ask for these
         return outcomes
 
     async def _send(self, subject: str, payload: bytes, message_id: str) -> "asyncio.Future[PubAck]":

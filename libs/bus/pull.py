@@ -1,8 +1,8 @@
-"""Pulls the messages of a durable consumer through every fault of the broker.
+"""Pulls the messages of a durable consumer, whatever happens to the broker.
 
-nats-py's `fetch` hangs over a restart of the broker, and batches stall now and then; this loop keeps one
-inbox, asks for as many messages as there are slots, and begins afresh when the broker is silent or says that
-the consumer is gone (failures, row 19).
+nats-py's `fetch` hangs when the broker restarts, and its batches sometimes stall. This loop keeps one inbox, requests
+as many messages as there are free slots, and starts over when the broker is silent or reports that the consumer is
+gone (failures, row 19).
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _log = structlog.get_logger("libs.bus")
 class PullLoop:
     """Delivers the messages of one consumer, each at least once.
 
-    `free_slots()` says how many messages may arrive now. `on_message` takes one, inside the loop, and returns
-    at once; what it raises goes to the event loop's exception handler, and the message comes again after its
-    `ack_wait`. `ensure()` makes stream and consumer: it is awaited at the start, after each reconnection, and
-    when they are missing. While it raises a BusError it is tried again with backoff; any other exception ends
-    `run()` with it.
+    `free_slots()` returns how many messages may arrive now. `on_message` takes one message and must not block. If it
+    raises, the event loop's exception handler gets the exception, and the broker delivers the message again after
+    `ack_wait`. `ensure()` creates stream and consumer. The loop awaits it at the start, after each reconnection and
+    when one of them is missing. It retries with backoff while `ensure()` raises a BusError. Any other exception ends
+    `run()`.
 
-    When slots become fewer in another way than by deliveries, as many messages as were free before can still
-    arrive, for as long as a request lives (5 s).
+    A request stays open for 5 s. If the number of free slots falls for another reason than a delivery, up to as many
+    messages as were requested before can still arrive.
     """
 
     def __init__(
@@ -57,23 +57,23 @@ class PullLoop:
         self._round: PullRound | None = None
 
     def wake(self) -> None:
-        """Say that slots have become free. Many calls in one turn of the event loop make one request."""
+        """Tell the loop that slots are free. All calls in one turn of the event loop lead to one request."""
         if self._round is not None:
             self._round.wake()
 
     def stop(self) -> None:
-        """Ask for nothing more and let `run()` return; what still arrives is handed back to the broker."""
+        """Request no more and let `run()` return. Messages that still arrive go back to the broker."""
         self._stopped.set()
 
     async def run(self) -> None:
-        """Pull until `stop()` is called or the task is cancelled."""
+        """Pull messages until `stop()` is called or the task is cancelled."""
         forget = self._bus.on_loss(self._lose)
         work = asyncio.create_task(self._work(), name=f"pull {self._name}")
         stopped = asyncio.create_task(self._stopped.wait(), name=f"stop of {self._name}")
         try:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                work.result()  # it ends only by an exception, which is the caller's
+                work.result()  # it only ends with an exception, which the caller gets
         finally:
             forget()
             work.cancel()
@@ -93,7 +93,7 @@ class PullLoop:
             await asyncio.sleep(backoff_seconds(failures))
 
     async def _pull(self) -> bool:
-        """Pull for one round; answers whether the broker served it."""
+        """Pull for one round; return whether the broker served it."""
         connection = self._bus.connection
         if connection is None:
             return False

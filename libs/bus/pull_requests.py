@@ -1,15 +1,15 @@
-"""The account of what a pull loop has asked for and not yet got."""
+"""Counts what a pull loop has requested and not yet received."""
 
 from collections import deque
 
-SMALLEST_SHARE = 2  # half of the free slots may be unasked for before it is worth a request
+SMALLEST_SHARE = 2  # request once half of the free slots are not requested
 
 
 class PullRequests:
-    """Counts the messages that open pull requests may still bring.
+    """Counts the messages that open pull requests can still bring.
 
-    The broker serves open requests in turns, so a message cannot be told to belong to one of them: only the
-    sum is known. What was asked longer ago than a request lives is void, whatever was heard of it.
+    The broker serves open requests in turn and does not say which one a message belongs to, so only the sum is known.
+    A request older than its lifetime no longer counts.
     """
 
     def __init__(self, lifetime_seconds: float) -> None:
@@ -18,25 +18,25 @@ class PullRequests:
         self.outstanding = 0
 
     def shortfall(self, free_slots: int) -> int:
-        """Answer how many to ask for now; 0 while too few are missing to be worth a request."""
+        """Return how many messages to request now; 0 while too few are missing."""
         missing = free_slots - self.outstanding
         return missing if missing > 0 and missing * SMALLEST_SHARE >= free_slots else 0
 
     def asked(self, batch: int, now: float) -> None:
-        """Note a request for up to `batch` messages."""
+        """Count a request for up to `batch` messages."""
         self._asked.append((now, batch))
         self.outstanding += batch
 
     def received(self) -> None:
-        """Note a message."""
+        """Count a message."""
         self.outstanding = max(0, self.outstanding - 1)
 
     def returned(self, count: int) -> None:
-        """Note that a request ended with `count` messages undelivered."""
+        """Count a request that ended with `count` messages undelivered."""
         self.outstanding = max(0, self.outstanding - count)
 
     def forget_expired(self, now: float) -> None:
-        """Void what the requests cannot bring any more, having lived too long."""
+        """Stop counting requests that are older than their lifetime."""
         while self._asked and self._asked[0][0] + self._lifetime <= now:
             self._asked.popleft()
         self.outstanding = min(self.outstanding, sum(batch for _, batch in self._asked))

@@ -1,4 +1,4 @@
-"""One stretch of pulling: an inbox on a connection, until something ends it."""
+"""One round of pulling: an inbox on one connection, until something ends it."""
 
 import asyncio
 import re
@@ -21,16 +21,16 @@ class PullTimings:
     """How patient a pull loop is, in seconds."""
 
     expires: float = 5.0  # how long a request stays open at the broker
-    heartbeat: float = 2.0  # how often the broker says that it lives, at most half of `expires`
-    silence: float = 10.0  # above both: then the broker has forgotten us, or cannot reach us
-    check: float = 1.0  # how often that is looked at
+    heartbeat: float = 2.0  # how often the broker shows that it is alive, at most half of `expires`
+    silence: float = 10.0  # longer than both: the broker has lost our request or cannot reach us
+    check: float = 1.0  # how often the loop checks for silence
 
 
 DEFAULT_TIMINGS = PullTimings()
 
 
 class PullRound:
-    """Asks for as many messages as there are free slots, and hands over what comes."""
+    """Requests as many messages as there are free slots, and passes on what arrives."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class PullRound:
         self._heard_at = 0.0
         self._over: asyncio.Future[str] = self._loop.create_future()
         self._waking = False
-        self.was_served = False  # whether the broker took a request: the consumer was there
+        self.was_served = False  # whether the broker served a request, so the consumer existed
 
     async def run(self) -> str:
-        """Pull until the connection is lost, the consumer gone or the broker silent; answers which."""
+        """Pull until the connection is lost, the consumer is gone or the broker is silent; return which of them."""
         subscription = self._connection.listen(self._inbox, self._receive)
         try:
             while not self._over.done():
@@ -77,13 +77,13 @@ class PullRound:
             self._over.set_result(reason)
 
     def wake(self) -> None:
-        """Ask for more at the end of this turn of the loop, if slots are free."""
+        """Request more at the end of this turn of the event loop, if slots are free."""
         if not self._waking:
             self._waking = True
             self._loop.call_soon(self._ask)
 
     def _check(self) -> None:
-        """See to what nobody tells: a request that was dropped, a broker that is silent."""
+        """Look for what no callback reports: a request that was dropped, or a silent broker."""
         now = self._loop.time()
         if not self._connection.alive:
             self.end("connection lost")
@@ -102,11 +102,11 @@ class PullRound:
             return  # the next check tries again
         now = self._loop.time()
         if not self._requests.outstanding:
-            self._heard_at = now  # silence counts from here: nothing was to be heard before
+            self._heard_at = now  # silence counts from here: no request was open before
         self._requests.asked(batch, now)
 
     def _receive(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
-        # Through the loop: a handler that raises is reported by it and does not end everyone's connection.
+        # Through the event loop, which reports a handler that raises. In the reader it would end the connection.
         if reply:
             self._loop.call_soon(self._deliver, subject, reply, payload)
         else:
@@ -131,5 +131,5 @@ class PullRound:
             undelivered = _UNDELIVERED.search(header)
             self._requests.returned(int(undelivered[1]) if undelivered else 0)
             self._ask()
-        else:  # 503: no such consumer; 409: deleted, leader moved, shutting down; 400: not understood
+        else:  # 503: no such consumer; 409: deleted, leader moved, shutting down; 400: bad request
             self.end(header[_STATUS.start :].partition(b"\r\n")[0].decode())

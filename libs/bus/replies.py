@@ -1,4 +1,4 @@
-"""Requests and their answers: one inbox for all, one timer for all."""
+"""Requests and their replies, with one inbox and one timer for all."""
 
 import asyncio
 import secrets
@@ -14,15 +14,15 @@ Answer = TypeVar("Answer")
 
 
 def new_inbox() -> bytes:
-    """Name a reply subject that nobody else has or can guess."""
+    """Return a reply subject that nobody else uses or can guess."""
     return b"_INBOX." + secrets.token_hex(11).encode()
 
 
 class Replies(Generic[Answer]):
-    """Sends requests and settles their futures.
+    """Sends requests and completes a future for each.
 
-    `decode(header, payload)` makes the answer, or raises a BusError, which becomes the future's. Each future
-    is settled within REPLY_SECONDS, and at once when the connection is lost; then `on_settled()` is called.
+    `decode(header, payload)` returns the future's result or raises its BusError. Each future completes within
+    REPLY_SECONDS, and at once when the connection is lost. Then `on_settled()` is called.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Replies(Generic[Answer]):
         self._loop = asyncio.get_running_loop()
         self._prefix = new_inbox() + b"."
         self._count = 0
-        # Every request has the same patience, so that insertion order is the order of the deadlines.
+        # All requests have the same timeout, so insertion order is the order of their deadlines.
         self._waiting: dict[bytes, tuple[float, asyncio.Future[Answer]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         bus.listen(self._prefix + b"*", self._receive)
@@ -44,7 +44,10 @@ class Replies(Generic[Answer]):
         return len(self._waiting)
 
     def request(self, subject: bytes, payload: bytes, header: bytes = b"") -> "asyncio.Future[Answer]":
-        """Send now; raises BusUnavailableError with the broker away, InvalidMessageError above its limit."""
+        """Send a request.
+
+        Raises BusUnavailableError if the broker is away, InvalidMessageError for a payload above its limit.
+        """
         connection = self._bus.connection
         self._count += 1
         token = b"%d" % self._count
@@ -59,7 +62,7 @@ class Replies(Generic[Answer]):
 
     def _receive(self, subject: bytes, _reply: bytes, header: bytes, payload: bytes) -> None:
         found = self._waiting.pop(subject[len(self._prefix) :], None)
-        if found is None:  # too late: its future has failed
+        if found is None:  # too late: the future has failed already
             return
         future = found[1]
         if not future.done():
@@ -70,7 +73,7 @@ class Replies(Generic[Answer]):
         self._settled()
 
     def _expire(self) -> None:
-        """Fail what waits for too long, and set the timer for the oldest that is left."""
+        """Fail the requests that are overdue, and set the timer for the oldest that remains."""
         self._timer = None
         now = self._loop.time()
         for token, (deadline, _) in list(self._waiting.items()):

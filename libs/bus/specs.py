@@ -1,4 +1,4 @@
-"""Streams and consumers as data: what a service wants to find at the broker, and what it finds there."""
+"""Streams and consumers as data: how a service wants them, and how the broker reports them."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,16 @@ NANOSECONDS = 1_000_000_000
 
 
 def nanoseconds(seconds: float) -> int:
-    """Convert to the unit of the broker's interface."""
+    """Convert seconds to the unit of the broker's API."""
     return round(seconds * NANOSECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """A stream with limits retention on disk; spans in seconds, sizes in bytes, None for no limit.
+    """A stream on disk with retention by limits. None means no limit.
 
-    A full stream refuses new messages: it never drops old ones silently to make room. What is older than
-    `max_age_seconds` goes. Editing `subjects`, the limits, the window or the replicas of a live stream is
-    possible.
+    A full stream rejects new messages and never drops old ones to make room. It deletes messages older than
+    `max_age_seconds`. The subjects, limits, window and replicas of an existing stream can be updated.
     """
 
     name: str
@@ -30,7 +29,7 @@ class StreamSpec:
     num_replicas: int = 1
 
     def config(self) -> Json:
-        """Write it as the broker's interface does."""
+        """Return the configuration in the form of the broker's API."""
         return {
             "name": self.name,
             "subjects": list(self.subjects),
@@ -47,11 +46,10 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """A durable pull consumer that sees all messages of the stream which match one of its filters.
+    """A durable pull consumer of all messages of the stream that match one of its filters.
 
-    Spans in seconds. `backoff_seconds`, where given, takes the place of `ack_wait_seconds` for the first
-    deliveries and may have at most `max_deliver` entries. Without a pull for `inactive_threshold_seconds` the
-    broker deletes it.
+    `backoff_seconds`, if given, replaces `ack_wait_seconds` for the first deliveries and may have at most
+    `max_deliver` entries. The broker deletes a consumer that sees no pull for `inactive_threshold_seconds`.
     """
 
     stream: str
@@ -64,7 +62,7 @@ class ConsumerSpec:
     inactive_threshold_seconds: float | None = None
 
     def config(self) -> Json:
-        """Write it as the broker's interface does."""
+        """Return the configuration in the form of the broker's API."""
         config: Json = {
             "name": self.name,
             "durable_name": self.name,
@@ -84,7 +82,7 @@ class ConsumerSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What a stream holds. `epoch` changes when it was made anew: older sequences then mean nothing."""
+    """What a stream holds. A stream that was recreated has another `epoch`: earlier sequences then mean nothing."""
 
     epoch: str
     messages: int
@@ -96,11 +94,11 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """How far a consumer is.
+    """The progress of a consumer.
 
-    Every message of its filters up to `ack_floor_stream_seq` is settled; up to `delivered_stream_seq` each
-    was delivered at least once; `num_ack_pending` are delivered and not settled; `num_pending` have not been
-    delivered; `waiting` pull requests are open. A message out of deliveries is in none of these counts.
+    All messages up to `ack_floor_stream_seq` are acknowledged. All up to `delivered_stream_seq` were delivered at
+    least once. `num_ack_pending` messages are delivered and not acknowledged, `num_pending` are not delivered yet,
+    and `waiting` pull requests are open. A message that reached `max_deliver` is in none of these counts.
     """
 
     name: str
@@ -114,7 +112,7 @@ class ConsumerState:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message as the stream holds it."""
+    """A message in a stream."""
 
     subject: str
     payload: bytes

@@ -1,4 +1,4 @@
-"""Makes streams and consumers be as their specifications say, and reads their state."""
+"""Creates and updates streams and consumers as specified, and reads their state."""
 
 import base64
 from datetime import datetime
@@ -14,26 +14,26 @@ _log = structlog.get_logger("libs.bus")
 
 
 class Streams:
-    """Manages streams and consumers; every call asks the broker and waits at most 5 s for each answer.
+    """Manages streams and consumers. Every method sends requests to the broker and waits at most 5 s for each reply.
 
-    Every method raises BusUnavailableError when there is no answer; those that name a stream or consumer
-    raise StreamMissingError or ConsumerMissingError when there is none, unless they say otherwise.
+    All methods raise BusUnavailableError when there is no reply. Unless they say otherwise, methods raise
+    StreamMissingError or ConsumerMissingError when the named stream or consumer does not exist.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._api = JetStreamApi(bus)
 
     async def ensure_stream(self, spec: StreamSpec) -> str:
-        """Make the stream, or edit it where it differs from the specification; answers its epoch.
+        """Create the stream, or update what differs from the specification; return its epoch.
 
-        Raises BrokerRefusedError when the difference cannot be edited (storage, more replicas than servers).
+        Raises BrokerRefusedError when a difference cannot be updated (storage, more replicas than servers).
         """
         name = name_token(spec.name)
         try:
             found = await self._api.ask(f"STREAM.INFO.{name}")
         except StreamMissingError:
             found = await self._create_stream(spec)
-        # What a broker leaves out of its answer is that setting's default.
+        # The broker omits settings that have their default.
         drift = {key: wanted for key, wanted in spec.config().items() if found["config"].get(key) != wanted}
         if drift:
             _log.warning("bus.stream_drifted", stream=spec.name, settings=sorted(drift))
@@ -46,11 +46,11 @@ class Streams:
         except BrokerRefusedError as error:
             if error.code != STREAM_NAME_IN_USE:
                 raise
-            # Another process made it meanwhile, from another version of the specification.
+            # Another process has created it from another version of the specification.
             return await self._api.ask(f"STREAM.INFO.{spec.name}")
 
     async def stream_state(self, stream: str) -> StreamState:
-        """Read what the stream holds."""
+        """Read the state of the stream."""
         found = await self._api.ask(f"STREAM.INFO.{name_token(stream)}")
         state = found["state"]
         return StreamState(
@@ -63,7 +63,7 @@ class Streams:
         )
 
     async def delete_stream(self, stream: str) -> bool:
-        """Delete the stream with all it holds; False when there was none."""
+        """Delete the stream and its messages; return False if it did not exist."""
         try:
             await self._api.ask(f"STREAM.DELETE.{name_token(stream)}")
         except StreamMissingError:
@@ -71,9 +71,9 @@ class Streams:
         return True
 
     async def purge_below(self, stream: str, sequence: int) -> int:
-        """Remove all messages below `sequence`, delivered or not; answers how many.
+        """Delete all messages below `sequence`, delivered or not; return how many.
 
-        Below the first one there is nothing, and the broker is not asked: to it, a sequence of 0 means all messages.
+        For a sequence of 0 or 1 it does nothing: to the broker, a sequence of 0 means all messages.
         """
         if sequence <= 1:
             return 0
@@ -82,7 +82,7 @@ class Streams:
         return purged
 
     async def read_message(self, stream: str, sequence: int) -> StoredMessage | None:
-        """Read one message without consuming it; None when it is gone, or never was."""
+        """Read one message without consuming it; return None if the stream does not hold it."""
         try:
             answer = await self._api.ask(f"STREAM.MSG.GET.{name_token(stream)}", {"seq": sequence})
         except BrokerRefusedError as error:
@@ -93,20 +93,20 @@ class Streams:
         return StoredMessage(message["subject"], base64.b64decode(message.get("data", "")), message["seq"])
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> ConsumerState:
-        """Make the consumer, or edit it where it differs; a consumer that exists keeps its place.
+        """Create the consumer, or update what differs. An existing consumer keeps its position.
 
-        Raises BrokerRefusedError when the difference cannot be edited.
+        Raises BrokerRefusedError when a difference cannot be updated.
         """
         stream, name = name_token(spec.stream), name_token(spec.name)
-        body = {"stream_name": stream, "config": spec.config(), "action": ""}  # "": create, or update
+        body = {"stream_name": stream, "config": spec.config(), "action": ""}  # "" means create or update
         return _consumer_state(await self._api.ask(f"CONSUMER.CREATE.{stream}.{name}", body))
 
     async def consumer_state(self, stream: str, name: str) -> ConsumerState:
-        """Read how far a consumer is."""
+        """Read the state of a consumer."""
         return _consumer_state(await self._api.ask(f"CONSUMER.INFO.{name_token(stream)}.{name_token(name)}"))
 
     async def list_consumers(self, stream: str) -> list[ConsumerState]:
-        """Read how far each consumer of the stream is, by name; a question for every 256 of them."""
+        """Read the state of all consumers of the stream, sorted by name; one request for every 256 of them."""
         listed: list[ConsumerState] = []
         while True:
             page = await self._api.ask(f"CONSUMER.LIST.{name_token(stream)}", {"offset": len(listed)})
@@ -116,7 +116,7 @@ class Streams:
                 return sorted(listed, key=lambda state: state.name)
 
     async def delete_consumer(self, stream: str, name: str) -> bool:
-        """Delete a consumer, its messages staying in the stream; False when there was none."""
+        """Delete a consumer; return False if it did not exist. Its messages stay in the stream."""
         try:
             await self._api.ask(f"CONSUMER.DELETE.{name_token(stream)}.{name_token(name)}")
         except ConsumerMissingError:
@@ -125,7 +125,7 @@ class Streams:
 
 
 def _epoch(found: Json) -> str:
-    """Answer the stream's creation time in nanoseconds, which the broker keeps across its restarts."""
+    """Return the stream's creation time in nanoseconds, which survives restarts of the broker."""
     whole, _, fraction = found["created"].removesuffix("Z").partition(".")
     seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
     return str(seconds * NANOSECONDS + int(fraction.ljust(9, "0") or 0))
