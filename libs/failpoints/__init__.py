@@ -1,4 +1,4 @@
-"""Failpoints: named places at which a process can be made to crash, stand still or fail. For tests alone."""
+"""Failpoints: named places where a test can make a process crash, pause or fail. For tests only."""
 
 from libs.failpoints.points import arm, failpoint
 from libs.failpoints.registry import NAMES, PLACES, QUIET_PLACES, STATEMENTS

@@ -1,4 +1,4 @@
-"""What is to happen at failpoints, read from text: `name=action[:seconds][@probability];...`."""
+"""Rules for failpoints, parsed from text: `name=action[:seconds][@probability];...`."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ class Action(StrEnum):
     """What a process does at a failpoint."""
 
     CRASH = "crash"
-    """It ends at once, as by SIGKILL."""
+    """The process ends at once, as by SIGKILL."""
     SLEEP = "sleep"
-    """All of it stands still for some seconds, as a paused process does."""
+    """The whole process stands still for some seconds."""
     RAISE = "raise"
-    """The place sees the fault that it has to reckon with."""
+    """The failpoint raises the fault that its caller has to handle."""
     LOSE_REPLY = "lose_reply"
-    """The statement has committed, and its caller sees a broken connection."""
+    """The statement commits, and its caller sees a broken connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What happens at one failpoint, and how probably each time that it is reached."""
+    """What happens at one failpoint, and with what probability each time."""
 
     name: str
     action: Action
@@ -35,12 +35,12 @@ class Rule:
 
 
 def read_rules(text: str) -> tuple[Rule, ...]:
-    """Read rules; raises ValueError with the rule that is broken, and what there is instead."""
+    """Parse rules; raises ValueError that names the invalid rule and the valid values."""
     return tuple(_read_rule(part.strip()) for part in text.split(";") if part.strip())
 
 
 def actions_at(name: str) -> tuple[Action, ...]:
-    """Return what can happen at a failpoint."""
+    """Return the actions that a failpoint supports."""
     if name in STATEMENTS:
         return Action.CRASH, Action.SLEEP, Action.LOSE_REPLY
     return (Action.CRASH, Action.SLEEP, Action.RAISE) if name in PLACES else (Action.CRASH, Action.SLEEP)
@@ -71,6 +71,6 @@ def _number(part: str, what: str, text: str, most: float) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number <= most:  # false for nan, too
+    if not 0 < number <= most:  # also false for nan
         raise ValueError(f"{part!r}: {what} has to be a number above 0, up to {most:g}")
     return number

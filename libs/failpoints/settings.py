@@ -1,4 +1,4 @@
-"""The failpoints' settings, read once from the environment."""
+"""Settings of the failpoints, read once from the environment."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ from libs.failpoints.rules import Rule, read_rules
 
 
 class FailpointSettings(BaseSettings):
-    """Without rules nothing is armed."""
+    """Without rules, no failpoint does anything."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -20,6 +20,6 @@ class FailpointSettings(BaseSettings):
     )
     seed: int = Field(default=0, validation_alias="CALLBOARD_FAILPOINTS_SEED")
     until: float = Field(default=math.inf, validation_alias="CALLBOARD_FAILPOINTS_UNTIL")
-    """Seconds of the machine's monotonic clock; later than that nothing happens any more."""
+    """Time on the machine's monotonic clock, in seconds, after which failpoints do nothing."""
     log: Path | None = Field(default=None, validation_alias="CALLBOARD_FAILPOINTS_LOG")
-    """Gets a line of JSON for each thing that is about to happen."""
+    """File that gets a line of JSON before each action."""

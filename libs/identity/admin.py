@@ -1,4 +1,4 @@
-"""Making, listing and revoking API keys, for the command line: plain SQL as the database's owner."""
+"""Creates, lists and revokes API keys for the command line, with SQL as the owner of the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ _OPENS = """
 
 @dataclass(frozen=True)
 class StoredKey:
-    """What is known of a key; its secret is not."""
+    """A stored key, without its secret."""
 
     tenant_id: str
     key_id: str
@@ -45,20 +45,20 @@ class StoredKey:
 
 
 class UnknownKeyError(LookupError):
-    """No key has this id."""
+    """There is no key with this id."""
 
 
 @contextmanager
 def connected(admin_url: str) -> Iterator[psycopg.Connection]:
-    """A connection, its work committed at the end; raises psycopg.OperationalError when nobody answers."""
+    """Open a connection and commit at the end of the block; raises psycopg.OperationalError if it cannot connect."""
     with psycopg.connect(admin_url, connect_timeout=_CONNECT_SECONDS) as connection:
         yield connection
 
 
 def create_key(connection: psycopg.Connection, tenant_id: str, role: str, name: str = "") -> NewKey:
-    """Makes a key for the tenant, and the tenant when it is new.
+    """Create a key for the tenant, and the tenant if it is new.
 
-    Raises psycopg.errors.CheckViolation for a role or a tenant id that the database refuses.
+    Raises psycopg.errors.CheckViolation for a role or tenant id that the database rejects.
     """
     key = new_key()
     _store(connection, key, tenant_id, role, name)
@@ -66,9 +66,9 @@ def create_key(connection: psycopg.Connection, tenant_id: str, role: str, name: 
 
 
 def restore_key(connection: psycopg.Connection, text: str, tenant_id: str, role: str, name: str = "") -> bool:
-    """Stores a key that exists as a text already, unless it is stored; says whether it opens anything.
+    """Store a key that was created elsewhere, unless it is stored already; return whether it is valid.
 
-    A key that was revoked stays revoked. Raises ValueError when the text is no key.
+    A revoked key stays revoked. Raises ValueError if the text is not a key.
     """
     key_id = parse_key_id(text)
     if key_id is None:
@@ -78,13 +78,13 @@ def restore_key(connection: psycopg.Connection, text: str, tenant_id: str, role:
 
 
 def list_keys(connection: psycopg.Connection) -> list[StoredKey]:
-    """Returns all keys of all tenants, by tenant and age."""
+    """Return all keys of all tenants, sorted by tenant and age."""
     with connection.cursor(row_factory=class_row(StoredKey)) as cursor:
         return cursor.execute(_LIST).fetchall()
 
 
 def revoke_key(connection: psycopg.Connection, key_id: str) -> bool:
-    """Takes a key its power; False when that was done before. Raises UnknownKeyError."""
+    """Revoke a key; return False if it was revoked before. Raises UnknownKeyError."""
     if connection.execute(_REVOKE, [key_id]).rowcount:
         return True
     if connection.execute(_IS_KNOWN, [key_id]).fetchone() is None:

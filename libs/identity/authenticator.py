@@ -1,4 +1,4 @@
-"""Turns keys into principals, and ends the streams of keys that lose their power."""
+"""Turns keys into principals, and ends the streams of keys that are revoked or expire."""
 
 import asyncio
 import hmac
@@ -20,7 +20,7 @@ _ROLES = {
     "operator": auth_pb2.ROLE_OPERATOR,
     "admin": auth_pb2.ROLE_ADMIN,
 }
-# A revoked key opens nothing after 2 s; its streams end within 5: the check's period, and the check itself.
+# A revoked key is rejected after 2 s. Its streams end within 5 s: the period of the check, and the check itself.
 _KNOWN_SECONDS = 2.0
 _UNKNOWN_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
@@ -30,13 +30,13 @@ _LOOKUPS_AT_ONCE = 8
 Lookup = Callable[[bytes], Awaitable[KeyRecord | None]]
 """Finds a key by its hash; raises ServiceError(DATABASE_UNAVAILABLE) when it cannot be asked."""
 Cut = Callable[[ServiceError], None]
-"""Ends a stream with a refusal; never blocks, never raises."""
+"""Ends a stream with an error. It must not block or raise."""
 
 
 class Authenticator:
-    """Accepts keys that are stored, not revoked and not expired; what cannot be looked up is not accepted.
+    """Accepts keys that are stored, not revoked and not expired. It rejects what it cannot look up.
 
-    `run` must run for as long as streams are open: it is what ends them.
+    Keep `run` running while streams are open: it ends the streams of keys that are no longer valid.
     """
 
     def __init__(self, lookup: Lookup) -> None:
@@ -48,7 +48,7 @@ class Authenticator:
         self._expiries: dict[bytes, float | None] = {}
 
     async def authenticate(self, token: str) -> Principal:
-        """Return who the key belongs to.
+        """Return the principal that the key belongs to.
 
         Raises ServiceError: CREDENTIALS_INVALID, or DATABASE_UNAVAILABLE when the key cannot be looked up.
         """
@@ -66,7 +66,7 @@ class Authenticator:
 
     @contextmanager
     def watch(self, principal: Principal, cut: Cut) -> Iterator[None]:
-        """Call `cut` within 5 s of the key's end, for as long as the block lasts."""
+        """While the block lasts, call `cut` within 5 s after the key is revoked or expires."""
         cuts = self._watched.setdefault(principal.key_hash, set())
         cuts.add(cut)
         self._expiries[principal.key_hash] = principal.expires_at
@@ -78,15 +78,15 @@ class Authenticator:
                 del self._watched[principal.key_hash], self._expiries[principal.key_hash]
 
     async def run(self) -> None:
-        """Check the keys of open streams, one loop for all of them, until cancelled."""
+        """Check the keys of all open streams periodically, until cancelled."""
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
             await self.check_watched()
 
     async def check_watched(self) -> None:
-        """Look each watched key up and end the streams of those that are over.
+        """Look up each watched key and end the streams of keys that are no longer valid.
 
-        A key that cannot be looked up keeps its streams: it cannot have been revoked meanwhile either.
+        The streams of a key that cannot be looked up go on: without the database nobody can have revoked it.
         """
         slots = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         async with asyncio.TaskGroup() as group:
@@ -138,5 +138,5 @@ def _is_over(expires_at: float | None) -> bool:
 
 
 def _invalid() -> ServiceError:
-    """One text for malformed, unknown, expired and revoked keys: it tells nobody which keys exist."""
+    """Return the same error for malformed, unknown, expired and revoked keys, so that it reveals no key."""
     return ServiceError(Reason.CREDENTIALS_INVALID, "the key is not valid")

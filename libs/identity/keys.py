@@ -1,4 +1,4 @@
-"""API keys: `cb_<key id>_<secret>`. Only a hash of the whole is stored: a stolen table opens nothing."""
+"""API keys: `cb_<key id>_<secret>`. Only a hash is stored, so a stolen table authenticates nobody."""
 
 import base64
 import hashlib
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 _KEY_ID_BYTES = 8  # 12 characters of base32 hold 60 of these 64 bits
 _KEY_ID_LENGTH = 12
-_SECRET_BYTES = 32  # 256 bits: a plain SHA-256 is enough, as there is nothing to guess
+_SECRET_BYTES = 32  # 256 random bits cannot be guessed, so a plain SHA-256 is enough
 _LONGEST_KEY = 256
-# the secret's own alphabet has the underscore too, so the id is found by its place, not by splitting
+# a secret can contain underscores, so the id is found by its position
 _KEY = re.compile(rf"cb_([a-z2-7]{{{_KEY_ID_LENGTH}}})_[A-Za-z0-9_-]{{43,}}")
 
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key that was just made: the text is for its owner alone, the id and the hash are to be stored."""
+    """A new key. Give the text to its owner only; store the id and the hash."""
 
     key_id: str
     secret_text: str = field(repr=False)
@@ -24,14 +24,14 @@ class NewKey:
 
 
 def new_key() -> NewKey:
-    """Makes a key from 256 random bits."""
+    """Create a key from 256 random bits."""
     key_id = base64.b32encode(secrets.token_bytes(_KEY_ID_BYTES)).decode("ascii").lower()[:_KEY_ID_LENGTH]
     text = f"cb_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     return NewKey(key_id, text, hash_key(text))
 
 
 def parse_key_id(text: str) -> str | None:
-    """Returns the id within a key, or None for what cannot be a key of ours."""
+    """Return the id in a key, or None if the text is not one of our keys."""
     if len(text) > _LONGEST_KEY:
         return None
     match = _KEY.fullmatch(text)
@@ -39,5 +39,5 @@ def parse_key_id(text: str) -> str | None:
 
 
 def hash_key(text: str) -> bytes:
-    """Returns what is stored of a key: the SHA-256 of its whole text, 32 bytes."""
+    """Return what is stored of a key: the SHA-256 of its whole text, 32 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Finds keys in Postgres."""
+"""Looks up keys in Postgres."""
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -14,7 +14,7 @@ _FIND = """
 
 
 def key_lookup(pool: AsyncConnectionPool) -> Lookup:
-    """Return a lookup on the pool's connections, which are in autocommit mode."""
+    """Return a lookup that uses the pool's connections, which must be in autocommit mode."""
     database = Database(pool)
 
     async def find(key_hash: bytes) -> KeyRecord | None:

@@ -1,4 +1,4 @@
-"""Who stands behind a key."""
+"""The owner of a key."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as it is stored; `role` is one of `viewer`, `operator`, `admin`, `expires_at` has a time zone."""
+    """A stored key. `role` is `viewer`, `operator` or `admin`; `expires_at` has a time zone."""
 
     tenant_id: str
     key_id: str
@@ -22,7 +22,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a key belongs to, and until when (seconds since the epoch; None is for ever)."""
+    """The owner of a key. `expires_at` is in seconds since the epoch; None means never."""
 
     tenant_id: str
     key_id: str

@@ -1,4 +1,4 @@
-"""What a process tells of itself: logs, metrics, and background tasks that do not die unseen."""
+"""Logs, metrics and supervised background tasks of a process."""
 
 from libs.telemetry.logs import configure
 from libs.telemetry.metrics import MetricsServer, new_registry

@@ -1,4 +1,4 @@
-"""Logs: one line of JSON for each thing that happened, on stdout, without secrets."""
+"""Logs: one line of JSON for each event, on stdout, without secrets."""
 
 import logging
 import sys
@@ -12,10 +12,10 @@ from libs.telemetry.redaction import redacted
 
 
 def configure(service: str, level: str = "info") -> None:
-    """Send all logs of the process to stdout: structlog's and the standard library's, from `level` on.
+    """Write all logs of the process, structlog's and the standard library's, to stdout from `level` on.
 
-    What is bound in structlog's contextvars (`request_id`, `session_id`, `command_id`, `tenant`) is on every
-    line. Raises ValueError for a level that does not exist.
+    Every line has the values that are bound in structlog's contextvars (`request_id`, `session_id`, `command_id`,
+    `tenant`). Raises ValueError for an unknown level.
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
@@ -49,7 +49,7 @@ def _shared(service: str) -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         name_service,
         structlog.processors.format_exc_info,
-        _redact,  # the last one: tracebacks hold secrets too
+        _redact,  # last, because tracebacks can hold secrets too
     ]
 
 
@@ -66,6 +66,6 @@ def _render_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 
 def _binary(stream: TextIO) -> BinaryIO:
-    """Return what is under a text stream; lines that are flushed one by one do not mix."""
+    """Return the binary stream under a text stream. Its lines do not mix: each is flushed at once."""
     binary: Any = stream.buffer
     return binary  # type: ignore[no-any-return]

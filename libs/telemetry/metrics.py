@@ -1,4 +1,4 @@
-"""A small HTTP server for those who watch a process: `/metrics` and `/healthz`."""
+"""A small HTTP server for monitoring: `/metrics` and `/healthz`."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 def new_registry() -> CollectorRegistry:
-    """Make a registry that measures the process already."""
+    """Return a new registry with the metrics of the process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -30,9 +30,10 @@ def new_registry() -> CollectorRegistry:
 
 
 class MetricsServer:
-    """Answers on `port` (0 is any; `port` holds the real one) while its block lasts, a connection a request.
+    """Serves while its block lasts, one request for each connection.
 
-    `is_healthy` decides between 200 and 503 for `/healthz`. Raises OSError when the port is taken.
+    With `port` 0 it takes any free port; `port` then holds the real one. `/healthz` returns 200 if `is_healthy()`, or
+    else 503. Raises OSError when the port is taken. Why this is not prometheus_client's server: docs/adr/0021.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class MetricsServer:
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What a client does to its own connection concerns nobody else.
+        # A client that breaks its own connection must not affect anyone else.
         with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
             async with asyncio.timeout(_REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""How a service's process begins and ends."""
+"""Starts and ends the process of a service."""
 
 import asyncio
 import signal
@@ -21,8 +21,11 @@ _log = structlog.get_logger(__name__)
 def run_process(
     name: str, settings: Callable[..., _Settings], serve: Callable[[_Settings, asyncio.Event], Awaitable[None]]
 ) -> None:
-    """Read the settings, serve until SIGTERM or SIGINT, and exit: 0 after an orderly stop, 1 after a failure, 2 when
-    a setting is missing or wrong, which is said by the name of its variable."""
+    """Read the settings, serve until SIGTERM or SIGINT, and exit.
+
+    The exit code is 0 after an orderly stop, 1 after a failure, and 2 for a setting that is missing or invalid. The
+    log then names the variable and the rule.
+    """
     try:
         read = settings()
         failpoints = FailpointSettings()
@@ -36,7 +39,7 @@ def run_process(
     arm(failpoints)
     try:
         uvloop.run(_run(read, serve))
-    except Exception:  # noqa: BLE001 - the end of the process: said whole, once, in the log
+    except Exception:  # noqa: BLE001 - the process ends here; the log gets the whole error once
         _log.critical("process_failed", exc_info=True)
         sys.exit(1)
 

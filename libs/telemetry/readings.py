@@ -1,4 +1,4 @@
-"""Figures that the domain keeps as plain numbers, read when somebody asks for the metrics."""
+"""Metrics from plain numbers, which are read when the metrics are requested."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -10,22 +10,22 @@ Read = Callable[[], Mapping[str, float]]
 
 
 class Readings(Collector):
-    """Exposes numbers by one label without the domain knowing of metrics."""
+    """Exposes numbers by one label, so that domain code needs no metrics library."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._families: list[Callable[[], Metric]] = []
         registry.register(self)
 
     def gauge(self, name: str, help_text: str, label: str, read: Read) -> None:
-        """Expose what goes up and down; an empty `label` means a single number under the key ''."""
+        """Expose numbers that rise and fall. With an empty `label`, expose the single number under the key ''."""
         self._families.append(lambda: _filled(GaugeMetricFamily(name, help_text, labels=_labels(label)), label, read))
 
     def counter(self, name: str, help_text: str, label: str, read: Read) -> None:
-        """Expose what only grows."""
+        """Expose numbers that only grow."""
         self._families.append(lambda: _filled(CounterMetricFamily(name, help_text, labels=_labels(label)), label, read))
 
     def collect(self) -> Iterable[Metric]:
-        """Read all numbers."""
+        """Read all numbers now."""
         return [family() for family in self._families]
 
 

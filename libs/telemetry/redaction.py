@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is written down."""
+"""Keeps secrets out of logs."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _URL_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
 
 
 def redacted(name: str, value: Any) -> Any:
-    """Return the value of a log field without secrets: fields named like one, API keys, passwords in URLs."""
+    """Return the value of a log field without secrets: secret fields by name, API keys, passwords in URLs."""
     kind = type(value)
     if kind is int or kind is float or value is None:
         return value
@@ -32,7 +32,7 @@ def _redacted_inside(name: str, value: Any) -> Any:
 
 
 def _without_secrets(text: str) -> str:
-    """Return the text with the id of a key, which tells whose it is, but not its secret."""
+    """Return the text with secrets replaced. The id of a key stays, because it says whose key it is."""
     return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", _KEY.sub(rf"cb_\1_{REDACTED}", text))
 
 

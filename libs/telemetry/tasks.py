@@ -1,4 +1,4 @@
-"""Background tasks that do not die unseen."""
+"""Supervised background tasks."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,13 +12,13 @@ _CLOSE_SECONDS = 10.0
 
 
 class TaskDiedError(RuntimeError):
-    """A background task that should have run on has ended; the cause is chained."""
+    """A background task ended that should have kept running. The cause is chained."""
 
 
 class TaskWatch:
-    """Runs named tasks; when one dies, it is logged and `failed` is done, so that the process stops.
+    """Runs named tasks. When one dies, it logs the error and completes `failed`, so that the process can stop.
 
-    `failed` never raises by itself: await it, or look at its exception, a TaskDiedError.
+    Await `failed`, or read its exception, a TaskDiedError.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class TaskWatch:
         await self.close()
 
     def start(self, name: str, work: Coroutine[Any, Any, Any], *, may_end: bool = False) -> asyncio.Task[Any]:
-        """Start a task. It is to run until it is cancelled, unless it `may_end` by returning."""
+        """Start a task. It must run until it is cancelled, unless `may_end` allows it to return."""
         task = asyncio.create_task(work, name=name)
         self._tasks.append(task)
         task.add_done_callback(lambda done: self._ended(done, may_end=may_end))
         return task
 
     async def until(self, stop: asyncio.Event) -> None:
-        """Wait until the process is to stop; raises TaskDiedError when a task dies first."""
+        """Wait for `stop`; raises TaskDiedError if a task dies first."""
         waiting = asyncio.create_task(stop.wait(), name="stop")
         try:
             either: list[asyncio.Future[Any]] = [waiting, self.failed]
@@ -53,7 +53,7 @@ class TaskWatch:
             waiting.cancel()
 
     async def close(self) -> None:
-        """Cancel all tasks, the last one first, each awaited before the next; then `failed` is done."""
+        """Cancel and await all tasks one by one, the last one first. Then `failed` is done."""
         self._closing = True
         for task in reversed(self._tasks.copy()):
             task.cancel()
@@ -73,4 +73,4 @@ class TaskWatch:
             died = TaskDiedError(f"the task {task.get_name()!r} has died")
             died.__cause__ = error
             self.failed.set_exception(died)
-            self.failed.exception()  # the log has it: no second report when nobody awaits the future
+            self.failed.exception()  # it is logged; asyncio need not report a future that nobody awaits
