@@ -1,4 +1,4 @@
-"""gRPC: servers that know their callers, refusals on the wire, and channels."""
+"""gRPC: servers that authenticate callers, errors on the wire, and channels."""
 
 from libs.rpc.assembly import Service
 from libs.rpc.caller import Caller, acting_as, current_caller

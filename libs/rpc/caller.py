@@ -1,4 +1,4 @@
-"""Who makes the call that is being served."""
+"""The caller of the current call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _CALLER: ContextVar["Caller"] = ContextVar("caller")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller; `principal` is its name in events and logs, `address` may be empty."""
+    """An authenticated caller. `principal` is its name in events and logs; `address` may be empty."""
 
     tenant_id: str
     principal: str
@@ -25,18 +25,18 @@ class Caller:
 
 
 def current_caller() -> Caller:
-    """Return the caller of the call that is served; LookupError outside of one, and in one without a key."""
+    """Return the caller of the current call; raises LookupError outside of calls and in calls without a key."""
     return _CALLER.get()
 
 
 def set_caller(caller: Caller) -> None:
-    """Make this the caller for the rest of the current task: each call is served by a task of its own."""
+    """Set the caller for the rest of the current task. Each call runs in its own task."""
     _CALLER.set(caller)
 
 
 @contextmanager
 def acting_as(caller: Caller) -> Iterator[None]:
-    """Make this the caller inside the block: for tests, and for work that is done on someone's behalf."""
+    """Set the caller inside the block, for tests and for work on behalf of someone."""
     token = _CALLER.set(caller)
     try:
         yield

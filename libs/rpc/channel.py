@@ -1,4 +1,4 @@
-"""Channels between the services, and the metadata of calls made on someone's behalf."""
+"""Channels between services, and the metadata of calls on behalf of someone."""
 
 import grpc
 
@@ -7,7 +7,7 @@ from libs.rpc.incoming import CLIENT_ADDRESS, REQUEST_ID
 
 
 class RpcChannel(CallingChannel):
-    """A channel that is closed where its block ends."""
+    """A channel that is closed at the end of its block."""
 
     async def __aenter__(self) -> grpc.aio.Channel:
         return self.for_stubs()
@@ -16,7 +16,7 @@ class RpcChannel(CallingChannel):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls that are under way are cancelled."""
+        """Close the connection and cancel open calls."""
         await self.channel.close()
 
 
@@ -31,7 +31,7 @@ def open_channel(address: str, *, token: str | None = None) -> RpcChannel:
 
 
 def call_metadata(*, authorization: str | None = None, request_id: str = "", client_address: str = "") -> Metadata:
-    """Return the metadata of a call made for someone else: their `authorization` header, id and address."""
+    """Return the metadata of a call on behalf of someone: their `authorization` header, request id and address."""
     pairs = [
         ("authorization", authorization or ""),
         (REQUEST_ID, request_id),

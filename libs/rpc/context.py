@@ -1,4 +1,4 @@
-"""The context of a call, as servicers see it."""
+"""The context of a call, as handlers see it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The one place where refusals become gRPC statuses, and statuses refusals again."""
+"""Converts service errors to gRPC statuses and back. No other code does."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from libs.errors import STATUS, FieldViolation, Reason, ServiceError
 DOMAIN = "callboard.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 INTERNAL_TEXT = "an internal error; the log has it under the request's id"
-# The status travels in metadata, twice the message among it; clients take 8 KiB of that by default.
+# The status travels in metadata and has the message twice. Clients accept 8 KiB of metadata by default.
 _MESSAGE_LENGTH = 512
 _DETAILS_LENGTH = 3072
 _TRY_AGAIN_SECONDS = {
@@ -38,7 +38,7 @@ def status_code(reason: Reason) -> grpc.StatusCode:
 
 
 def service_error_to_status(error: ServiceError) -> status_pb2.Status:
-    """Write a refusal as a status: an ErrorInfo, violations as BadRequest, when to try again as RetryInfo."""
+    """Convert an error to a status with an ErrorInfo, its violations as BadRequest and its retry delay as RetryInfo."""
     message = _cut(error.message)
     status = status_pb2.Status(code=status_code(error.reason).value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
@@ -60,7 +60,7 @@ def status_metadata(status: status_pb2.Status) -> Metadata:
 
 
 def service_error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
-    """Read the refusal out of a failed call; one that Callboard did not write gets its kind's reason."""
+    """Convert a failed call to a service error. Without Callboard's details, the status code decides the reason."""
     status = _status_of(error)
     if status is not None:
         refusal = _service_error_from_status(status)
@@ -73,7 +73,7 @@ def service_error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
 def _status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     try:
         status = rpc_status.from_call(error)
-    except (ValueError, DecodeError):  # the details contradict the code, or are no status
+    except (ValueError, DecodeError):  # the details contradict the code or are not a status
         return None
     return status if isinstance(status, status_pb2.Status) else None
 
@@ -89,7 +89,7 @@ def _service_error_from_status(status: status_pb2.Status) -> ServiceError | None
 
 
 def _bad_request(error: ServiceError) -> error_details_pb2.BadRequest:
-    """Write the violations, as many as there is room for; the first one always."""
+    """Convert the violations, at least the first and as many as fit."""
     bad_request = error_details_pb2.BadRequest()
     for violation in error.violations:
         bad_request.field_violations.add(field=_cut(violation.field), description=_cut(violation.rule))

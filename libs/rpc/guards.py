@@ -1,4 +1,4 @@
-"""Ending calls from outside: when their key is revoked, or when the server drains."""
+"""Ends calls from outside: when their key is revoked or the server drains."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ _LAST_CUT_SHARE = 0.8  # of the grace
 
 
 class Guard:
-    """A block of the current task that `cut` ends with a refusal, also while it waits for something.
+    """A block of the current task that `cut` ends with an error, even while the task waits.
 
-    It works as `asyncio.timeout` does, without a timer: the task is cancelled, and the cancellation becomes
-    the refusal where the block ends, so that the handler's own clean-up runs first.
+    It works like `asyncio.timeout` without a timer: `cut` cancels the task, and the end of the block turns the
+    cancellation into the error. The handler's own clean-up runs first.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Guard:
             raise RuntimeError("a guard is made inside the task that it guards")
         self._task = task
         self._cancelling = task.cancelling()
-        self._error_of: ServiceError | None = None
+        self._cut_error: ServiceError | None = None
         self._is_open = False
 
     def __enter__(self) -> "Guard":
@@ -32,20 +32,20 @@ class Guard:
         return self
 
     def cut(self, error: ServiceError) -> None:
-        """End the block with this refusal; nothing happens when it has ended, or was cut before."""
-        if self._is_open and self._error_of is None:
-            self._error_of = error
+        """End the block with this error. Does nothing if the block has ended or was cut before."""
+        if self._is_open and self._cut_error is None:
+            self._cut_error = error
             self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_open = False
-        if self._error_of is None:
+        if self._cut_error is None:
             return
         cancelled_by_others = self._task.uncancel() > self._cancelling
         if isinstance(error, asyncio.CancelledError) and not cancelled_by_others:
-            raise self._error_of from None
+            raise self._cut_error from None
 
 
 class OpenStreams:
@@ -56,7 +56,7 @@ class OpenStreams:
 
     @contextmanager
     def guarded(self, *, ends_itself: bool) -> Iterator[Guard]:
-        """Guard the current task; a stream that `ends_itself` is left alone at the beginning of a drain."""
+        """Guard the current task. A stream that `ends_itself` is not cut at the beginning of a drain."""
         with Guard() as guard:
             self._guards[guard] = ends_itself
             try:
@@ -68,8 +68,8 @@ class OpenStreams:
     def ended_within(self, grace: float, error: ServiceError) -> Iterator[None]:
         """End open streams with `error` while the block drains a server for `grace` seconds.
 
-        Clients that watch the health get a moment to hear of the drain first. A stream that ends itself keeps its
-        time until shortly before gRPC would end it without a status.
+        Clients that watch the server's health see the drain first. A stream that ends itself is cut only shortly before
+        gRPC would end it without a status.
         """
         loop = asyncio.get_running_loop()
         cuts = [

@@ -1,4 +1,4 @@
-"""What the metadata of a call says: its request id, its key, and where it comes from."""
+"""Reads the metadata of a call: its request id, its key and its client's address."""
 
 import ipaddress
 import itertools
@@ -21,19 +21,19 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def text_metadata(pairs: Iterable[Any] | None) -> dict[str, str]:
-    """Return the text entries of a call's metadata; of a repeated key, the last."""
+    """Return the text entries of a call's metadata. The last value of a repeated key counts."""
     return {key: value for key, value in pairs or () if isinstance(value, str)}
 
 
 class RequestIds:
-    """Names calls. A server's ids share 64 random bits and are counted: a UUID for each would cost 10 µs."""
+    """Assigns request ids: 64 random bits for the server, then a count. A UUID for each call would take 10 µs."""
 
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
 
     def __call__(self, metadata: dict[str, str]) -> str:
-        """Return the caller's request id when it is a sound one, a new one else."""
+        """Return the caller's request id if it is valid, or else a new one."""
         given = metadata.get(REQUEST_ID)
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given
@@ -54,13 +54,13 @@ def token_of(metadata: dict[str, str]) -> str:
 
 
 class AddressReader:
-    """Finds the caller's network address: the peer's, or what a trusted peer (the gateway) says it is."""
+    """Finds the caller's network address: the peer's, or the one that a trusted peer (the gateway) reports."""
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted = [ipaddress.ip_network(network) for network in trusted_proxies]
 
     def __call__(self, peer: str, metadata: dict[str, str]) -> str:
-        """Return an address, or an empty text when there is none to tell."""
+        """Return the address, or an empty string if it is unknown."""
         host = _host(peer)
         said = metadata.get(CLIENT_ADDRESS)
         if said is None or not self._is_trusted(host):
@@ -78,7 +78,7 @@ def _is_in(host: str, network: IPv4Network | IPv6Network) -> bool:
 
 @lru_cache(1024)
 def _address(text: str) -> str:
-    """Return the address in its one form, or an empty text for what is none."""
+    """Return the address in canonical form, or an empty string if the text is not an address."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -87,7 +87,7 @@ def _address(text: str) -> str:
 
 @lru_cache(4096)
 def _host(peer: str) -> str:
-    """Return the host within gRPC's `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`."""
+    """Return the host of a gRPC peer such as `ipv4:1.2.3.4:5` or `ipv6:%5B::1%5D:5`."""
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):
         return ""

@@ -1,4 +1,4 @@
-"""The one interceptor: it wraps the behaviour of every method, in all four arities."""
+"""The interceptor that wraps every method, unary or streaming in either direction."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -20,10 +20,10 @@ Serialize = Callable[[Any], bytes]
 
 
 class ServingInterceptor(grpc.aio.ServerInterceptor):
-    """Admits calls, reads and checks their requests, and answers for how they end.
+    """Authenticates calls, parses and validates their requests, and reports how they end.
 
-    Requests reach the wrapper as bytes, so that nothing of a call is read before the caller is known, and so
-    that what cannot be read is refused like anything else. Methods that the policy does not name are denied.
+    Requests arrive as bytes: the caller is authenticated before anything is parsed, and a request that cannot be
+    parsed is rejected like any other. Methods that the policy does not name are denied.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Return the method's wrapped handler; None, as gRPC wants it, for a method that nobody serves."""
+        """Return the method's wrapped handler, or None for an unknown method."""
         path = handler_call_details.method
         wrapped = self._wrapped.get(path)
         if wrapped is None:
@@ -72,7 +72,7 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
     def _reader(self, method: Method, handler: "Handler") -> Callable[[bytes], Any]:
         parse: Any = handler.request_deserializer or (lambda raw: raw)
         if not method.access.is_ours:
-            return parse  # type: ignore[no-any-return]  # gRPC's own messages have no rules of ours
+            return parse  # type: ignore[no-any-return]  # the messages of gRPC's own services have no rules
         return RequestReader(parse, self._validator, self._max_request_bytes)
 
 
@@ -117,7 +117,7 @@ def _stream_stream(serving: Serving, method: Method, behaviour: Any) -> "Behavio
 
 
 async def _send(responses: Any, context: "Context") -> None:
-    """Write what an async generator yields, and close it; a coroutine writes to the context by itself."""
+    """Send what an async generator yields, then close it. A coroutine sends by itself."""
     if not hasattr(responses, "__aiter__"):
         await responses
         return
@@ -127,7 +127,7 @@ async def _send(responses: Any, context: "Context") -> None:
 
 
 def _passing_bytes(serialize: Serialize | None) -> Serialize | None:
-    """Let a handler answer with bytes that it serialized itself, once for many readers."""
+    """Let a handler return bytes that it has serialized already, once for many readers."""
     if serialize is None:
         return None
 

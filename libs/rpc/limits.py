@@ -1,12 +1,12 @@
-"""How much a server takes, and the options of gRPC that say so."""
+"""Limits of a server, and the gRPC options that set them."""
 
 from dataclasses import dataclass
 
 KEEPALIVE_SECONDS = 20
-"""How often each end pings an idle connection: a half-open one is noticed within this and the timeout."""
+"""How often each end pings an idle connection. With the timeout, this bounds how long it may be half-open."""
 KEEPALIVE_TIMEOUT_SECONDS = 10
 PERMITTED_PING_SECONDS = 10.0
-"""How often a client may ping. gRPC's default is 5 min, two strikes, GOAWAY: set both ends together."""
+"""How often a client may ping. By default gRPC sends GOAWAY to clients that ping more than every 5 minutes."""
 
 Options = list[tuple[str, int]]
 
@@ -15,9 +15,9 @@ Options = list[tuple[str, int]]
 class ServerLimits:
     """Limits of one server.
 
-    A request over `max_request_bytes` is refused with PAYLOAD_TOO_LARGE. gRPC itself stops reading at twice
-    that and answers with a bare RESOURCE_EXHAUSTED: only what it lets through can be answered with a reason.
-    The gateway carries all of its subscribers over one connection, hence 1,000 streams on each.
+    A request above `max_request_bytes` is rejected with PAYLOAD_TOO_LARGE. Above twice that size gRPC itself rejects
+    it with RESOURCE_EXHAUSTED and no reason. The gateway shares connections between its subscribers, hence 1,000
+    streams for each connection.
     """
 
     max_request_bytes: int = 4 * 1024 * 1024
@@ -30,7 +30,7 @@ class ServerLimits:
     def options(self) -> Options:
         """Return gRPC's options for a server."""
         options = [
-            ("grpc.so_reuseport", 0),  # or a second server on the port is no error and gets half of the calls
+            ("grpc.so_reuseport", 0),  # otherwise a second server on the port is no error and gets half of the calls
             ("grpc.max_receive_message_length", 2 * self.max_request_bytes),
             ("grpc.max_concurrent_streams", self.max_streams_per_connection),
             ("grpc.max_metadata_size", self.max_metadata_bytes),

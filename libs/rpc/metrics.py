@@ -1,4 +1,4 @@
-"""What is counted of each call."""
+"""Metrics of calls."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -6,7 +6,7 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class RpcMetrics:
-    """Calls and their durations, by method and code; only methods that are served, so that they are few."""
+    """Calls and their durations by method and code. Only served methods count, so labels stay few."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("method", "code")
@@ -18,9 +18,9 @@ class RpcMetrics:
         self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, code: str, seconds: float) -> None:
-        """Count one call that has ended."""
+        """Count one finished call."""
         pair = self._known.get((method, code))
-        if pair is None:  # looking a label up costs more than counting
+        if pair is None:  # looking up a label takes longer than counting
             pair = self._calls.labels(method, code), self._seconds.labels(method, code)
             self._known[method, code] = pair
         pair[0].inc()

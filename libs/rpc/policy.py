@@ -1,4 +1,4 @@
-"""What each method asks of its caller, read from the contract. What is not in it is refused to everyone."""
+"""The access policy of all methods, read from the contract. A method without a policy is denied to everyone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REFLECTION_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
-# They tell nothing of any tenant, and who asks whether a service lives may have no key yet.
+# They reveal nothing about tenants, and a health check may have no key.
 _OPEN_SERVICES = frozenset({HEALTH_SERVICE})
 _OPEN_METHODS = frozenset({"/callboard.health.v1.ReadinessService/GetReadiness"})
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a method asks of its caller.
+    """What a method requires of its caller.
 
-    `role` is None for a method that needs no key, and ROLE_UNSPECIFIED for one that is refused to everyone.
-    `is_ours` tells the contract's methods from those of gRPC's own services, whose requests have no rules.
+    `role` is None if the method needs no key, and ROLE_UNSPECIFIED if it is denied to everyone. `is_ours` is False for
+    the methods of gRPC's own services, whose requests have no rules.
     """
 
     role: "Role.ValueType | None"
@@ -33,7 +33,7 @@ class Access:
 
     @property
     def role_name(self) -> str:
-        """The role as people write it: `operator`."""
+        """The role as users write it: `operator`."""
         return auth_pb2.Role.Name(self.role or auth_pb2.ROLE_UNSPECIFIED).removeprefix("ROLE_").lower()
 
     @property
@@ -46,7 +46,7 @@ DENIED = Access(auth_pb2.ROLE_UNSPECIFIED)
 
 
 def load_policy(services: Iterable[str]) -> dict[str, Access]:
-    """Read the policy of services, by full name, into a table by path; KeyError for an unknown service."""
+    """Return the access of each method, by path, of services given by full name; raises KeyError for an unknown one."""
     return {
         f"/{service}/{method.name}": _access(service, method.name, method.GetOptions())
         for service in services
@@ -55,7 +55,7 @@ def load_policy(services: Iterable[str]) -> dict[str, Access]:
 
 
 def request_types(services: Iterable[str]) -> list[type[Message]]:
-    """Return the classes of all request messages of services, by full name."""
+    """Return the classes of all request messages of services given by full name."""
     methods = [
         method for service in services for method in descriptor_pool.Default().FindServiceByName(service).methods
     ]

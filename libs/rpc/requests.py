@@ -1,4 +1,4 @@
-"""Reads request messages, and refuses those that break the contract."""
+"""Parses request messages and rejects those that break the contract."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -10,14 +10,14 @@ from protovalidate import Validator, Violation
 
 from libs.errors import FieldViolation, Reason, ServiceError
 
-_MOST_VIOLATIONS = 10  # all of them have to fit into 8 KiB of metadata, the most that clients take by default
+_MOST_VIOLATIONS = 10  # all must fit into 8 KiB of metadata, the default limit of clients
 
 
 class RequestReader:
-    """Turns the bytes of a request into its message; every refusal names the field.
+    """Parses and validates the bytes of a request. Errors name the field.
 
-    Raises ServiceError: PAYLOAD_TOO_LARGE, or FIELD_INVALID for what is no such message, has fields that the
-    contract does not know, or breaks its rules.
+    Raises ServiceError PAYLOAD_TOO_LARGE, or FIELD_INVALID if the bytes are not such a message, have unknown fields or
+    break the contract's rules.
     """
 
     def __init__(self, parse: Callable[[bytes], Message], validator: Validator, max_bytes: int) -> None:
@@ -26,7 +26,7 @@ class RequestReader:
         self._max_bytes = max_bytes
 
     def __call__(self, raw: bytes) -> Message:
-        """Read one request."""
+        """Parse and validate one request."""
         if len(raw) > self._max_bytes:
             raise _too_large(self._max_bytes)
         try:
@@ -36,7 +36,7 @@ class RequestReader:
             raise ServiceError(
                 Reason.FIELD_INVALID, f"the request {rule}", violations=[FieldViolation("", rule)]
             ) from None
-        # In C, however deep the message is: dropping unknown fields changes the size when there are any.
+        # Fast at any depth: if there are unknown fields, dropping them changes the size.
         size = message.ByteSize()
         message.DiscardUnknownFields()
         if message.ByteSize() != size:
@@ -46,7 +46,7 @@ class RequestReader:
 
 
 def check_rules(validator: Validator, message: Message) -> None:
-    """Hold a message against the contract's rules; raises ServiceError FIELD_INVALID."""
+    """Check a message against the contract's rules; raises ServiceError FIELD_INVALID."""
     violations = validator.collect_violations(message)
     if violations:
         named = [_violation(violation) for violation in violations[:_MOST_VIOLATIONS]]
@@ -77,7 +77,7 @@ def _violation(violation: Violation) -> FieldViolation:
 
 
 def _path(elements: Iterable[Any]) -> str:
-    """Write a field's path in proto names: `events[3].type`, `agent.labels["team"]`."""
+    """Return a field's path in proto names: `events[3].type`, `agent.labels["team"]`."""
     steps = []
     for element in elements:
         place = element.subscript
@@ -91,13 +91,13 @@ def _path(elements: Iterable[Any]) -> str:
 
 def _unknown(message: Message) -> ServiceError:
     rule = "is no field of the contract"
-    paths = islice(_unknown_fields(message, ""), _MOST_VIOLATIONS)  # a request can hold a million of them
+    paths = islice(_unknown_fields(message, ""), _MOST_VIOLATIONS)  # a request can have a million of them
     found = [FieldViolation(path, rule) for path in paths]
     return _invalid(found or [FieldViolation("", f"something in the request {rule}")], max(0, len(found) - 1))
 
 
 def _unknown_fields(message: Message, path: str) -> Iterable[str]:
-    """Find the paths of unknown fields, which have a number only."""
+    """Yield the paths of unknown fields. They only have a number."""
     unknown = UnknownFieldSet(message)
     for index in range(len(unknown)):
         yield _join(path, str(unknown[index].field_number))

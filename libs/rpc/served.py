@@ -1,4 +1,4 @@
-"""One call that is being served, from its metadata to its log line."""
+"""One call, from its metadata to its log line."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # generic to the type checker alone
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What all calls of a server share."""
+    """The parts that all calls of a server share."""
 
     authenticator: Authenticator
     request_id_of: RequestIds
@@ -39,16 +39,16 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method that is served: its path, and what it asks of its caller."""
+    """A method: its path and what it requires of its caller."""
 
     path: str
     access: Access
 
 
 class ServedCall:
-    """Admits a call, and turns however its block ends into a status, a log line and a count.
+    """Authorises a call, and turns the end of its block into a status, a log line and a metric.
 
-    A ServiceError becomes its status; any other exception is logged whole and leaves as a constant text.
+    A ServiceError becomes its status. Any other exception is logged in full, and the caller gets a constant text.
     """
 
     __slots__ = ("_context", "_method", "_principal", "_request_id", "_serving", "_started")
@@ -65,7 +65,7 @@ class ServedCall:
         return self
 
     async def admit(self) -> None:
-        """Name the call, authenticate it and hold it against the policy; raises ServiceError."""
+        """Assign a request id, authenticate the caller and check the policy; raises ServiceError."""
         metadata = text_metadata(self._context.invocation_metadata())
         self._request_id = self._serving.request_id_of(metadata)
         bind_contextvars(request_id=self._request_id)
@@ -90,7 +90,7 @@ class ServedCall:
         )
 
     def guarded(self) -> AbstractContextManager[Any]:
-        """Let the block be ended by a drain, or when the caller's key ends."""
+        """Return a block that ends when the server drains or the caller's key is no longer valid."""
         stack = ExitStack()
         guard = stack.enter_context(self._serving.streams.guarded(ends_itself=self._method.access.is_ours))
         if self._principal is not None:
@@ -114,7 +114,7 @@ class ServedCall:
                 )
             case asyncio.CancelledError():
                 self._ended("DEADLINE_EXCEEDED" if self._is_late() else "CANCELLED")
-            case _:  # the process is being ended
+            case _:  # the process ends
                 self._ended("UNKNOWN")
 
     async def _refuse(self, error: ServiceError) -> None:
@@ -126,7 +126,7 @@ class ServedCall:
     def _ended(self, code: str, reason: str | None = None) -> None:
         seconds = time.perf_counter() - self._started
         self._serving.metrics.observe(self._method.path, code, seconds)
-        # What succeeded is in the work stream and in the metrics; a line for each would cost a fifth of the call.
+        # The work stream and the metrics show success. A log line would cost a fifth of the call.
         quiet = code == "OK" or (code == "CANCELLED" and self._method.access.is_read)
         log = _log.debug if quiet else _log.info
         principal = self._principal
@@ -136,7 +136,7 @@ class ServedCall:
         )  # fmt: skip
 
     def _is_late(self) -> bool:
-        remaining: float | None = self._context.time_remaining()  # the stubs know no calls without a deadline
+        remaining: float | None = self._context.time_remaining()  # None without a deadline, which the stubs omit
         return remaining is not None and remaining <= 0
 
 
@@ -148,7 +148,7 @@ def _role_required(access: Access) -> ServiceError:
 
 
 def _name(code: Any) -> str:
-    """Return the name of a code, which a handler may have set as a number."""
+    """Return the name of a status code, which a handler may have set as a number."""
     if isinstance(code, grpc.StatusCode):
         return code.name
     return next((known.name for known in grpc.StatusCode if known.value[0] == code), "UNKNOWN")

@@ -1,4 +1,4 @@
-"""A gRPC server: its listener, its health, and how it is drained."""
+"""A gRPC server: its listener, its health and its drain."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,14 +23,14 @@ _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Heal
 
 
 class ListenError(OSError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on its address."""
 
 
 class RpcServer:
-    """Serves from `async with` on; `tasks` gets the loop that checks the keys of open streams.
+    """Serves while its `async with` block lasts. `tasks` runs the loop that checks the keys of open streams.
 
-    `port` 0 means any; `port` and `address` hold the real one once it serves. `draining`, once set, tells the
-    handlers of streams to end them, with a ServiceError SHUTTING_DOWN that carries the cursor.
+    With `port` 0 it takes any free port; `port` and `address` then hold the real one. When `draining` is set, handlers
+    must end their streams with a ServiceError SHUTTING_DOWN that has the cursor.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RpcServer:
 
     @property
     def address(self) -> str:
-        """Where the server listens, as clients write it."""
+        """The address for clients."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     async def __aenter__(self) -> "RpcServer":
@@ -85,12 +85,12 @@ class RpcServer:
         self._tasks.start("keys of open streams", self._serving.authenticator.run())
 
     async def report(self, *, serving: bool) -> None:
-        """Tell those who ask for the server's health whether it serves. A drain has the last word."""
+        """Set the health that clients see. It has no effect once the server drains."""
         for name in ("", *served_names(self._services)):
             await self._health.set(name, _SERVING if serving else _NOT_SERVING)
 
     async def stop(self, grace: float = _GRACE_SECONDS) -> None:
-        """Take no more calls, let those under way end, and end the rest after `grace` seconds."""
+        """Accept no more calls, let open calls finish, and end the rest after `grace` seconds."""
         if self._server is None:
             return
         server, self._server = self._server, None

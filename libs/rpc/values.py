@@ -1,4 +1,4 @@
-"""Values that every handler converts."""
+"""Conversions that all handlers share."""
 
 from datetime import datetime
 
@@ -9,13 +9,13 @@ from libs.rpc.caller import current_caller
 
 
 def actor() -> Actor:
-    """Return who is calling."""
+    """Return the caller as an actor."""
     caller = current_caller()
     return Actor(caller.tenant_id, caller.principal, caller.address)
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
-    """Write a time as a Timestamp."""
+    """Convert a time to a Timestamp."""
     if time is None:
         return None
     message = Timestamp()
