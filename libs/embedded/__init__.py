@@ -1,4 +1,4 @@
-"""Launchers for the servers that the suite stands on, and a supervisor for child processes."""
+"""Launchers for Postgres and NATS, and a supervisor for child processes."""
 
 from libs.embedded.child import ChildSpec, last_lines
 from libs.embedded.errors import (

@@ -1,4 +1,4 @@
-"""One child process: what it is, starting it, waiting for it, stopping it."""
+"""One child process: its specification, and how to start it, wait for it and stop it."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from libs.embedded.leftovers import forget_process, remember_process
 from libs.embedded.system_user import SystemUser
 
 _SHIM = Path(__file__).with_name("shim.py")
-_LOG_LIMIT = 16 << 20  # bytes; a longer log is set aside at the next start
+_LOG_LIMIT = 16 << 20  # bytes; a longer log is renamed at the next start
 _TAIL_BYTES = 16 << 10
 _LOOK_SECONDS = 0.05
 _KILL_WAIT_SECONDS = 5.0
@@ -22,7 +22,7 @@ _KILL_WAIT_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class ChildSpec:
-    """What to run, how to tell that it is ready, and how to stop it."""
+    """What to run, how to see that it is ready, and how to stop it."""
 
     name: str
     argv: Sequence[str]
@@ -30,25 +30,25 @@ class ChildSpec:
     cwd: Path = Path("/")
     run_as: SystemUser | None = None
     ready: Callable[[], Awaitable[bool]]
-    """Looks once; is asked again until it says True."""
+    """Checks once; called until it returns True."""
     ready_seconds: float = 30.0
     before_start: Callable[[], None] = lambda: None
-    """Puts right what a crash may have left; runs before each start, restarts too."""
+    """Cleans up after a crash; called before each start and restart."""
     stop_steps: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 15.0),)
-    """Notifier to the process, each with the seconds it is given; SIGKILL to the group follows."""
+    """Signals to the process, each with the seconds to wait. SIGKILL to the group follows."""
     death_signal: signal.Signals = signal.SIGKILL
-    """What the process gets from the kernel when the one that started it dies (Linux)."""
+    """The signal that the kernel sends to the process when its parent dies (Linux)."""
 
 
 def shim_command(argv: Sequence[str], run_as: SystemUser | None, death_signal: signal.Signals) -> list[str]:
-    """Returns the command that runs `argv` as `run_as`, tied to the life of this process."""
+    """Return the command that runs `argv` as `run_as` and ends when this process ends."""
     user_id, group_id = (run_as.user_id, run_as.group_id) if run_as else (-1, -1)
     life = [str(os.getpid()), str(int(death_signal)), str(user_id), str(group_id)]
     return [sys.executable, "-I", "-S", str(_SHIM), *life, *argv]
 
 
 def last_lines(log: Path, count: int = 20) -> list[str]:
-    """Returns the end of a log file, or nothing when there is none."""
+    """Return the last lines of a log file, or none if the file does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -68,7 +68,7 @@ class Child:
 
     @classmethod
     async def start(cls, spec: ChildSpec, logs: Path, run: Path) -> "Child":
-        """Starts the process and returns at once; raises OSError when that is impossible."""
+        """Start the process without waiting for it; raises OSError if it cannot start."""
         await asyncio.to_thread(spec.before_start)
         log = logs / f"{spec.name}.log"
         output = _open_log(log)
@@ -90,20 +90,20 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id, which is the id of its group too."""
+        """The id of the process and of its group."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended (negative: by that signal), or None while it runs."""
+        """The exit code, negative for a signal, or None while the process runs."""
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Waits for the end of the process and returns how it ended."""
+        """Wait until the process ends and return its exit code."""
         return await self._process.wait()
 
     async def until_ready(self) -> bool:
-        """Waits until the child is ready; False when it ended first or its time was up."""
+        """Wait until the child is ready; return False if it ended or was not ready in time."""
         ended = asyncio.ensure_future(self._process.wait())
         try:
             async with asyncio.timeout(self.spec.ready_seconds):
@@ -118,7 +118,7 @@ class Child:
         return False
 
     async def stop(self) -> None:
-        """Ends the process by its steps, then whatever is left of its group."""
+        """Stop the process step by step, then kill what is left of its group."""
         for step, seconds in self.spec.stop_steps:
             if self.exit_code is not None:
                 break
@@ -129,19 +129,19 @@ class Child:
                     await self._process.wait()
         self.kill()
         with contextlib.suppress(TimeoutError):
-            # even SIGKILL waits for a process that hangs in the kernel; we do not
+            # SIGKILL cannot end a process that hangs in the kernel, so do not wait for ever
             async with asyncio.timeout(_KILL_WAIT_SECONDS):
                 await self._process.wait()
 
     def kill(self) -> None:
-        """Kills the whole group at once, also what a dead leader left behind."""
+        """Kill the whole group at once, even if its leader is dead."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         forget_process(self._pid_file)
 
 
 async def _first(look: asyncio.Future[bool], ended: asyncio.Future[int]) -> bool:
-    """Returns what the look says; False, without waiting for it, when the process ends."""
+    """Return the result of `look`, or False as soon as the process ends."""
     try:
         both: set[asyncio.Future[Any]] = {look, ended}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

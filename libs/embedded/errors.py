@@ -1,19 +1,16 @@
-"""What can go wrong with an engine or with a child, in words for the person who started it."""
+"""Errors of engines and child processes, in words for the person who started them."""
 
 
 class EngineError(Exception):
-    """An engine cannot be prepared or found; the text says what to do."""
+    """An engine cannot be found or prepared. The text says what to do."""
 
 
 class AlreadyRunningError(EngineError):
-    """Another process holds what only one may hold."""
+    """Another process uses what only one process may use."""
 
 
 class ChildError(EngineError):
-    """A child did not get ready, or crashed too often.
-
-    `last_lines` is the end of its log, for showing.
-    """
+    """A child was not ready in time or crashed too often. `last_lines` is the end of its log."""
 
     def __init__(self, name: str, problem: str, last_lines: list[str]) -> None:
         super().__init__(f"{name} {problem}")

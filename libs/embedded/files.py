@@ -1,4 +1,4 @@
-"""Private files: secrets and state that only their owner may read."""
+"""Private files: secrets and state that only their owner can read."""
 
 import os
 import secrets
@@ -8,14 +8,14 @@ _SECRET_BYTES = 32
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces the file in one step with `text`, mode 0600, durably."""
+    """Replace the file with `text` atomically and durably, with mode 0600."""
     part = _write_part(path, text)
     part.replace(path)
     _sync_folder(path.parent)
 
 
 def create_private(path: Path, text: str) -> bool:
-    """Creates the file whole, mode 0600, durably; returns False, changing nothing, when it exists."""
+    """Create the file atomically and durably, with mode 0600; return False if it exists already."""
     part = _write_part(path, text)
     try:
         os.link(part, path)
@@ -28,13 +28,13 @@ def create_private(path: Path, text: str) -> bool:
 
 
 def kept_secret(path: Path) -> str:
-    """Returns the secret kept in the file (256 random bits in URL-safe letters), made once."""
+    """Return the secret in the file, 256 random bits as URL-safe text. Create it the first time."""
     create_private(path, secrets.token_urlsafe(_SECRET_BYTES))
     return path.read_text(encoding="ascii").strip()
 
 
 def make_folder(path: Path, mode: int) -> None:
-    """Makes the folder and those above it; an existing one keeps its mode and what it holds."""
+    """Create the folder and its parents. An existing folder keeps its mode and content."""
     if path.is_dir():
         return
     path.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Processes that an earlier run left behind: remembered in files, recognised, ended.
+"""Records child processes in files, and ends those that an earlier run left behind.
 
-A pid alone proves nothing, for pids are used again; a pid together with the time the process started does.
+A process is identified by its pid and its start time, because pids are reused.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _KILLED_SECONDS = 5.0
 
 
 def process_started(pid: int) -> str | None:
-    """Returns a text that tells this process from others with its pid, or None when there is none."""
+    """Return a text that identifies the process among all that ever had its pid, or None if it does not run."""
     if Path("/proc/self/stat").exists():
         return _started_on_linux(pid)
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -31,34 +31,34 @@ def _started_on_linux(pid: int) -> str | None:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # the program's name, in brackets, may hold anything: count from behind it
+    # the program's name, in parentheses, can contain anything: count the fields after it
     fields = text.rpartition(")")[2].split()
     state, ticks_since_boot = fields[0], fields[19]
-    if state in "ZX":  # ended, only not yet collected
+    if state in "ZX":  # ended, but not yet reaped
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{ticks_since_boot}"
 
 
 def remember_process(path: Path, pid: int, stop_signal: signal.Signals) -> None:
-    """Writes down a child, so that a later run can end it should this one not come to it."""
+    """Record a child in a file, so that a later run can end it."""
     record = {"pid": pid, "started": process_started(pid), "stop_signal": int(stop_signal)}
     write_private(path, json.dumps(record))
 
 
 def forget_process(path: Path) -> None:
-    """Takes back `remember_process`."""
+    """Delete the record of a child."""
     path.unlink(missing_ok=True)
 
 
 def end_leftovers(folder: Path) -> list[str]:
-    """Ends each remembered process that still runs, and forgets all; returns the names of those it ended.
+    """End all recorded processes that still run and delete the records; return the names of the ended ones.
 
-    The caller holds the lock of the home: without it, these would be a living twin's children.
+    The caller must hold the lock of the home. Otherwise these may be the children of another run that is alive.
     """
     ended = []
     for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a crash may have cut the file short
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a crash may have truncated the file
             record = json.loads(path.read_text(encoding="utf-8"))
             if end_process(int(record["pid"]), record["started"], signal.Signals(record["stop_signal"])):
                 ended.append(path.stem)
@@ -67,7 +67,7 @@ def end_leftovers(folder: Path) -> list[str]:
 
 
 def end_process(pid: int, started: str | None, stop_signal: signal.Signals) -> bool:
-    """Ends the process, orderly first, and the group that it leads; False when it had ended before."""
+    """End the process, gracefully at first, and the group that it leads; return False if it had ended before."""
     if started is None or process_started(pid) != started:
         return False
     leads_group = os.getpgid(pid) == pid

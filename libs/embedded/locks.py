@@ -1,4 +1,4 @@
-"""A lock between processes that the kernel frees when its holder ends, however it ends."""
+"""A lock between processes. The kernel releases it when its holder ends, however it ends."""
 
 import fcntl
 import os
@@ -10,9 +10,9 @@ from libs.embedded.errors import AlreadyRunningError
 
 
 class FileLock:
-    """Holds `path` for this process while entered; the file names the holder and stays afterwards.
+    """Locks `path` for this process while entered. The file names the holder and remains afterwards.
 
-    Entering raises AlreadyRunningError with the holder's pid when another process has it.
+    Entering raises AlreadyRunningError with the holder's pid if another process has the lock.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -36,5 +36,5 @@ class FileLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Lets go. The file is not deleted: a waiter may have it open, and would then hold a ghost."""
+        """Release the lock. The file stays: another process that has it open could otherwise lock a deleted file."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""A nats-server of our own, from the program in the virtual environment, its store kept between runs."""
+"""Runs nats-server from the virtual environment. Its store survives between runs."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from libs.embedded.locks import FileLock
 from libs.embedded.ports import free_port
 
 _USER = "callboard"
-# sync_interval: an acknowledged message is on the disk. Without it a power cut took whole streams.
+# sync_interval: every acknowledged message is on disk. Without it, power cuts lost whole streams.
 _CONFIGURATION = """\
 # Written at each start; changes are lost.
 server_name: "callboard"
@@ -35,17 +35,17 @@ ping_max: 2
 
 
 class NatsServer:
-    """nats-server with JetStream on a free loopback port, let in by password only.
+    """nats-server with JetStream on a free loopback port, protected by a password.
 
-    Enter it to hold its store for this process, `prepare()` it, then have its `spec` supervised. What is kept
-    lies in `<home>/nats`.
+    Enter it to lock its store, call `prepare()`, then let a supervisor run its `spec`. It keeps its files in
+    `<home>/nats`.
     """
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "nats"
 
     def __enter__(self) -> Self:
-        """Locks the store; raises EngineError, also when another process has it."""
+        """Lock the store; raises EngineError, for example if another process uses it."""
         make_folder(self._folder, 0o700)
         self._program = _program()
         self._lock = FileLock(self._folder / "lock", f"the store in {self._folder}").__enter__()
@@ -59,29 +59,29 @@ class NatsServer:
 
     @property
     def store(self) -> Path:
-        """The folder that JetStream keeps its streams in; may be deleted while the server is down."""
+        """The folder with the streams of JetStream. It may be deleted while the server is down."""
         return self._folder / "store"
 
     @property
     def url(self) -> str:
-        """Connects a service."""
+        """The URL for services."""
         return f"nats://{_USER}:{self._password}@127.0.0.1:{self._port}"
 
     @property
     def spec(self) -> ChildSpec:
-        """How a supervisor runs it."""
+        """The process for a supervisor to run."""
         return ChildSpec(
             name="nats",
             argv=[str(self._program), "--config", str(self._configuration)],
             environment={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
-            cwd=self._folder,  # the store's path is relative: its parser would take some characters amiss
+            cwd=self._folder,  # a relative path to the store: nats-server misreads some characters of absolute ones
             ready=partial(greets, "127.0.0.1", self._port),
             stop_steps=((signal.SIGTERM, 10.0),),
             death_signal=signal.SIGTERM,
         )
 
     def prepare(self) -> None:
-        """Writes the configuration."""
+        """Write the configuration."""
         text = _CONFIGURATION.format(port=self._port, user=_USER, password=self._password)
         write_private(self._configuration, text)
 
@@ -95,7 +95,7 @@ class NatsServer:
 
 
 async def greets(host: str, port: int) -> bool:
-    """Says whether a NATS server with JetStream answers there; needs no password."""
+    """Return whether a NATS server with JetStream answers there. It needs no password."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:
@@ -110,7 +110,7 @@ async def greets(host: str, port: int) -> bool:
 
 
 def _program() -> Path:
-    """Finds nats-server beside the interpreter, where its wheel puts it, or on the PATH."""
+    """Find nats-server next to the interpreter, where its wheel installs it, or on the PATH."""
     beside = Path(sys.executable).with_name("nats-server")
     found = shutil.which("nats-server", path=os.pathsep.join([str(beside.parent), os.environ.get("PATH", "")]))
     if found is None:

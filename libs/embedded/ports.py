@@ -5,16 +5,16 @@ import socket
 
 from libs.embedded.errors import EngineError
 
-# Below what Linux (32768) and the IANA (49152) hand out for outgoing connections.
+# Below the ports for outgoing connections on Linux (from 32768) and by IANA (from 49152).
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 200
-_held: list[socket.socket] = []  # for as long as this process lives
+_held: list[socket.socket] = []  # until this process ends
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Says whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with _unbound(host) as probe:
-        # connections that linger after an earlier server do not stop a new one
+        # connections that linger from an earlier server do not block a new one
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -25,24 +25,24 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(host: str = "127.0.0.1", but_not: frozenset[int] = frozenset()) -> int:
-    """Returns a port that nobody has, and keeps it for the children of this process until it ends.
+    """Return a free port and reserve it for the children of this process until the process ends.
 
-    A child binds it seconds later, and again after each crash. A port that was only looked at could by then be
-    another server's, or an outgoing connection's. Raises EngineError when none is found.
+    A child binds the port seconds later, and again after each crash. Without the reservation another process could
+    take it meanwhile. Raises EngineError if no port is free.
     """
     for _ in range(_TRIES):
-        port = random.randint(_FIRST, _LAST)  # noqa: S311 - spreads neighbours apart, keeps no secret
+        port = random.randint(_FIRST, _LAST)  # noqa: S311 - keeps parallel runs apart, needs no secrecy
         if port not in but_not and _hold(host, port):
             return port
     raise EngineError(f"no free port between {_FIRST} and {_LAST} on {host}")
 
 
 def _hold(host: str, port: int) -> bool:
-    """Binds the port without listening: whoever asks for it with SO_REUSEADDR, as servers do, still gets it."""
+    """Bind the port without listening. Servers use SO_REUSEADDR and can still bind it."""
     holder = _unbound(host)
     try:
         with _unbound(host) as alone:
-            alone.bind((host, port))  # without SO_REUSEADDR: fails on a port that another process holds
+            alone.bind((host, port))  # without SO_REUSEADDR this fails if another process holds the port
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((host, port))
     except OSError:

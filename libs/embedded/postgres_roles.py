@@ -1,4 +1,4 @@
-"""The database and the login role that a fresh Postgres server gets, and whether it answers."""
+"""Creates the database and login role on a new Postgres server, and checks whether it answers."""
 
 import psycopg
 from psycopg import sql
@@ -10,7 +10,7 @@ _CONNECT_SECONDS = 5
 
 
 async def answers(url: str) -> bool:
-    """Says whether the server lets us in and runs a statement."""
+    """Return whether the server accepts a connection and runs a statement."""
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=_CONNECT_SECONDS) as connection:
             await connection.execute("select 1")
@@ -20,7 +20,7 @@ async def answers(url: str) -> bool:
 
 
 def ensure_database(server_url: str, database: str = DATABASE) -> None:
-    """Creates the database unless it exists; only its owner and those who are granted it may connect."""
+    """Create the database unless it exists. Only its owner and roles with a grant can connect."""
     name = sql.Identifier(database)
     with psycopg.connect(server_url, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
         known = connection.execute("select 1 from pg_database where datname = %s", [database]).fetchone()
@@ -30,14 +30,13 @@ def ensure_database(server_url: str, database: str = DATABASE) -> None:
 
 
 def ensure_app_role(admin_url: str, password: str) -> None:
-    """Creates the role that services log in as, or gives it this password.
+    """Create the login role of the services, or set its password.
 
-    It inherits nothing: a service acts by `set role` with the rights of its own group role, which migrations
-    grant.
+    The role inherits nothing. A service uses `set role` to get the rights of its group role, which migrations grant.
     """
     role = sql.Identifier(APP_ROLE)
     with psycopg.connect(admin_url, connect_timeout=_CONNECT_SECONDS) as connection:
-        # the server gets the verifier only, so that the password is in no statement and no log
+        # send the verifier only, so that the password is in no statement or log
         verifier = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256").decode()
         known = connection.execute("select 1 from pg_roles where rolname = %s", [APP_ROLE]).fetchone()
         verb = sql.SQL("alter" if known else "create")

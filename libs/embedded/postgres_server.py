@@ -1,4 +1,4 @@
-"""A Postgres server of our own, from the programs in the virtual environment, its data kept between runs."""
+"""Runs Postgres from the virtual environment. Its data survives between runs."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ _INITDB_SECONDS = 120.0
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a path over 107 bytes would fail the start, and nobody needs it
+    "unix_socket_directories": "",  # not needed, and a path over 107 bytes makes the start fail
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
@@ -46,12 +46,12 @@ _SETTINGS: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "jit": "off",  # costs more than it gains on statements of milliseconds
+    "jit": "off",  # costs more than it saves on statements of milliseconds
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
-    "log_min_error_statement": "panic",  # a statement may hold a caller's data
+    "log_min_error_statement": "panic",  # a statement may contain a caller's data
     "logging_collector": "off",
 }
 
@@ -63,10 +63,10 @@ class _Secrets:
 
 
 class PostgresServer:
-    """Postgres on a free loopback port, SCRAM only; as root it runs as `nobody`.
+    """Postgres on a free loopback port, with SCRAM authentication only. If we are root, it runs as `nobody`.
 
-    Enter it to hold its data for this process, `prepare()` it (blocking), have its `spec` supervised, then
-    `furnish()` it (blocking). `settings` overrule our own. What is kept lies in `<home>/postgres`.
+    Enter it to lock its data, call `prepare()`, let a supervisor run its `spec`, then call `provision()`. The two
+    methods block. `settings` override ours. It keeps its files in `<home>/postgres`.
     """
 
     def __init__(
@@ -81,10 +81,9 @@ class PostgresServer:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        """Finds programs and data, locks the data; raises EngineError, also when another process has it."""
+        """Find the programs and lock the data; raises EngineError, for example if another process uses it."""
         self._run_as = SystemUser.unprivileged()
-        # with `nobody` as the owner of the data, others need to walk through; the secrets are 0600 by
-        # themselves
+        # if `nobody` owns the data, it must be able to traverse this folder; the secrets in it have mode 0600
         make_folder(self._folder, 0o711 if self._run_as else 0o700)
         self._programs = programs_for(self._run_as, self._state_folders)
         self._place = data_for(self._run_as, self._folder, self._state_folders)
@@ -99,22 +98,22 @@ class PostgresServer:
 
     @property
     def data(self) -> Path:
-        """The data folder."""
+        """The data directory."""
         return self._place / "data"
 
     @property
     def admin_url(self) -> str:
-        """Connects as superuser: for migrations, keys and tests."""
+        """The URL of the superuser, for migrations, keys and tests."""
         return self._url(SUPERUSER, self._secrets.superuser)
 
     @property
     def app_url(self) -> str:
-        """Connects as the role that owns nothing: for services."""
+        """The URL for services. Its role owns nothing."""
         return self._url(APP_ROLE, self._secrets.app)
 
     @property
     def spec(self) -> ChildSpec:
-        """How a supervisor runs it."""
+        """The process for a supervisor to run."""
         settings = [f"--{name}={value}" for name, value in {**self._settings, "port": str(self._port)}.items()]
         return ChildSpec(
             name="postgres",
@@ -123,17 +122,16 @@ class PostgresServer:
             run_as=self._run_as,
             before_start=self._clear_stale_pid_file,
             ready=partial(answers, self._url(SUPERUSER, self._secrets.superuser, "postgres")),
-            ready_seconds=60.0,  # a crash recovery comes first
-            # fast: disconnects clients; immediate: ends without a checkpoint, to be recovered at the next
-            # start
+            ready_seconds=60.0,  # includes crash recovery
+            # SIGINT disconnects clients. SIGQUIT skips the checkpoint, so the next start has to recover.
             stop_steps=((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)),
             death_signal=signal.SIGINT,
         )
 
     def prepare(self) -> None:
-        """Makes the data folder unless there is one.
+        """Create the data directory unless it exists.
 
-        Raises EngineError with initdb's words when that fails, or when what is there cannot be used.
+        Raises EngineError if initdb fails, with its output, or if the existing directory is not usable.
         """
         if self.data.exists():
             self._check_data()
@@ -141,7 +139,7 @@ class PostgresServer:
             self._initialise()
 
     def provision(self) -> None:
-        """Makes the database and the services' login role, where missing; needs the server to be up."""
+        """Create the database and the services' login role if they are missing. The server must be running."""
         ensure_database(self._url(SUPERUSER, self._secrets.superuser, "postgres"))
         ensure_app_role(self.admin_url, self._secrets.app)
 
@@ -163,7 +161,7 @@ class PostgresServer:
             raise EngineError(f"user {runs_as}, whom Postgres runs as, cannot reach {self.data}: move the home back")
 
     def _initialise(self) -> None:
-        """Runs initdb beside the data folder and moves the result there: half of one is never used."""
+        """Run initdb in another folder and rename it, so that an incomplete directory is never used."""
         part, password_file = self._place / "data.part", self._place / "initdb-password"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(mode=0o700)
@@ -211,10 +209,10 @@ class PostgresServer:
             raise EngineError(f"initdb failed:\n{done.stdout.decode('utf-8', 'replace').strip()}")
 
     def _clear_stale_pid_file(self) -> None:
-        """Ends a server that still runs on our data, and removes a file that names somebody else's process.
+        """End a server that still uses our data, and delete a pid file that names another process.
 
-        We hold the lock of the data, so whoever serves it is a leftover; and Postgres would refuse to start
-        when a later process of the same user happens to have the dead server's pid.
+        We hold the lock of the data, so a server that uses it is a leftover. With a stale file, Postgres does not
+        start if another process of the same user has the pid by now.
         """
         pid_file = self.data / "postmaster.pid"
         try:

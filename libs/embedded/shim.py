@@ -1,9 +1,9 @@
-"""Becomes another program, tied to the life of the process that started it.
+"""Runs another program in this process and ends it when the parent process ends.
 
 Run by path as `python -I -S shim.py PARENT_PID DEATH_SIGNAL USER_ID GROUP_ID PROGRAM [ARGUMENT...]`; USER_ID
--1 keeps the caller's identity. It exists since a `preexec_fn` may deadlock in a program with threads, and
-since an unprivileged user cannot be expected to reach the interpreter: identity is dropped here, just before
-the program. Standard library only, and nothing that is slow to import: this runs before each child.
+-1 keeps the caller's identity. It exists because a `preexec_fn` can deadlock in a program with threads, and because
+an unprivileged user may not be able to reach the interpreter: this drops the identity just before the program starts.
+It runs before each child, so it uses only modules of the standard library that import fast.
 """
 
 import os
@@ -15,14 +15,14 @@ START_FAILED = 127
 
 
 def drop_identity(user_id: int, group_id: int) -> None:
-    """Becomes the user for good, with no group but its own."""
+    """Switch to the user permanently, with no group but its own."""
     os.setgroups([])
     os.setgid(group_id)
     os.setuid(user_id)
 
 
 def find_prctl() -> Callable[..., int] | None:
-    """Returns the C library's function, or None where the kernel has none (all but Linux)."""
+    """Return the C library's `prctl`, or None on systems other than Linux."""
     if sys.platform != "linux":
         return None
     import ctypes
@@ -32,7 +32,7 @@ def find_prctl() -> Callable[..., int] | None:
 
 
 def die_with_parent(prctl: Callable[..., int] | None, parent_id: int, death_signal: int) -> None:
-    """Asks the kernel for the signal when the parent ends; exits if it has ended already."""
+    """Ask the kernel to send the signal when the parent ends; exit if it has ended already."""
     if prctl is not None and prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         sys.exit("prctl failed")
     if os.getppid() != parent_id:
@@ -40,13 +40,13 @@ def die_with_parent(prctl: Callable[..., int] | None, parent_id: int, death_sign
 
 
 def main(arguments: list[str]) -> None:
-    """Drops the identity, ties the life, becomes the program."""
+    """Drop the identity, arrange the death signal and start the program."""
     parent_id, death_signal, user_id, group_id = (int(argument) for argument in arguments[:4])
     program = arguments[4:]
-    prctl = find_prctl()  # before the identity: it may not reach the standard library
+    prctl = find_prctl()  # first, because the new identity may not reach the standard library
     if user_id >= 0:
         drop_identity(user_id, group_id)
-    # after the identity: a change of credentials clears the death signal
+    # last, because a change of credentials clears the death signal
     die_with_parent(prctl, parent_id, death_signal)
     try:
         os.execvp(program[0], program)  # noqa: S606 - the argument list is the launcher's

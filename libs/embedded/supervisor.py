@@ -1,4 +1,4 @@
-"""Keeps named children running: starts them in order, restarts what crashes, stops all in reverse order."""
+"""Keeps named children running: starts them in order, restarts those that crash, and stops all in reverse order."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How many crashes of a child are borne within a time, and how long to wait after each (seconds)."""
+    """How many restarts of a child are allowed within a period, and how long to wait before each, in seconds."""
 
     restarts: int = 5
     within: float = 60.0
@@ -29,16 +29,17 @@ class RestartPolicy:
     longest_delay: float = 5.0
 
     def delay(self, crashes: int) -> float | None:
-        """Returns the wait before the next start, or None when the child has crashed too often."""
+        """Return the wait before the next start, or None if the child has crashed too often."""
         if crashes > self.restarts:
             return None
         return float(min(self.longest_delay, self.first_delay * 2 ** (crashes - 1)))
 
 
 class Supervisor:
-    """Children by name, in the order of their start.
+    """Child processes by name, in the order of their start.
 
-    Use as `async with`: leaving stops them all. A child that fails for good makes `until_failure()` raise.
+    Use it as `async with`: leaving the block stops all children. `until_failure()` raises when a child has crashed too
+    often.
     """
 
     def __init__(
@@ -66,19 +67,19 @@ class Supervisor:
         try:
             await asyncio.shield(stopping)
         except asyncio.CancelledError:
-            # whoever cancels us twice is in a hurry, but nothing may be left running
+            # even a second cancellation must not leave a child running
             await stopping
             raise
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each child, by name."""
+        """The process ids by name of the child."""
         return {name: child.pid for name, child in self._children.items()}
 
     async def start(self, *specs: ChildSpec) -> None:
-        """Starts the children side by side and waits until all are ready.
+        """Start the children concurrently and wait until all are ready.
 
-        Raises ChildError, with the end of its log, for the first that ends or is not ready in time.
+        Raises ChildError for the first child that ends or is not ready in time.
         """
         for spec in specs:
             self._children[spec.name] = await Child.start(spec, self._logs, self._run)
@@ -94,23 +95,23 @@ class Supervisor:
             self._watchers[spec.name] = watcher
 
     async def until_failure(self) -> None:
-        """Waits for as long as all goes well; raises ChildError when a child has failed for good."""
+        """Wait; raises ChildError when a child has crashed too often."""
         await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
-        """Stops all children, the last started first, each by its own steps."""
+        """Stop all children, the last one first."""
         for watcher in self._watchers.values():
             watcher.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
         if self._failure.done():
-            self._failure.exception()  # nobody may have waited for it, and that is no fault
+            self._failure.exception()  # mark it as retrieved; nobody has to wait for it
         self._watchers.clear()
         while self._children:
             _, child = self._children.popitem()
             await child.stop()
 
     def kill(self) -> None:
-        """Kills all children at once, for someone who does not want to wait."""
+        """Kill all children at once, without waiting."""
         for child in self._children.values():
             child.kill()
 
@@ -119,7 +120,7 @@ class Supervisor:
             raise self._error(child, self._why_not_ready(child))
 
     async def _watch(self, name: str) -> None:
-        """Restarts the child whenever it ends; raises ChildError when it has ended too often."""
+        """Restart the child whenever it ends; raises ChildError if it has ended too often."""
         crashes: deque[float] = deque()
         clock = asyncio.get_running_loop().time
         while True:
@@ -146,7 +147,7 @@ class Supervisor:
             child.kill()
 
     def _watcher_ended(self, watcher: asyncio.Task[None]) -> None:
-        """Turns a watcher's error into the failure of the whole: its child is not looked after any more."""
+        """Make a watcher's error the failure of the supervisor."""
         if not watcher.cancelled() and (error := watcher.exception()) and not self._failure.done():
             self._failure.set_exception(error)
 

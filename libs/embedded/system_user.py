@@ -1,4 +1,4 @@
-"""Whom an engine runs as: Postgres refuses root, so that root's Postgres runs as `nobody`."""
+"""The user that an engine runs as. Postgres does not run as root, so root runs it as `nobody`."""
 
 import os
 import pwd
@@ -12,16 +12,16 @@ from libs.embedded.errors import EngineError
 
 @dataclass(frozen=True)
 class SystemUser:
-    """A user and a group of the system."""
+    """A user and group of the operating system."""
 
     user_id: int
     group_id: int
 
     @classmethod
     def unprivileged(cls) -> Self | None:
-        """Returns `nobody` when we are root, else None: we stay who we are.
+        """Return `nobody` if we are root, or None to stay the current user.
 
-        Raises EngineError when root's system has no such user.
+        Raises EngineError if the system has no such user.
         """
         if os.geteuid() != 0:
             return None
@@ -32,7 +32,7 @@ class SystemUser:
         return cls(nobody.pw_uid, nobody.pw_gid)
 
     def reaches(self, path: Path) -> bool:
-        """Says whether this user may walk down to the path: through each folder on the way, and into it."""
+        """Return whether this user can traverse the path and all folders above it."""
         real = path.resolve()
         return all(self._may(folder, stat.S_IXUSR) for folder in (*reversed(real.parents), real))
 
