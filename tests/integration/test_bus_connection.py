@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.bus import Bus, BusUnavailableError, InvalidMessageError, Notifications, Publisher, Streams
+from libs.bus import Bus, BusUnavailableError, InvalidMessageError, Notifications, Publisher, Streams, client
 from tests.integration.bus_rig import STREAM, Broker, broker_in, until_equal
 from tests.support.eventually import eventually
 
@@ -160,6 +160,24 @@ async def test_a_frozen_broker_delays_nobody_longer_than_promised(broker: Broker
     await bus.close(0.5)
     assert time.monotonic() - start < 2
     broker.thaw()
+
+
+async def test_frozen_broker_counts_as_lost_while_messages_are_sent(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pings do not wait for a silence: nats-core's do, and it never notices."""
+    monkeypatch.setattr(client, "PING_SECONDS", 0.2)
+    await broker.start()
+    bus = await Bus.connect(broker.url, "test")
+    broker.freeze()
+
+    def sent_and_lost() -> bool:
+        Notifications(bus).publish("events", b"x")
+        return not bus.connected
+
+    await eventually(sent_and_lost, timeout=3)
+    broker.thaw()
+    await bus.close()
 
 
 async def test_a_request_is_given_up_after_five_seconds(broker: Broker, bus: Bus) -> None:
