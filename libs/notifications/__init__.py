@@ -1,4 +1,4 @@
-"""The subjects and the form of the notifications that the services send each other over core NATS."""
+"""Subjects and format of the notifications that services send each other over core NATS."""
 
 from libs.notifications.bus_notifier import BusNotifier
 from libs.notifications.notifier import Notifier

@@ -1,4 +1,4 @@
-"""Notifier over core NATS."""
+"""Sends notifications over core NATS."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from libs.notifications.subjects import (
 
 
 class BusNotifier:
-    """Says what was committed; a signal that is lost is made up for by a slow check of its reader."""
+    """Announces what was committed. Readers also poll slowly, to find what a lost notification would have told them."""
 
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
@@ -24,17 +24,17 @@ class BusNotifier:
         self._notifications.publish(events_subject(tenant_id, part), encode_notification(first, last, lines))
 
     def runner_asked(self, runner_id: UUID) -> None:
-        """Say to a runner that something is asked of it."""
+        """Announce to a runner that it has something to do."""
         self._notifications.publish(runner_subject(runner_id), b"")
 
     def connections_wanted(self) -> None:
-        """Say that a session wants a connection."""
+        """Announce that a session needs a connection."""
         self._notifications.publish(CONNECTIONS_WANTED, b"")
 
     def commands_waiting(self) -> None:
-        """Say that commands may be ready for dispatch."""
+        """Announce that commands may be ready for dispatch."""
         self._notifications.publish(COMMANDS_WAITING, b"")
 
     def sessions_closing(self) -> None:
-        """Say that a session is to be closed."""
+        """Announce that a session has to be closed."""
         self._notifications.publish(SESSIONS_CLOSING, b"")

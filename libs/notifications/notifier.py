@@ -1,23 +1,23 @@
-"""What the command service and its runners say after a commit. Notifier may be lost: the truth is in the database."""
+"""What services announce after a commit. A notification may be lost: the database has the truth."""
 
 from typing import Protocol
 from uuid import UUID
 
 
 class Notifier(Protocol):
-    """Fire and forget; never raises, never waits."""
+    """Announces what was committed. Its methods do not raise or wait."""
 
     def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None:
         """Say which positions a partition has gained, with the events themselves when they are small."""
 
     def runner_asked(self, runner_id: UUID) -> None:
-        """Say to a runner that something is asked of it."""
+        """Announce to a runner that it has something to do."""
 
     def connections_wanted(self) -> None:
-        """Say that a session wants a connection."""
+        """Announce that a session needs a connection."""
 
     def commands_waiting(self) -> None:
-        """Say that commands may be ready for dispatch."""
+        """Announce that commands may be ready for dispatch."""
 
     def sessions_closing(self) -> None:
-        """Say that a session is to be closed."""
+        """Announce that a session has to be closed."""

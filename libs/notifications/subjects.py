@@ -1,4 +1,4 @@
-"""Subjects and forms. A signal carries nothing that its reader could not find in the database by itself."""
+"""Subjects and formats. A notification contains nothing that its reader could not read from the database."""
 
 from uuid import UUID
 
@@ -14,18 +14,18 @@ def events_subject(tenant_id: str, part: int) -> str:
 
 
 def runner_subject(runner_id: UUID | str) -> str:
-    """Return the subject on which a runner hears that something is asked of it."""
+    """Return the subject for the notifications of a runner."""
     return f"callboard.runner.{runner_id}"
 
 
 def encode_notification(first: int, last: int, lines: str | None) -> bytes:
-    """Write a hint: the first and last position appended, then the events as lines when they travel along."""
+    """Encode a notification: the first and last position appended, then the events as lines if they are included."""
     head = f"{first} {last}\n"
     return (head + lines).encode() if lines else head.encode()
 
 
 def decode_notification(data: bytes) -> tuple[int, int, bytes]:
-    """Read a hint: first position, last position, and the lines of the events (empty when they did not travel)."""
+    """Decode a notification: first position, last position, and the lines of the events, if included."""
     head, _, lines = data.partition(b"\n")
     first, last = head.split(b" ")
     return int(first), int(last), lines
