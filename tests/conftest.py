@@ -1,7 +1,13 @@
 """Fixtures for all tests; they live in `tests/support`."""
 
+import gc
 import resource
 
+from tests.support.distribution import (
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 from tests.support.engines import (
     app_database_url,
     database_name,
@@ -18,6 +24,9 @@ __all__ = [
     "migrated_template",
     "nats_server",
     "postgres",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
 ]
 
 _MOST_FILES = 65_536
@@ -32,3 +41,13 @@ def pytest_configure() -> None:
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector away from what was imported and collected: all of it stays until the end.
+
+    Half a million objects would be looked through again and again, while they are made and in every test.
+    """
+    gc.freeze()
+    gc.enable()

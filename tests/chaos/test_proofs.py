@@ -108,7 +108,7 @@ async def test_the_process_of_a_tool_is_found_and_is_an_orphan_without_its_serve
     assert await child.gone(asyncio.get_running_loop().time() + 5) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 async def test_a_killed_tool_is_gone_and_leaves_no_process(tmp_path: Path) -> None:
     """Four cancels by killing, on a suite of their own."""
     kill = cancels.Case("kill", CANCEL_MODE_KILL, heeds=False, share=1.0, sessions=2, together=1)

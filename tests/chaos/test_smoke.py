@@ -17,7 +17,7 @@ SEED = 20261121  # the same schedule each time; `make chaos` draws others
 RATE = 30.0  # submits a second: the machine has to run all else beside it
 
 
-@pytest.mark.slow
+@pytest.mark.slow(120)
 async def test_nothing_is_lost_or_done_twice_while_everything_is_killed_paused_and_wiped() -> None:
     """I1 to I9, I11 and I13 hold over kills, pauses, a wiped broker, a crashed database and 64 rival clients."""
     seed = int(os.environ.get("CHAOS_SEED") or SEED)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.support.processes import Suite
@@ -19,3 +20,12 @@ async def suite(shared_suite: Suite) -> AsyncIterator[Suite]:
     await shared_suite.heal()
     yield shared_suite
     await shared_suite.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has one worker run all tests that share the suite, and early (`tests.support.distribution`)."""
+    for item in items:
+        if "shared_suite" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared_suite"))
+            item.add_marker(pytest.mark.slow(90))

@@ -16,7 +16,7 @@ from tests.support.engines import reachable_home
 from tests.support.eventually import eventually
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(16),
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"),
 ]
 

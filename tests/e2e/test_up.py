@@ -20,7 +20,7 @@ from tests.support.eventually import eventually
 from tests.support.server_sent_events import Frame, frames_of
 from tests.support.streamed_events import Collector
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow(24)]
 STORY = [
     "session.started", "agent.connected", "command.enqueued", "command.started", "command.completed", "session.stopped",
 ]  # fmt: skip

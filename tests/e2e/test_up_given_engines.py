@@ -27,7 +27,7 @@ from tests.support.engines import TestNats, TestPostgres, reachable_home, runnin
 from tests.support.eventually import eventually
 from tests.support.stored_events import events_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow(18)]
 RUNNERS = ["runner-1", "runner-2"]
 
 

@@ -18,6 +18,7 @@ from tests.support.suite import Suite
 from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session_id, suite
 
 __all__ = ["broker_url", "client", "command_replicas", "executor", "session_id", "suite"]
+pytestmark = pytest.mark.slow(15)
 ROOT = Path(__file__).parents[2]
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 

@@ -30,6 +30,7 @@ from tests.support.mcp_servers import (
     trial_over_http,
 )
 
+pytestmark = pytest.mark.slow(15)
 ARGUMENT = FailureCode.INVALID_ARGUMENTS
 IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
     ("run_tool", {}, ARGUMENT, "params.tool: is required"),

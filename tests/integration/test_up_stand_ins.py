@@ -20,6 +20,7 @@ from services.cli.home import SOURCE_ROOT
 from tests.support.engines import TestNats, reachable_home
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.slow(20)
 _OURS = {"DATABASE_URL", "NATS_URL"}
 _PARTS = ["postgres", "nats", "session", "command", "runner-1", "gateway"]
 
