@@ -189,3 +189,19 @@ async def test_a_session_that_nobody_runs_in_or_waits_for_is_forgotten() -> None
     await behind.cancel()
     await only.cancel()
     assert not session.isolation._places
+
+
+async def test_a_cancelled_waiter_leaves_the_place_of_those_that_came_meanwhile() -> None:
+    """The last one inside leaves, another enters, and only then the cancelled one comes to its end."""
+    session = Session()
+    first, waiting = await session.visit("first"), await session.visit("waiting", alone=True)
+    first.gate.set()
+    inside = Visit(session.isolation, "inside", session.order, alone=False, session=SESSION)
+    await waiting.cancel()
+    alone = await session.visit("alone", alone=True)
+    assert inside.is_inside
+    assert not alone.is_inside
+    await inside.end()
+    await settled()
+    assert alone.is_inside
+    await alone.end()

@@ -75,5 +75,7 @@ class Isolation:
             finally:
                 place.leave()
         finally:
-            if not place.running and not place.waiting:
-                self._places.pop(session_uid, None)
+            # Another may have forgotten this place already, between our cancellation and now: then the session's place
+            # is a later one, which others hold.
+            if not place.running and not place.waiting and self._places.get(session_uid) is place:
+                del self._places[session_uid]
