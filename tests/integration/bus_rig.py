@@ -22,6 +22,7 @@ from libs.bus import (
 )
 from libs.embedded import NatsServer
 from tests.support.eventually import eventually
+from tests.support.pausing import pause
 
 STREAM = StreamSpec("COMMANDS", ("commands.>",), max_age_seconds=3600, max_bytes=64 << 20, duplicate_window_seconds=60)
 Result = TypeVar("Result")
@@ -72,7 +73,7 @@ class Broker:
 
     def freeze(self) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process is not None

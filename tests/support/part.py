@@ -13,6 +13,7 @@ from typing import Any
 from libs.embedded import ChildSpec
 from libs.embedded.child import Child
 from libs.embedded.leftovers import process_started
+from tests.support.pausing import pause
 
 
 class Part:
@@ -74,7 +75,7 @@ class Part:
     def pause(self) -> None:
         """Stops it where it stands, until `resume`."""
         self._paused = True
-        self.send(signal.SIGSTOP)
+        pause(self.pid)
 
     def resume(self) -> None:
         """Lets it go on; does nothing to one that is not paused."""
