@@ -46,7 +46,7 @@ class Bus:
         self._name = name
         self._connection: Connection | None = None
         self._attached = asyncio.Event()  # wakes those who wait for a connection
-        self._closing = False
+        self._closing = asyncio.Event()
         self._listeners: list[Listener] = []
         self._on_reconnect: list[Callable[[], None]] = []
         self._on_loss: list[Callable[[], None]] = []
@@ -140,17 +140,19 @@ class Bus:
         connection = self.connection
         if connection is not None and not await connection.synchronise(deadline_seconds):
             _log.warning("bus.closed_without_answer", name=self._name)
-        self._closing = True
+        self._closing.set()
         self._task.cancel()
         await asyncio.wait([self._task])
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
-        while True:
+        while not self._closing.is_set():  # Python 3.11's wait_for, inside `open`, may lose the cancellation of `close`
             connection = Connection()
             try:
                 await connection.open(self._servers, self._name)
+                if self._closing.is_set():
+                    return
                 self._attach(connection)
                 since = loop.time()
                 await connection.ended()
@@ -162,7 +164,8 @@ class Bus:
             finally:
                 self._detach(connection)
                 await connection.abandon()
-            await asyncio.sleep(backoff_seconds(failures))
+            if not self._closing.is_set():
+                await asyncio.sleep(backoff_seconds(failures))
 
     def _attach(self, connection: Connection) -> None:
         """Repeat all subscriptions before anything else is sent on a new connection."""
@@ -178,7 +181,7 @@ class Bus:
         if self._connection is not connection:
             return
         self._connection = None
-        if not self._closing:
+        if not self._closing.is_set():
             _log.warning("bus.disconnected", name=self._name)
         for callback in list(self._on_loss):
             callback()

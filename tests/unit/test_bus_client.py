@@ -1,13 +1,17 @@
 """What the bus uses of nats-py's inner parts is still there, as it was in the version that was read."""
 
+import asyncio
+import contextlib
 import inspect
 
+import pytest
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from libs.bus.backoff import LONGEST_SECONDS, backoff_seconds
 from libs.bus.client import Connection
+from libs.bus.connection import Bus
 
 
 async def test_the_attributes_that_a_connection_reads_and_writes_exist() -> None:
@@ -40,3 +44,25 @@ def test_the_backoff_grows_and_is_bounded() -> None:
     assert all(0 <= backoff_seconds(0) <= 0.1 for _ in range(100))
     assert max(backoff_seconds(8) for _ in range(200)) > 1
     assert all(backoff_seconds(10_000) <= LONGEST_SECONDS for _ in range(100))
+
+
+@pytest.mark.parametrize("error", [None, OSError("no broker")])
+async def test_a_bus_closes_although_connecting_lost_the_cancellation(
+    monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
+    """As Python 3.11's wait_for does, when it is cancelled at the moment at which what it waits for is done."""
+    began = asyncio.Event()
+
+    async def open_(self: Connection, servers: list[str], name: str) -> None:
+        began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        self._reading_task = asyncio.create_task(asyncio.Event().wait())
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(Connection, "open", open_)
+    bus = Bus("nats://127.0.0.1:1", "test")
+    await began.wait()
+    await asyncio.wait_for(bus.close(), 5)
+    assert bus.task.done()
