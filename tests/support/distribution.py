@@ -21,7 +21,7 @@ _FAST = ("tests/unit/", "tests/house/")
 _MOST_WORKERS = 8
 
 
-class FileScheduling(LoadScopeScheduling):
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out whole files, or groups of files, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
