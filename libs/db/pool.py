@@ -5,23 +5,25 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 import structlog
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import AsyncRowFactory, class_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy.dialects.postgresql import psycopg as dialect
-from sqlalchemy.sql import ClauseElement
 
 from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retryable
 from libs.db.statements import Statement
 from libs.failpoints import failpoint
 
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+    from sqlalchemy.sql import ClauseElement
+
 _log = structlog.get_logger(__name__)
 _Row = TypeVar("_Row")
-_DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 _GUARDS = (
     "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
     # A client that reads no more: its backend waits to write, with its locks, and no other timeout fires (rule 5).
@@ -88,6 +90,14 @@ async def _execute(cursor: psycopg.AsyncCursor[Any], statement: str, parameters:
     await cursor.execute(statement.encode(), parameters)
     if isinstance(statement, Statement):
         failpoint(statement.name, _reply_lost)
+
+
+@cache
+def _dialect() -> "Dialect":
+    """SQLAlchemy's Postgres. A runner selects nothing by Core, and starts 0.3 s sooner without that import."""
+    from sqlalchemy.dialects.postgresql import psycopg
+
+    return psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 def _reply_lost() -> Exception:
@@ -196,9 +206,9 @@ class Database:
             await _execute(cursor, statement, parameters)
             return await cursor.fetchall()
 
-    async def selected(self, kind: type[_Row], query: ClauseElement) -> list[_Row]:
+    async def selected(self, kind: type[_Row], query: "ClauseElement") -> list[_Row]:
         """Run an SQLAlchemy Core query and return its rows as instances of `kind`."""
-        compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        compiled = query.compile(dialect=_dialect(), compile_kwargs={"render_postcompile": True})
         return await self.records(kind, compiled.string, compiled.params)
 
     async def changed(self, statement: str, parameters: Parameters = ()) -> int:
