@@ -3,10 +3,11 @@
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 BIN := .venv/bin
+SPREAD := --numprocesses auto --dist loadgroup
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
-.PHONY: help setup up demo test check bench chaos chaos-mutations chaos-proofs protos lock clean
+.PHONY: help setup up demo test test-fast coverage check bench chaos chaos-mutations chaos-proofs protos lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +21,17 @@ up: setup ## Run the whole suite on this machine until Ctrl-C
 demo: setup ## Play the main story in the terminal, on engines of its own
 	@$(PYTHON) -m examples.demo
 
-test: setup ## Run all tests, on several cores
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+test: setup ## Run all tests, on all cores
+	@$(PYTHON) -m pytest $(SPREAD)
+
+test-fast: setup ## Run the tests that need no engine and no process, in seconds
+	@$(PYTHON) -m pytest $(SPREAD) tests/unit tests/house
+
+coverage: setup ## Run all tests, and report which lines and branches of services and libs no test runs
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(BIN)/coverage run -m pytest $(SPREAD)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 check: setup ## Check format, lint, types, import directions and protos
 	$(BIN)/ruff format --check
