@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from libs.attempts import AttemptFailedError, FailureCode
 from services.runner.executors.mcp.connection import McpConnection
@@ -30,7 +32,8 @@ from tests.support.mcp_servers import (
     trial_over_http,
 )
 
-pytestmark = pytest.mark.slow(15)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow(10)]
+TRANSPORTS = ["stdio", "http"]
 ARGUMENT = FailureCode.INVALID_ARGUMENTS
 IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
     ("run_tool", {}, ARGUMENT, "params.tool: is required"),
@@ -53,22 +56,32 @@ IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
 ]
 
 
-@pytest.fixture
-def http_trial(tmp_path: Path) -> Iterator[str]:
-    with trial_over_http(tmp_path) as (url, _):
-        yield url
+@asynccontextmanager
+async def connected_to_trial(transport: str, folder: Path) -> AsyncIterator[McpConnection]:
+    """A connection to a trial server that has just been started."""
+    with ExitStack() as stack:
+        if transport == "http":
+            url, _ = stack.enter_context(trial_over_http(folder))
+            entry: Mapping[str, Any] = {"transport": "http", "url": url}
+        else:
+            entry = stdio(TRIAL, "--state", str(folder / "state"), "--effects", str(folder / "effects"))
+        async with connected(folder, entry) as connection:
+            yield connection
 
 
-@pytest.fixture(params=["stdio", "http"])
-def entry(request: pytest.FixtureRequest, tmp_path: Path) -> Mapping[str, Any]:
-    if request.param == "http":
-        return {"transport": "http", "url": request.getfixturevalue("http_trial")}
-    return stdio(TRIAL, "--state", str(tmp_path / "state"), "--effects", str(tmp_path / "effects"))
+@pytest_asyncio.fixture(loop_scope="module", params=TRANSPORTS)
+async def trial(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[McpConnection]:
+    """A connection to a trial server of the test's own, which has the test's folder."""
+    async with connected_to_trial(request.param, tmp_path) as connection:
+        yield connection
 
 
-@pytest.fixture
-async def trial(entry: Mapping[str, Any], tmp_path: Path) -> AsyncIterator[McpConnection]:
-    async with connected(tmp_path, entry) as connection:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=TRANSPORTS)
+async def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[McpConnection]:
+    """A connection for the tests that ask nothing of what came before them, nor of the server's folder."""
+    async with connected_to_trial(request.param, tmp_path_factory.mktemp("shared")) as connection:
         yield connection
 
 
@@ -80,8 +93,8 @@ def happened(folder: Path, count: int) -> bool:
     return len(effects(folder)) >= count
 
 
-async def test_the_server_is_described(trial: McpConnection) -> None:
-    described = trial.description
+async def test_the_server_is_described(shared: McpConnection) -> None:
+    described = shared.description
     assert (described["name"], described["version"]) == ("callboard-trial", "1.0.0")
     assert {"echo", "count", "sleep", "flaky", "fail", "crash", "big", "note", "notes"} == set(described["tools"])
     assert described["protocolVersion"]
@@ -90,8 +103,8 @@ async def test_the_server_is_described(trial: McpConnection) -> None:
     json.dumps(described)
 
 
-async def test_a_tool_runs_and_its_result_has_the_documented_shape(trial: McpConnection) -> None:
-    result = await trial.execute(tool("echo", {"text": "grüß dich"}), Recorder())
+async def test_a_tool_runs_and_its_result_has_the_documented_shape(shared: McpConnection) -> None:
+    result = await shared.execute(tool("echo", {"text": "grüß dich"}), Recorder())
     assert result == {
         "content": [{"type": "text", "text": "grüß dich"}],
         "structuredContent": {"result": "grüß dich"},
@@ -105,9 +118,9 @@ async def test_the_command_and_the_attempt_reach_the_server(trial: McpConnection
     assert noted == [("echo", "start", "c-7", 3), ("echo", "end", "c-7", 3)]
 
 
-async def test_progress_is_reported_in_order(trial: McpConnection) -> None:
+async def test_progress_is_reported_in_order(shared: McpConnection) -> None:
     recorder = Recorder()
-    await trial.execute(tool("count", {"to": 5, "delay": 0.01}), recorder)
+    await shared.execute(tool("count", {"to": 5, "delay": 0.01}), recorder)
     assert recorder.steps == [(float(step), 5.0, f"{step} of 5") for step in range(1, 6)]
 
 
@@ -118,10 +131,10 @@ async def test_state_lives_as_long_as_the_server(trial: McpConnection) -> None:
     assert result["structuredContent"] == {"result": ["a", "b"]}
 
 
-async def test_executions_run_beside_each_other(trial: McpConnection) -> None:
+async def test_executions_run_beside_each_other(shared: McpConnection) -> None:
     texts = [f"text {number}" for number in range(50)]
-    slow = asyncio.create_task(trial.execute(tool("sleep", {"seconds": 30}), Recorder()))
-    results = await asyncio.gather(*(trial.execute(tool("echo", {"text": text}), Recorder()) for text in texts))
+    slow = asyncio.create_task(shared.execute(tool("sleep", {"seconds": 30}), Recorder()))
+    results = await asyncio.gather(*(shared.execute(tool("echo", {"text": text}), Recorder()) for text in texts))
     assert [text_of(result) for result in results] == texts
     assert not slow.done()
     slow.cancel()
@@ -129,27 +142,27 @@ async def test_executions_run_beside_each_other(trial: McpConnection) -> None:
         await slow
 
 
-async def test_all_tools_are_listed_as_mcp_describes_them(trial: McpConnection) -> None:
-    tools = {one["name"]: one for one in (await trial.execute(command("list_tools", {}), Recorder()))["tools"]}
+async def test_all_tools_are_listed_as_mcp_describes_them(shared: McpConnection) -> None:
+    tools = {one["name"]: one for one in (await shared.execute(command("list_tools", {}), Recorder()))["tools"]}
     assert tools["flaky"]["annotations"]["idempotentHint"] is True
     assert tools["echo"]["annotations"]["readOnlyHint"] is True
     assert tools["echo"]["inputSchema"]["required"] == ["text"]
 
 
-async def test_a_resource_is_read(trial: McpConnection) -> None:
-    result = await trial.execute(command("read_resource", {"uri": "trial://about"}), Recorder())
+async def test_a_resource_is_read(shared: McpConnection) -> None:
+    result = await shared.execute(command("read_resource", {"uri": "trial://about"}), Recorder())
     assert result["contents"][0]["text"] == "The trial server of Callboard."
 
 
-async def test_a_prompt_is_filled_in(trial: McpConnection) -> None:
+async def test_a_prompt_is_filled_in(shared: McpConnection) -> None:
     params = {"name": "greet", "arguments": {"name": "Ada"}}
-    result = await trial.execute(command("get_prompt", params), Recorder())
+    result = await shared.execute(command("get_prompt", params), Recorder())
     assert result["messages"][0]["content"]["text"] == "Please greet Ada warmly."
 
 
-async def test_what_can_never_work_is_not_retryable(trial: McpConnection) -> None:
+async def test_what_can_never_work_is_not_retryable(shared: McpConnection) -> None:
     for type_, params, code, words in IMPOSSIBLE:
-        failure = await failure_of(trial, command(type_, params))
+        failure = await failure_of(shared, command(type_, params))
         assert (failure.code, failure.retryable, failure.charged) == (code, False, True), (type_, params)
         assert words in failure.message, (type_, params)
 
@@ -161,15 +174,15 @@ async def test_arguments_are_checked_before_the_server_hears_of_them(trial: McpC
 
 
 async def test_a_tools_own_error_is_retryable_only_where_a_repetition_does_no_harm(
-    trial: McpConnection,
+    shared: McpConnection,
 ) -> None:
-    failure = await failure_of(trial, tool("fail", {"message": "no paper"}))
+    failure = await failure_of(shared, tool("fail", {"message": "no paper"}))
     assert (failure.code, failure.retryable) == (FailureCode.TOOL_ERROR, False)
     assert "no paper" in failure.message
-    assert (await failure_of(trial, tool("fail", {"message": "m"}, retry_tool_errors=True))).retryable
-    failure = await failure_of(trial, tool("flaky", {"key": "k", "failures": 1}))
+    assert (await failure_of(shared, tool("fail", {"message": "m"}, retry_tool_errors=True))).retryable
+    failure = await failure_of(shared, tool("flaky", {"key": "k", "failures": 1}))
     assert (failure.code, failure.retryable) == (FailureCode.TOOL_ERROR, True)
-    result = await trial.execute(tool("flaky", {"key": "k", "failures": 1}), Recorder())
+    result = await shared.execute(tool("flaky", {"key": "k", "failures": 1}), Recorder())
     assert text_of(result) == "worked at call 2"
 
 
@@ -183,14 +196,14 @@ async def test_a_timeout_is_retryable_cancels_at_the_server_and_leaves_the_conne
     assert text_of(await trial.execute(tool("echo", {"text": "still here"}), Recorder())) == "still here"
 
 
-async def test_a_result_up_to_the_limit_is_stored_and_a_larger_one_refused(trial: McpConnection) -> None:
+async def test_a_result_up_to_the_limit_is_stored_and_a_larger_one_refused(shared: McpConnection) -> None:
     limit = 8 * 1024 * 1024
-    result = await trial.execute(tool("big", {"bytes": limit - 200}), Recorder())
+    result = await shared.execute(tool("big", {"bytes": limit - 200}), Recorder())
     assert len(text_of(result)) == limit - 200
     for size in (limit, 40 * 1024 * 1024):
-        failure = await failure_of(trial, tool("big", {"bytes": size}, timeout=60))
+        failure = await failure_of(shared, tool("big", {"bytes": size}, timeout=60))
         assert (failure.code, failure.retryable) == (FailureCode.RESULT_TOO_LARGE, False)
-    assert not trial.lost.is_set()
+    assert not shared.lost.is_set()
 
 
 async def test_fifty_cancels_reach_the_server_and_leak_nothing(trial: McpConnection, tmp_path: Path) -> None:
