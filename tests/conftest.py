@@ -3,6 +3,8 @@
 import gc
 import resource
 
+from hypothesis import HealthCheck, settings
+
 from tests.support.distribution import (
     pytest_collection_modifyitems,
     pytest_xdist_auto_num_workers,
@@ -30,6 +32,10 @@ __all__ = [
 ]
 
 _MOST_FILES = 65_536
+
+# Time is no promise of a test: a busy machine must not fail one.
+settings.register_profile("callboard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("callboard")
 
 
 def pytest_configure() -> None:
