@@ -38,7 +38,7 @@ check: setup ## Check format, lint, types, import directions and protos
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTHON) tools/protos check
+	$(PYTHON) -m tools.protos check
 
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
@@ -54,7 +54,7 @@ chaos-proofs: setup ## Measure what is promised of faults: pauses, kills, wipes,
 	@$(PYTHON) -m tests.chaos.proofs $(if $(ONLY),--only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
 protos: setup ## Generate the Python code of the protos
-	@$(PYTHON) tools/protos generate
+	@$(PYTHON) -m tools.protos generate
 
 lock: setup ## Compile requirements/*.in into the lock files (UPGRADE=1 takes new versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.txt

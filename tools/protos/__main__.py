@@ -1,0 +1,47 @@
+"""Generate the contract's Python code and data, or check that they are linted, fresh and unbroken.
+
+Usage: python -m tools.protos generate | check | release
+
+`release` freezes the contract as the one that later ones are compared with (protos/released.binpb).
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.protos.artifacts import PACKAGE, generate, stale_files
+from tools.protos.compiler import PROTOS, Compiler, run_buf
+
+RELEASED = PROTOS / "released.binpb"
+
+
+def check(compiler: Compiler, folder: Path) -> None:
+    """Exit with a message when the contract breaks a lint rule or the released contract, or a file is stale."""
+    image = folder / "image.binpb"
+    compiler.write_descriptors(image)
+    run_buf("lint", image)
+    if RELEASED.exists():
+        run_buf("breaking", image, "--against", RELEASED)
+    generate(compiler, folder / "out")
+    stale = stale_files(folder / "out", PACKAGE)
+    if stale:
+        sys.exit("generated files are stale; run `make protos`:\n  " + "\n  ".join(stale))
+
+
+def main() -> None:
+    """Do what the first argument says."""
+    action = sys.argv[1] if len(sys.argv) == 2 else ""
+    with tempfile.TemporaryDirectory() as name:
+        compiler = Compiler(Path(name))
+        if action == "generate":
+            generate(compiler, PACKAGE)
+        elif action == "check":
+            check(compiler, Path(name))
+        elif action == "release":
+            compiler.write_descriptors(RELEASED)
+        else:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The generated files of the public package: how they are made, which they are, and which are stale."""
+
+import filecmp
+from pathlib import Path
+
+from tools.protos.compiler import PROTOS, ROOT, Compiler, source_files
+
+PACKAGE = ROOT / "libs" / "callboard"
+DESCRIPTORS = Path("callboard/descriptors.binpb")
+
+
+def generate(compiler: Compiler, target: Path) -> None:
+    """Write the generated files below `target`, in place of those that are there."""
+    for old in generated_files(target).values():
+        old.unlink()
+    (target / DESCRIPTORS).parent.mkdir(parents=True, exist_ok=True)
+    compiler.write_descriptors(target / DESCRIPTORS)
+    _generate_messages(compiler, target)
+
+
+def generated_files(folder: Path) -> dict[str, Path]:
+    """Return the generated files below a folder, by relative name."""
+    found = [path for path in folder.rglob("*_pb2*") if path.suffix in {".py", ".pyi"}]
+    found += [path for path in (folder / DESCRIPTORS,) if path.exists()]
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def stale_files(fresh_folder: Path, kept_folder: Path) -> list[str]:
+    """Return the names of the kept files that are missing, superfluous or other than the fresh ones."""
+    fresh, kept = generated_files(fresh_folder), generated_files(kept_folder)
+    return sorted(
+        name
+        for name in fresh.keys() | kept.keys()
+        if name not in fresh or name not in kept or not filecmp.cmp(fresh[name], kept[name], shallow=False)
+    )
+
+
+def _generate_messages(compiler: Compiler, target: Path) -> None:
+    """Write the message classes and the gRPC stubs of the contract, and the classes of protovalidate's rules."""
+    own = source_files()
+    python, stubs = f"--python_out={target}", f"--mypy_out=quiet:{target}"
+    compiler.compile(python, stubs, files=["buf/validate/validate.proto", *own])
+    compiler.compile(f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}", files=own)
+    for module in target.rglob("*_pb2_grpc.py*"):
+        source = PROTOS / (str(module.relative_to(target)).split("_pb2_grpc")[0] + ".proto")
+        if "\nservice " not in source.read_text(encoding="utf-8"):
+            module.unlink()
