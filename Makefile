@@ -53,7 +53,7 @@ chaos-mutations: setup ## Break the code on purpose, and see that the checker fi
 chaos-proofs: setup ## Measure what is promised of faults: pauses, kills, wipes, cancels (ONLY=cancels TIMES=100 SEED=7)
 	@$(PYTHON) -m tests.chaos.proofs $(if $(ONLY),--only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
-protos: setup ## Generate the Python code of the protos
+protos: setup ## Generate from the protos: messages, stubs, descriptors, the clients
 	@$(PYTHON) -m tools.protos generate
 
 lock: setup ## Compile requirements/*.in into the lock files (UPGRADE=1 takes new versions)

@@ -83,12 +83,16 @@ async def make_agent(rig: Rig, *, concurrent: bool = False) -> str:
 
 async def start_connected(rig: Rig, agent: str) -> str:
     """Start a session and return its id when a runner has connected it."""
-    session = await rig.client.sessions.StartSession(StartSessionRequest(agent_id=agent))
-    async with asyncio.timeout(PATIENCE):
-        async for streamed in rig.client.follow_events(session_id=session.session.session_id):
-            if streamed.event.type == _CONNECTED:
-                break
-    return session.session.session_id
+    session = (await rig.client.sessions.StartSession(StartSessionRequest(agent_id=agent))).session
+    call = rig.client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id, types=[_CONNECTED]))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for response in call:
+                if response.batch.events:
+                    break
+    finally:
+        call.cancel()
+    return session.session_id
 
 
 async def stop_session(rig: Rig, session_id: str) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import psycopg
 
-from callboard.aio import Client
 from libs.embedded import (
     ChildSpec,
     Supervisor,
     free_port,
 )
+from libs.rpc.stubs import Stubs
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.database import ensure_development_key, migrate
 from services.cli.embedded import Engines, start_engines
@@ -45,7 +45,7 @@ class Rig:
     addresses: Addresses
     key: str
     home: Home
-    client: Client
+    client: Stubs
     supervisor: Supervisor
     gateway_spec: ChildSpec
     quick: bool
@@ -147,7 +147,7 @@ async def _suite_on(home: Home, *, quick: bool, full: bool) -> AsyncIterator[Rig
             *specs, gateway = describe_services(addresses, engines, home, 1).specs
             await supervisor.start(*specs)
             key = home.dev_key.read_text(encoding="utf-8").strip()
-            async with Client(addresses.session, addresses.command, key) as client:
+            async with Stubs(addresses.session, addresses.command, key) as client:
                 rig = Rig(
                     engines=engines, addresses=addresses, key=key, home=home, client=client, supervisor=supervisor,
                     gateway_spec=gateway, quick=quick, full=full, restarted=restarted,

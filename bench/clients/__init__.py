@@ -1,1 +1,1 @@
-"""Load generators that need more than the calls of the public client."""
+"""Load generators that need more than gRPC stubs."""

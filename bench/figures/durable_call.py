@@ -1,7 +1,7 @@
 """A durable unary call on an idle suite, p50 in ms.
 
 Ours: `SubmitCommand` of an echo command, the next one after the command's end was seen, and `AppendEvents` of
-one event; through the public client. Floor: a bare grpc.aio server whose one handler inserts a row and commits,
+one event; through gRPC stubs. Floor: a bare grpc.aio server whose one handler inserts a row and commits,
 the same number of calls from the same process. Calls are made one after the other.
 """
 

@@ -12,7 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError, Client
 from examples.demo.screen import Screen
 from examples.demo.story import Story
 from examples.demo.suite import SuiteError, given, own_suite
@@ -44,7 +44,9 @@ async def play(screen: Screen) -> None:
         if endpoints is None:
             screen.step("A suite of its own: Postgres, NATS, three services, a runner; real processes")
             endpoints = await stack.enter_async_context(own_suite(screen.note))
-        client = await stack.enter_async_context(Client(endpoints.session, endpoints.command, endpoints.key))
+        client = await stack.enter_async_context(
+            Client(endpoints.key, session_address=endpoints.session, command_address=endpoints.command)
+        )
         await Story(client, screen).play()
 
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from callboard.aio import Client
-from callboard.events.v1.events_pb2 import Event
+from callboard import Client
+from callboard.types import Event
 
 _PATIENCE_SECONDS = 20
 
@@ -20,9 +20,9 @@ class Journal:
 
     async def _follow(self, client: Client, session_id: str) -> None:
         try:
-            async for streamed in client.follow_events(session_id=session_id):
-                self.events.append(streamed.event)
-                self._show(streamed.event)
+            async for event in client.follow(session_id=session_id):
+                self.events.append(event)
+                self._show(event)
                 async with self._changed:
                     self._changed.notify_all()
         finally:

@@ -1,6 +1,5 @@
 """What the demo shows: steps, the events as they come, a progress bar where there is a terminal."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +12,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from callboard.events.v1 import events_pb2
-from callboard.events.v1.events_pb2 import Event
+from callboard.types import Event
 
 _WIDTH = 88
 _STYLES = {
-    events_pb2.EVENT_LEVEL_INFO: "cyan",
-    events_pb2.EVENT_LEVEL_WARN: "yellow",
-    events_pb2.EVENT_LEVEL_ERROR: "bold red",
-    events_pb2.EVENT_LEVEL_AUDIT: "green",
+    "info": "cyan",
+    "warn": "yellow",
+    "error": "bold red",
+    "audit": "green",
 }
 
 
@@ -74,10 +72,9 @@ class Screen:
             self._fold(event)
 
     def _line(self, numbers: str, event: Event) -> None:
-        level = events_pb2.EventLevel.Name(event.level).removeprefix("EVENT_LEVEL_").lower()
         style = _STYLES.get(event.level, "")
         line = Text.assemble(
-            (f"{numbers:>7}  ", "dim"), (f"{event.type:<22}", style), (f"{level:<6}", "dim"), summary(event)
+            (f"{numbers:>7}  ", "dim"), (f"{event.type:<22}", style), (f"{event.level:<6}", "dim"), summary(event)
         )
         if self._console.is_terminal:
             self._console.print(line, no_wrap=True, overflow="ellipsis")
@@ -87,7 +84,7 @@ class Screen:
     def _fold(self, event: Event) -> None:
         """Show progress as a line a quarter, with the numbers of the events that it stands for."""
         self._folded.append(event.seq)
-        payload = json.loads(event.payload_json)
+        payload = event.payload
         quarter = int(4 * payload["progress"] / (payload["total"] or 1))
         if quarter > self._quarter:
             self._line(f"{self._folded[0]}-{event.seq}", event)
@@ -118,7 +115,7 @@ class Screen:
                 self._progress.remove_task(bar)
 
     def _advance(self, event: Event) -> None:
-        payload = json.loads(event.payload_json)
+        payload = event.payload
         self._progress.update(
             self._bars[event.command_id], completed=payload["progress"], description=f"{payload['message']:>8}"
         )
@@ -126,7 +123,7 @@ class Screen:
 
 def summary(event: Event) -> str:
     """Return in a few words what an event says beyond its type."""
-    payload: dict[str, Any] = json.loads(event.payload_json)
+    payload: dict[str, Any] = event.payload
     if event.type == "command.enqueued":
         return f"{payload['type']} {event.command_id[-6:]}"
     say = _SUMMARIES.get(event.type)

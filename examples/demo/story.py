@@ -1,26 +1,12 @@
 """The story: an agent's session from start to stop, with everything that can happen to a command on the way."""
 
-import json
 import time
 from collections import Counter
 from secrets import token_hex
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-
-from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest, DeleteAgentRequest
-from callboard.aio import Client
-from callboard.commands.v1.commands_pb2 import (
-    CommandOptions,
-    CommandSpec,
-    GetDeadLetterRequest,
-    PurgeDeadLetterRequest,
-    RequeueDeadLetterRequest,
-    SubmitCommandRequest,
-)
-from callboard.errors.v1.errors_pb2 import ErrorReason
-from callboard.events.v1.events_pb2 import Event
-from callboard.sessions.v1.sessions_pb2 import StartSessionRequest, StopSessionRequest
+from callboard import Client
+from callboard.types import CommandOptionsInput, Event
 from examples.demo.journal import Journal
 from examples.demo.screen import Screen
 
@@ -40,18 +26,19 @@ class Story:
     async def play(self) -> None:
         """Tell it from start to end."""
         self._screen.step(f"An agent: {self._agent_id}, reached through the MCP server `trial`")
-        agent = Agent(agent_id=self._agent_id, display_name="Demo", connector=Connector(kind="mcp", server="trial"))
-        await self._client.agents.CreateAgent(CreateAgentRequest(agent=agent))
+        await self._client.agents.create(
+            self._agent_id, display_name="Demo", connector={"kind": "mcp", "server": "trial"}
+        )
         try:
             await self._session()
         finally:
-            await self._client.sessions.StopSession(StopSessionRequest(agent_id=self._agent_id))
-            await self._client.agents.DeleteAgent(DeleteAgentRequest(agent_id=self._agent_id))
+            await self._client.sessions.stop(agent_id=self._agent_id)
+            await self._client.agents.delete(self._agent_id)
 
     async def _session(self) -> None:
         self._screen.step("Start its session, and follow the work stream from the first event on")
-        started = await self._client.sessions.StartSession(StartSessionRequest(agent_id=self._agent_id))
-        journal = Journal(self._client, started.session.session_id, self._screen.event)
+        started = await self._client.sessions.start(self._agent_id)
+        journal = Journal(self._client, started.session_id, self._screen.event)
         try:
             await journal.until("agent.connected")
             await self._work(journal)
@@ -72,7 +59,7 @@ class Story:
 
     async def _retry(self, journal: Journal) -> None:
         self._screen.step("A flaky tool: it fails twice, is tried again with backoff, and works")
-        options = CommandOptions(max_attempts=3, backoff=Duration(nanos=400_000_000))
+        options: CommandOptionsInput = {"max_attempts": 3, "backoff": 0.4}
         await self._outcome(journal, await self._run("flaky", {"key": token_hex(6), "failures": 2}, options))
 
     async def _dead_letters(self, journal: Journal) -> None:
@@ -80,39 +67,37 @@ class Story:
         failed = await self._run("fail", {"message": "the disk is full"})
         await self._outcome(journal, failed)
         await self._inspect(failed)
-        await self._client.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=failed))
+        await self._client.dead_letters.purge(failed)
         self._screen.note("nothing to save here: purged, its events remain")
         self._screen.step("Out of attempts: a dead letter too; it is requeued when the cause has passed")
-        options = CommandOptions(max_attempts=1)
-        failed = await self._run("flaky", {"key": token_hex(6), "failures": 1}, options)
+        failed = await self._run("flaky", {"key": token_hex(6), "failures": 1}, {"max_attempts": 1})
         await self._outcome(journal, failed)
         await self._inspect(failed)
-        requeued = await self._client.dead_letters.RequeueDeadLetter(RequeueDeadLetterRequest(command_id=failed))
-        await self._outcome(journal, requeued.command.command_id)
+        requeued = await self._client.dead_letters.requeue(failed)
+        await self._outcome(journal, requeued.command_id)
 
     async def _stop(self, journal: Journal) -> None:
         self._screen.step("Stop while a command runs: it is cancelled, and the stream ends")
         command_id = await self._run("sleep", {"seconds": 600})
         await journal.until("command.started", command_id=command_id)
-        await self._client.sessions.StopSession(StopSessionRequest(agent_id=self._agent_id, reason="end of the demo"))
+        await self._client.sessions.stop(agent_id=self._agent_id, reason="end of the demo")
         await journal.ended()
 
-    async def _run(self, tool: str, arguments: dict[str, Any], options: CommandOptions | None = None) -> str:
+    async def _run(self, tool: str, arguments: dict[str, Any], options: CommandOptionsInput | None = None) -> str:
         """Submit a call of a tool, and return the command's id."""
-        params = json.dumps({"tool": tool, "arguments": arguments})
-        spec = CommandSpec(agent_id=self._agent_id, type="run_tool", params_json=params, options=options)
-        answer = await self._client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
-        return answer.command.command_id
+        params = {"tool": tool, "arguments": arguments}
+        accepted = await self._client.commands.submit(
+            agent_id=self._agent_id, type="run_tool", params=params, options=options
+        )
+        return accepted.command_id
 
     async def _outcome(self, journal: Journal, command_id: str) -> Event:
         return await journal.until(*_OUTCOMES, command_id=command_id)
 
     async def _inspect(self, command_id: str) -> None:
-        answer = await self._client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=command_id))
-        letter = answer.dead_letter
-        reason = ErrorReason.Name(letter.reason).removeprefix("ERROR_REASON_")
+        letter = await self._client.dead_letters.get(command_id)
         attempts = f"{len(letter.attempts)} attempt{'s' * (len(letter.attempts) != 1)}"
-        self._screen.note(f"dead letter {command_id[-6:]}: {reason}, after {attempts}; its params are kept")
+        self._screen.note(f"dead letter {command_id[-6:]}: {letter.reason}, after {attempts}; its params are kept")
 
     def _close(self, journal: Journal) -> None:
         numbers = [event.seq for event in journal.events]

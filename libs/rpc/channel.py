@@ -1,9 +1,27 @@
 """Channels between services, and the metadata of calls on behalf of someone."""
 
+import json
+from typing import Any
+
 import grpc
 
-from callboard.channel import CallingChannel, Metadata, bearer, channel_options
+from callboard.agents.v1 import agents_pb2
+from callboard.auth.v1 import auth_pb2
+from callboard.channel import Metadata, bearer, channel_options
+from callboard.commands.v1 import commands_pb2
+from callboard.events.v1 import events_pb2
+from callboard.sessions.v1 import sessions_pb2
+from libs.rpc.calling_channel import CallingChannel, Translate
 from libs.rpc.incoming import CLIENT_ADDRESS, REQUEST_ID
+
+_CONTRACT = (agents_pb2, sessions_pb2, events_pb2, commands_pb2)
+_RETRY = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.5s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 
 
 class RpcChannel(CallingChannel):
@@ -20,14 +38,27 @@ class RpcChannel(CallingChannel):
         await self.channel.close()
 
 
-def open_channel(address: str, *, token: str | None = None) -> RpcChannel:
+def open_channel(address: str, *, token: str | None = None, translate: Translate | None = None) -> RpcChannel:
     """Open a channel to a service, sending the token with every call when there is one; nothing connects yet.
 
     Use it as `async with open_channel(...) as channel: AgentServiceStub(channel)`, or keep it, give the stubs
-    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError; `service_error_from_rpc` reads that.
+    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError, which `service_error_from_rpc` reads, or
+    what `translate` makes of it. A read that found nobody is sent again, a write is not.
     """
-    channel = grpc.aio.insecure_channel(address, options=channel_options())
-    return RpcChannel(channel, bearer(token) if token is not None else ())
+    retries = ("grpc.service_config", json.dumps({"methodConfig": [{"name": _reads(), "retryPolicy": _RETRY}]}))
+    channel = grpc.aio.insecure_channel(address, options=[*channel_options(), retries])
+    return RpcChannel(channel, bearer(token) if token is not None else (), translate)
+
+
+def _reads() -> list[dict[str, Any]]:
+    return [
+        {"service": service.full_name, "method": method.name}
+        for module in _CONTRACT
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if method.GetOptions().Extensions[auth_pb2.required_role] == auth_pb2.ROLE_VIEWER
+        and not method.server_streaming
+    ]
 
 
 def call_metadata(*, authorization: str | None = None, request_id: str = "", client_address: str = "") -> Metadata:

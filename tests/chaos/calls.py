@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
+from libs.rpc.stubs import Stubs
 from tests.chaos.journal import Operations
 
 CALL_SECONDS = 8.0
@@ -24,14 +25,14 @@ Answer = TypeVar("Answer")
 class Caller:
     """Calls one replica after another. `draw` makes the choices that need no replay."""
 
-    clients: list[Client]
+    clients: list[Stubs]
     operations: Operations
     draw: random.Random
 
     async def once(
         self,
         kind: str,
-        call: Callable[[Client], Awaitable[Answer]],
+        call: Callable[[Stubs], Awaitable[Answer]],
         told: Callable[[Answer], dict[str, Any]],
         **fields: Any,
     ) -> tuple[str, Answer | None]:
@@ -51,7 +52,7 @@ class Caller:
         return "ok", answer
 
     async def until_known(
-        self, kind: str, call: Callable[[Client], Awaitable[Answer]], told: Callable[[Answer], dict[str, Any]],
+        self, kind: str, call: Callable[[Stubs], Awaitable[Answer]], told: Callable[[Answer], dict[str, Any]],
         *, tries: int = 30, **fields: Any,
     ) -> tuple[str, Answer | None]:  # fmt: skip
         """Calls with the same key until the outcome is known, or tries are up: then `info` or `again`."""

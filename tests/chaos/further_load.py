@@ -5,8 +5,8 @@ import json
 import random
 from contextlib import suppress
 
+from callboard import CallboardError
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
-from callboard.aio import CallboardError
 from callboard.commands.v1.commands_pb2 import (
     REQUEUED_FILTER_NOT_REQUEUED,
     ListDeadLettersRequest,

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from callboard.aio import Client
 from libs.db.migrate import upgrade
 from libs.embedded import (
     ChildSpec,
@@ -19,6 +18,7 @@ from libs.embedded import (
     free_port,
 )
 from libs.identity.admin import create_key
+from libs.rpc.stubs import Stubs
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.embedded import Engines
 from services.cli.home import Home
@@ -51,7 +51,7 @@ class Rig:
     faults: Journal
     parts: dict[str, Part] = field(default_factory=dict)
     links: dict[str, Transport] = field(default_factory=dict)
-    clients: list[Client] = field(default_factory=list)
+    clients: list[Stubs] = field(default_factory=list)
     disks: dict[str, Path] = field(default_factory=dict)
     """The folders of engines that stand on small disks of their own."""
     images: dict[str, Path] = field(default_factory=dict)
@@ -70,9 +70,9 @@ class Rig:
             found.append(f"{LOOPBACK}:{link.port}" if link else self.parts[name].address)
         return found[0], found[1]
 
-    def client(self, replica: int) -> Client:
+    def client(self, replica: int) -> Stubs:
         """A client of one replica of each service, closed at the end of the run."""
-        made = Client(*self.addresses(replica), self.key)
+        made = Stubs(*self.addresses(replica), self.key)
         self.clients.append(made)
         return made
 

@@ -11,8 +11,7 @@ from typing import ClassVar
 import grpc
 import httpx2
 
-from callboard.aio import CallboardError, Client
-from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
+from callboard import CallboardError, Client
 from tests.chaos.journal import Journal
 from tests.support.processes import http_client
 from tests.support.server_sent_events import frames_of
@@ -84,13 +83,12 @@ class GrpcSubscriber(Subscriber):
     transport = "grpc"
 
     async def follow(self) -> None:
-        client = Client(*self.draw.choice(self.places), self.key)
-        start = STREAM_START_BEGINNING
-        events = client.follow_events(agent_id=self.agent_id, cursor=self.cursor, start=start, patience=_PATIENCE)
+        session, command = self.draw.choice(self.places)
+        client = Client(self.key, session_address=session, command_address=command)
+        events = client.follow(agent_id=self.agent_id, cursor=self.cursor, start="beginning", patience=_PATIENCE)
         try:
-            async for streamed in events:
-                event = streamed.event
-                self.saw(event.session_id, event.seq, event.event_id, streamed.cursor)
+            async for event in events:
+                self.saw(event.session_id, event.seq, event.event_id, event.cursor)
         except CallboardError as error:
             raise BrokenOffError(error.code.name, error.reason) from error
         finally:

@@ -10,7 +10,6 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from callboard.agents.v1.agents_pb2 import Agent, CreateAgentRequest
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     CancelCommandRequest,
     CommandOptions,
@@ -19,6 +18,7 @@ from callboard.commands.v1.commands_pb2 import (
     SubmitCommandResponse,
 )
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StartSessionRequest, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.chaos.agents import AGENTS, ECHOING, Tool, connector_of, drawn_tool
 from tests.chaos.calls import CALL_SECONDS, Caller
 
@@ -188,7 +188,7 @@ class Workload:
             "restart", agent, key, lambda c: c.sessions.RestartSession(request, timeout=CALL_SECONDS)
         )
 
-    async def _live(self, kind: str, agent: str, key: str, call: Callable[[Client], Awaitable[Any]]) -> str:
+    async def _live(self, kind: str, agent: str, key: str, call: Callable[[Stubs], Awaitable[Any]]) -> str:
         phase, _ = await self.caller.until_known(
             kind, call, lambda answer: {"session_id": answer.session.session_id, "state": answer.session.state,
                                         "previous": getattr(getattr(answer, "previous", None), "session_id", "")},

@@ -9,11 +9,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from libs.bus import Bus
 from libs.bus.api import JetStreamApi
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from services.command.dispatch import broker as dispatches
 from tests.integration.bus_rig import Broker, broker_in
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, in_state, start, submit, submit_many
@@ -38,7 +38,7 @@ def broker_url(broker: Broker) -> str:
 
 
 async def test_a_submit_is_accepted_while_the_broker_is_away_and_runs_when_it_is_back(
-    suite: Suite, client: Client, broker: Broker
+    suite: Suite, client: Stubs, broker: Broker
 ) -> None:
     await suite.runner(ScriptedExecutor())
     session = await start(client)
@@ -54,7 +54,7 @@ async def test_a_submit_is_accepted_while_the_broker_is_away_and_runs_when_it_is
 
 
 async def test_what_the_broker_had_accepted_runs_although_its_store_was_wiped(
-    suite: Suite, client: Client, broker: Broker
+    suite: Suite, client: Stubs, broker: Broker
 ) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor, slots=1)
@@ -73,7 +73,7 @@ async def test_what_the_broker_had_accepted_runs_although_its_store_was_wiped(
     assert Counter(command_id for command_id, _ in executor.began).most_common(1)[0][1] == 1
 
 
-async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, client: Client) -> None:
+async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, client: Stubs) -> None:
     from libs.bus import Bus, Message, PubAck, Publisher
 
     await suite.runner(ScriptedExecutor())
@@ -92,7 +92,7 @@ async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, clie
 
 
 async def test_a_stream_that_refuses_everything_is_made_anew_and_what_waits_is_dispatched_again(
-    suite: Suite, client: Client, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, client: Stubs, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a write that failed, nats-server refuses all that follows; here a sealed stream stands for it."""
     monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.5)

@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest, CancelCommandResponse
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
 from tests.support.outcomes import refused
 from tests.support.scripted_executor import ScriptedExecutor
@@ -12,12 +12,12 @@ from tests.support.stored_events import events_of, told
 from tests.support.suite import Suite
 
 
-async def cancel_key(client: Client, key: str, reason: str = "") -> CancelCommandResponse:
+async def cancel_key(client: Stubs, key: str, reason: str = "") -> CancelCommandResponse:
     return await client.commands.CancelCommand(CancelCommandRequest(submit_request_id=key, reason=reason))
 
 
 async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_and_never_runs(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     for reason in ("unwanted", "again"):
         assert not (await cancel_key(client, "k", reason)).HasField("command")
@@ -35,21 +35,21 @@ async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_
     assert accepted.command_id not in {command_id for command_id, _ in executor.began}
 
 
-async def test_a_command_that_is_there_is_cancelled_by_its_key(client: Client) -> None:
+async def test_a_command_that_is_there_is_cancelled_by_its_key(client: Stubs) -> None:
     await start(client)
     accepted = await submit(client, request_id="k")
     cancelled = (await cancel_key(client, "k")).command
     assert (cancelled.command_id, cancelled.state) == (accepted.command_id, CANCELLED)
 
 
-async def test_one_that_has_ended_is_not_cancelled_by_its_key(client: Client, session_id: str) -> None:
+async def test_one_that_has_ended_is_not_cancelled_by_its_key(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, request_id="k")
     await ended(client, accepted.command_id)
     with refused("COMMAND_FINISHED"):
         await cancel_key(client, "k")
 
 
-async def test_the_cancel_outlives_a_submit_that_is_refused(client: Client) -> None:
+async def test_the_cancel_outlives_a_submit_that_is_refused(client: Stubs) -> None:
     await cancel_key(client, "k")
     with refused("SESSION_NOT_ACTIVE"):
         await submit(client, request_id="k")
@@ -58,7 +58,7 @@ async def test_the_cancel_outlives_a_submit_that_is_refused(client: Client) -> N
     assert (await get_command(client, accepted.command_id)).state == CANCELLED
 
 
-async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: Suite, client: Client) -> None:
+async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: Suite, client: Stubs) -> None:
     await start(client)
     order = random.Random(7)
 
@@ -72,7 +72,7 @@ async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: 
     assert await suite.value("select count(*) from command.ready") == 0
 
 
-async def test_another_tenants_key_is_another_key(suite: Suite, client: Client) -> None:
+async def test_another_tenants_key_is_another_key(suite: Suite, client: Stubs) -> None:
     other = suite.client(suite.new_key(tenant="globex"))
     await make_agent(other)
     await start(client)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandsRequest, CancelCommandsResponse, OpenCommandFilter
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, make_agent, start, submit
 from tests.support.outcomes import refused
 from tests.support.scripted_executor import ScriptedExecutor
@@ -15,7 +15,7 @@ from tests.support.suite import Suite
 
 
 async def cancel_many(
-    client: Client, *, limit: int = 0, dry_run: bool = False, request_id: str = "", **wanted: Any
+    client: Stubs, *, limit: int = 0, dry_run: bool = False, request_id: str = "", **wanted: Any
 ) -> Any:
     request = CancelCommandsRequest(
         filter=OpenCommandFilter(**wanted), limit=limit, dry_run=dry_run, request_id=request_id
@@ -24,11 +24,11 @@ async def cancel_many(
     return done.cancelled, done.requested, done.more
 
 
-async def states(client: Client, ids: list[str]) -> list[bool]:
+async def states(client: Stubs, ids: list[str]) -> list[bool]:
     return [(await get_command(client, command_id)).state == CANCELLED for command_id in ids]
 
 
-async def test_those_that_match_are_cancelled_the_oldest_first_and_no_more_than_the_limit(client: Client) -> None:
+async def test_those_that_match_are_cancelled_the_oldest_first_and_no_more_than_the_limit(client: Stubs) -> None:
     await start(client)
     ids = [(await submit(client)).command_id for _ in range(5)]
     other = (await submit(client, "fail")).command_id
@@ -42,7 +42,7 @@ async def test_those_that_match_are_cancelled_the_oldest_first_and_no_more_than_
 
 
 async def test_those_that_run_are_asked_and_counted_apart(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     running = (await submit(client, "hang")).command_id
     waiting = (await submit(client, not_before=_tomorrow())).command_id
@@ -67,7 +67,7 @@ async def test_those_that_run_are_asked_and_counted_apart(
         ({"session_id": "ses-unknown"}, 0),
     ],
 )
-async def test_every_filter_holds(client: Client, wanted: dict[str, Any], count: int) -> None:
+async def test_every_filter_holds(client: Stubs, wanted: dict[str, Any], count: int) -> None:
     await make_agent(client, "other")
     await start(client)
     await start(client, "other")
@@ -79,7 +79,7 @@ async def test_every_filter_holds(client: Client, wanted: dict[str, Any], count:
     assert await cancel_many(client, **wanted) == (count, 0, False)
 
 
-async def test_under_a_key_the_same_call_cancels_nothing_more_and_answers_the_same(client: Client) -> None:
+async def test_under_a_key_the_same_call_cancels_nothing_more_and_answers_the_same(client: Stubs) -> None:
     await start(client)
     await submit(client)
     assert await cancel_many(client, agent_id="clock", request_id="k") == (1, 0, False)
@@ -90,13 +90,13 @@ async def test_under_a_key_the_same_call_cancels_nothing_more_and_answers_the_sa
         await cancel_many(client, agent_id="clock", limit=7, request_id="k")
 
 
-async def test_an_empty_filter_is_refused_by_name(client: Client) -> None:
+async def test_an_empty_filter_is_refused_by_name(client: Stubs) -> None:
     with refused("FIELD_INVALID") as caught:
         await cancel_many(client)
     assert "filter" in str(caught.value)
 
 
-async def test_another_tenants_commands_match_nothing(suite: Suite, client: Client) -> None:
+async def test_another_tenants_commands_match_nothing(suite: Suite, client: Stubs) -> None:
     await start(client)
     accepted = await submit(client)
     assert await cancel_many(suite.client(suite.new_key(tenant="globex")), agent_id="clock") == (0, 0, False)

@@ -4,8 +4,8 @@ import orjson
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, SUCCEEDED, cancel, ended, get_command, in_state, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
@@ -17,14 +17,14 @@ IMMEDIATE, KILL = commands_pb2.CANCEL_MODE_IMMEDIATE, commands_pb2.CANCEL_MODE_K
 BEGUN = ["command.enqueued", "command.started"]
 
 
-async def running(client: Client, type_: str = "hang") -> str:
+async def running(client: Stubs, type_: str = "hang") -> str:
     accepted = await submit(client, type_)
     await in_state(client, accepted.command_id, RUNNING)
     return accepted.command_id
 
 
 async def test_the_caller_sees_the_cancel_requested_acknowledged_and_done(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
     await cancel(client, command_id)
@@ -39,7 +39,7 @@ async def test_the_caller_sees_the_cancel_requested_acknowledged_and_done(
 
 
 async def test_a_graceful_cancel_that_is_not_heeded_is_acknowledged_and_forced_after_its_grace(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client, "deaf")
     await cancel(client, command_id, grace=Duration(seconds=1))
@@ -55,7 +55,7 @@ async def test_a_graceful_cancel_that_is_not_heeded_is_acknowledged_and_forced_a
 
 @pytest.mark.parametrize("mode", [IMMEDIATE, KILL])
 async def test_without_grace_the_command_is_cancelled_in_the_answer_and_its_execution_stopped(
-    mode: commands_pb2.CancelMode, suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+    mode: commands_pb2.CancelMode, suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
     assert (await cancel(client, command_id, mode=mode)).state == CANCELLED
@@ -68,7 +68,7 @@ async def test_without_grace_the_command_is_cancelled_in_the_answer_and_its_exec
 
 
 async def test_a_kill_ends_the_agents_connection_and_the_session_goes_on_with_a_new_one(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client, "deaf")
     assert (await cancel(client, command_id, mode=KILL)).state == CANCELLED
@@ -77,7 +77,7 @@ async def test_a_kill_ends_the_agents_connection_and_the_session_goes_on_with_a_
     executor.gate.set()
 
 
-async def test_a_cancel_may_become_harder(client: Client, session_id: str, executor: ScriptedExecutor) -> None:
+async def test_a_cancel_may_become_harder(client: Stubs, session_id: str, executor: ScriptedExecutor) -> None:
     command_id = await running(client, "deaf")
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
@@ -89,7 +89,7 @@ async def test_a_cancel_may_become_harder(client: Client, session_id: str, execu
 
 
 async def test_a_runner_lets_go_of_a_command_whose_lease_is_no_longer_its_own(
-    suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+    suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
     await suite.rows(
@@ -101,7 +101,7 @@ async def test_a_runner_lets_go_of_a_command_whose_lease_is_no_longer_its_own(
 
 
 async def test_an_ordering_keys_next_command_goes_when_the_one_before_is_cancelled_at_once(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     first = await submit(client, "hang", ordering_key="o")
     behind = await submit(client, ordering_key="o")
@@ -110,7 +110,7 @@ async def test_an_ordering_keys_next_command_goes_when_the_one_before_is_cancell
     assert (await ended(client, behind.command_id)).state == SUCCEEDED
 
 
-async def test_one_command_is_named_by_its_id_or_by_its_key_and_not_by_both(client: Client) -> None:
+async def test_one_command_is_named_by_its_id_or_by_its_key_and_not_by_both(client: Stubs) -> None:
     request = commands_pb2.CancelCommandRequest
     for unclear in (request(), request(command_id="x", submit_request_id="k")):
         with refused("FIELD_INVALID"):

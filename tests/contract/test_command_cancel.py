@@ -4,8 +4,8 @@ from collections import Counter
 
 import orjson
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import (
     CANCELLED,
     RUNNING,
@@ -24,7 +24,7 @@ from tests.support.stored_events import assert_gapless, events_of, told, types_o
 from tests.support.suite import Suite
 
 
-async def test_a_waiting_command_is_cancelled_at_once(suite: Suite, client: Client) -> None:
+async def test_a_waiting_command_is_cancelled_at_once(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     accepted = await submit(client)
     assert (await cancel(client, accepted.command_id)).state == CANCELLED
@@ -34,7 +34,7 @@ async def test_a_waiting_command_is_cancelled_at_once(suite: Suite, client: Clie
 
 
 async def test_a_running_command_is_asked_to_stop_and_heeds_it(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "hang")
     await in_state(client, accepted.command_id, RUNNING)
@@ -49,7 +49,7 @@ async def test_a_running_command_is_asked_to_stop_and_heeds_it(
 
 
 async def test_a_running_command_that_heeds_no_cancel_is_cancelled_after_its_grace_and_writes_nothing_more(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "deaf")
     await in_state(client, accepted.command_id, RUNNING)
@@ -64,7 +64,7 @@ async def test_a_running_command_that_heeds_no_cancel_is_cancelled_after_its_gra
     assert Counter(await told(client, session_id, accepted.command_id))["command.cancelled"] == 1
 
 
-async def test_a_command_that_has_ended_cannot_be_cancelled(client: Client, session_id: str) -> None:
+async def test_a_command_that_has_ended_cannot_be_cancelled(client: Stubs, session_id: str) -> None:
     accepted = await submit(client)
     await ended(client, accepted.command_id)
     with refused("COMMAND_FINISHED") as caught:
@@ -74,7 +74,7 @@ async def test_a_command_that_has_ended_cannot_be_cancelled(client: Client, sess
         await cancel(client, "01a1fd31-2c30-73f5-9e53-243f1262b8c9")
 
 
-async def test_cancels_that_race_with_the_end_leave_one_outcome(client: Client, session_id: str) -> None:
+async def test_cancels_that_race_with_the_end_leave_one_outcome(client: Stubs, session_id: str) -> None:
     accepted = [await submit(client) for _ in range(30)]
     await all_of(*(cancel(client, one.command_id) for one in accepted))
     for one in accepted:

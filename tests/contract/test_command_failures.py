@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import GetDeadLetterRequest
 from callboard.errors.v1 import errors_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, SUCCEEDED, ended, quickly, submit
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
@@ -15,7 +15,7 @@ from tests.support.stored_events import audits_of, events_of, told
 from tests.support.suite import Suite
 
 
-async def test_a_failure_is_retried_with_backoff_until_it_works(client: Client, session_id: str) -> None:
+async def test_a_failure_is_retried_with_backoff_until_it_works(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "fail", {"times": 2}, **quickly())
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt, command.charged_attempts) == (SUCCEEDED, 3, 3)
@@ -32,7 +32,7 @@ async def test_a_failure_is_retried_with_backoff_until_it_works(client: Client, 
 
 
 async def test_a_command_that_is_out_of_attempts_is_a_dead_letter_in_the_same_transaction(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     accepted = await submit(client, "fail", {"message": "always"}, max_attempts=2, **quickly())
     command = await ended(client, accepted.command_id)
@@ -51,7 +51,7 @@ async def test_a_command_that_is_out_of_attempts_is_a_dead_letter_in_the_same_tr
     await eventually(lambda: suite.value("select published from command.dead_letters"))
 
 
-async def test_a_failure_that_is_not_retryable_is_a_dead_letter_at_once(client: Client, session_id: str) -> None:
+async def test_a_failure_that_is_not_retryable_is_a_dead_letter_at_once(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "fail", {"retryable": False, "code": "TOOL_NOT_FOUND"})
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt) == (FAILED, 1)
@@ -59,7 +59,7 @@ async def test_a_failure_that_is_not_retryable_is_a_dead_letter_at_once(client: 
 
 
 async def test_a_fault_of_the_executor_is_retried_and_tells_nothing_of_its_inside(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     accepted = await submit(client, "fault", max_attempts=2, **quickly())
     command = await ended(client, accepted.command_id)
@@ -70,7 +70,7 @@ async def test_a_fault_of_the_executor_is_retried_and_tells_nothing_of_its_insid
 
 @pytest.mark.parametrize("text", ["nul \\u0000 inside", "lone \\ud800 inside"])
 async def test_a_failure_whose_message_cannot_be_stored_as_it_is_still_ends_its_command(
-    client: Client, session_id: str, text: str
+    client: Stubs, session_id: str, text: str
 ) -> None:
     accepted = await submit(client, "fail", {"escaped": text}, max_attempts=2, **quickly())
     command = await ended(client, accepted.command_id, 12)
@@ -79,7 +79,7 @@ async def test_a_failure_whose_message_cannot_be_stored_as_it_is_still_ends_its_
 
 
 async def test_an_end_that_the_database_refuses_is_a_dead_letter_and_not_a_loop(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     await suite.rows("alter table command.commands add constraint odd check (result not like '%poison%')")
     bad = await submit(client, "echo", {"a": "poison"})
@@ -90,7 +90,7 @@ async def test_an_end_that_the_database_refuses_is_a_dead_letter_and_not_a_loop(
 
 
 async def test_uncharged_failures_give_a_command_back_twenty_times_and_no_more(
-    suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+    suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "fail", {"charged": False, "code": "CONNECTION_LOST"}, max_attempts=1)
     command = await ended(client, accepted.command_id, 40)

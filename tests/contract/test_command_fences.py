@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, RUNNING, SUCCEEDED, get_command, start, submit
 from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
 from tests.support.suite import Suite
@@ -39,7 +39,7 @@ async def finish(
 
 
 @pytest.fixture
-async def owner(suite: Suite, client: Client) -> UUID:
+async def owner(suite: Suite, client: Stubs) -> UUID:
     """The id of a runner that is none: it holds a session's connection."""
     runner_id = uuid4()
     await start(client)
@@ -50,14 +50,14 @@ async def owner(suite: Suite, client: Client) -> UUID:
     return runner_id
 
 
-async def test_of_claims_at_once_one_wins(suite: Suite, client: Client, owner: UUID) -> None:
+async def test_of_claims_at_once_one_wins(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     answers = await asyncio.gather(*(claim(suite, owner, accepted.command_id) for _ in range(12)))
     assert Counter(rows[0][0] for rows in answers) == {"ok": 1, "gone": 11}
     assert await suite.value("select attempt from command.commands") == 1
 
 
-async def test_only_the_living_runner_that_holds_the_session_claims(suite: Suite, client: Client, owner: UUID) -> None:
+async def test_only_the_living_runner_that_holds_the_session_claims(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     assert (await claim(suite, uuid4(), accepted.command_id))[0][0] == "runner_dead"
     other = uuid4()
@@ -70,7 +70,7 @@ async def test_only_the_living_runner_that_holds_the_session_claims(suite: Suite
 
 
 async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
-    suite: Suite, client: Client, owner: UUID
+    suite: Suite, client: Stubs, owner: UUID
 ) -> None:
     accepted = await submit(client)
     (_, old, _), *_ = await claim(suite, owner, accepted.command_id)
@@ -97,7 +97,7 @@ async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
     assert await suite.value("select count(*) from command.attempts") == 2
 
 
-async def test_a_cancel_that_was_asked_for_wins_over_the_outcome(suite: Suite, client: Client, owner: UUID) -> None:
+async def test_a_cancel_that_was_asked_for_wins_over_the_outcome(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     ((_, token, _),) = await claim(suite, owner, accepted.command_id)
     await client.commands.CancelCommand(commands_pb2.CancelCommandRequest(command_id=accepted.command_id))
@@ -107,7 +107,7 @@ async def test_a_cancel_that_was_asked_for_wins_over_the_outcome(suite: Suite, c
 
 
 async def test_a_lost_dispatch_charges_an_attempt_and_the_last_one_is_a_dead_letter(
-    suite: Suite, client: Client, owner: UUID
+    suite: Suite, client: Stubs, owner: UUID
 ) -> None:
     accepted = await submit(client, max_attempts=3, ordering_key="o")
     behind = await submit(client, ordering_key="o")

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest
 from callboard.sessions.v1.sessions_pb2 import Session
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
 from tests.support.doors import Door, GrpcDoor, RestDoor, error_of, rest_client
 from tests.support.eventually import eventually
@@ -32,7 +32,7 @@ def at(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def door(suite: Suite, client: Client, at: str) -> AsyncIterator[Door]:
+async def door(suite: Suite, client: Stubs, at: str) -> AsyncIterator[Door]:
     if at == "grpc":
         yield GrpcDoor(client)
     else:
@@ -45,21 +45,21 @@ async def assert_reused(work: Any, at: str) -> None:
     assert (error.reason, error.status) == ("IDEMPOTENCY_KEY_REUSED", REUSED[at])
 
 
-async def waiting(client: Client) -> str:
+async def waiting(client: Stubs) -> str:
     """A command whose time has not come."""
     tomorrow = Timestamp()
     tomorrow.FromDatetime(datetime.now(UTC) + timedelta(days=1))
     return (await submit(client, not_before=tomorrow)).command_id
 
 
-async def bury(client: Client, **fields: Any) -> str:
+async def bury(client: Stubs, **fields: Any) -> str:
     accepted = await submit(client, "fail", {"retryable": False}, **fields)
     await ended(client, accepted.command_id)
     return accepted.command_id
 
 
 async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
-    client: Client, session: Session, door: Door
+    client: Stubs, session: Session, door: Door
 ) -> None:
     command_id = (await submit(client)).command_id
     first = await door.cancel(command_id, "k", "unwanted")
@@ -68,7 +68,7 @@ async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
 
 
 async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
-    client: Client, session: Session, door: Door, at: str
+    client: Stubs, session: Session, door: Door, at: str
 ) -> None:
     mine, other = [(await submit(client)).command_id for _ in range(2)]
     await door.cancel(mine, "k", "unwanted")
@@ -79,7 +79,7 @@ async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
     assert (await get_command(client, other)).state == CANCELLED
 
 
-async def test_a_key_of_what_was_refused_is_free_again(client: Client, session_id: str, door: Door) -> None:
+async def test_a_key_of_what_was_refused_is_free_again(client: Stubs, session_id: str, door: Door) -> None:
     done, dead = (await submit(client)).command_id, await bury(client)
     assert (await ended(client, done)).state == SUCCEEDED
     assert (await error_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
@@ -91,7 +91,7 @@ async def test_a_key_of_what_was_refused_is_free_again(client: Client, session_i
 
 
 async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
-    suite: Suite, client: Client, session_id: str, door: Door, at: str
+    suite: Suite, client: Stubs, session_id: str, door: Door, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
     first = await door.purge(dead, "k")
@@ -103,7 +103,7 @@ async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no
 
 
 async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
-    suite: Suite, client: Client, session_id: str, door: Door, at: str
+    suite: Suite, client: Stubs, session_id: str, door: Door, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
     first = await door.requeue(dead, "k")
@@ -115,7 +115,7 @@ async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_
 
 
 async def test_a_requeue_with_a_key_is_answered_the_same_after_its_dead_letter_was_purged(
-    client: Client, session_id: str, door: Door
+    client: Stubs, session_id: str, door: Door
 ) -> None:
     dead = await bury(client)
     first = await door.requeue(dead, "k")
@@ -125,7 +125,7 @@ async def test_a_requeue_with_a_key_is_answered_the_same_after_its_dead_letter_w
 
 @pytest.mark.parametrize("operation", ["cancel", "requeue", "purge"])
 async def test_twins_with_one_key_have_one_effect_and_one_answer(
-    suite: Suite, client: Client, session_id: str, door: Door, operation: str
+    suite: Suite, client: Stubs, session_id: str, door: Door, operation: str
 ) -> None:
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
     work: Callable[..., Any] = getattr(door, operation)
@@ -140,7 +140,7 @@ async def test_twins_with_one_key_have_one_effect_and_one_answer(
 
 @pytest.mark.parametrize("operation", ["cancel", "purge"])
 async def test_of_two_requests_with_one_key_at_once_the_second_is_refused(
-    suite: Suite, client: Client, session_id: str, door: Door, at: str, operation: str
+    suite: Suite, client: Stubs, session_id: str, door: Door, at: str, operation: str
 ) -> None:
     """Also when the first has taken the key and not said so yet."""
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
@@ -161,7 +161,7 @@ _WAITS = """select exists (select from pg_stat_activity where datname = current_
 
 
 async def test_keys_of_different_operations_and_tenants_do_not_meet(
-    suite: Suite, client: Client, session_id: str, door: Door
+    suite: Suite, client: Stubs, session_id: str, door: Door
 ) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
@@ -173,7 +173,7 @@ async def test_keys_of_different_operations_and_tenants_do_not_meet(
     await door.purge(dead, "k")
 
 
-async def test_a_key_is_free_after_its_time(suite: Suite, client: Client, session_id: str, door: Door, at: str) -> None:
+async def test_a_key_is_free_after_its_time(suite: Suite, client: Stubs, session_id: str, door: Door, at: str) -> None:
     await door.cancel(await waiting(client), "k")
     await assert_reused(door.cancel(other := await waiting(client), "k"), at)
     await suite.rows("update command.idempotency set expires_at = now() where key = 'k'")

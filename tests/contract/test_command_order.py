@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import (
     BulkSubmitCommandsRequest,
@@ -13,13 +12,14 @@ from callboard.commands.v1.commands_pb2 import (
     CommandOptions,
     CommandSpec,
 )
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, RUNNING, SUCCEEDED, ended, get_command, in_state, quickly, start, submit
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
 
 
-async def test_a_command_does_not_start_before_its_time(client: Client, session_id: str) -> None:
+async def test_a_command_does_not_start_before_its_time(client: Stubs, session_id: str) -> None:
     when = datetime.now(UTC) + timedelta(seconds=1.2)
     not_before = Timestamp()
     not_before.FromDatetime(when)
@@ -33,7 +33,7 @@ async def test_a_command_does_not_start_before_its_time(client: Client, session_
 
 
 async def test_commands_of_one_ordering_key_run_one_at_a_time_in_the_order_of_their_submits(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     specs = [
         CommandSpec(agent_id="clock", type="fail" if number == 2 else "echo",
@@ -51,7 +51,7 @@ async def test_commands_of_one_ordering_key_run_one_at_a_time_in_the_order_of_th
 
 
 async def test_a_cancelled_or_dead_command_lets_the_next_of_its_ordering_key_go(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     dying = await submit(client, "fail", {"retryable": False}, ordering_key="o")
     running = await submit(client, "hang", ordering_key="o")
@@ -66,7 +66,7 @@ async def test_a_cancelled_or_dead_command_lets_the_next_of_its_ordering_key_go(
 
 
 async def test_commands_at_once_each_run_while_the_others_wait_for_nothing(
-    client: Client, session_id: str, executor: ScriptedExecutor
+    client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await asyncio.gather(*(submit(client, "hang") for _ in range(20)))
     await eventually(lambda: len(executor.running) == 20)
@@ -75,7 +75,7 @@ async def test_commands_at_once_each_run_while_the_others_wait_for_nothing(
         assert (await ended(client, one.command_id)).state == SUCCEEDED
 
 
-async def test_higher_priorities_go_first(suite: Suite, client: Client, executor: ScriptedExecutor) -> None:
+async def test_higher_priorities_go_first(suite: Suite, client: Stubs, executor: ScriptedExecutor) -> None:
     await suite.runner(executor, slots=1)
     await start(client)
     blocker = await submit(client, "hang")

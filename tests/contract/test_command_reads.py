@@ -5,16 +5,16 @@ from typing import Any
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest, ListCommandsRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, start, submit
 from tests.support.outcomes import refused
 from tests.support.stored_events import assert_gapless, events_of, told, types_of
 from tests.support.suite import Suite
 
 
-async def test_a_command_runs_once_and_its_events_tell_of_it(client: Client, session_id: str) -> None:
+async def test_a_command_runs_once_and_its_events_tell_of_it(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "echo", {"text": "hello"})
     assert (accepted.agent_id, accepted.session_id) == ("clock", session_id)
     assert accepted.correlation_id
@@ -36,7 +36,7 @@ async def test_a_command_runs_once_and_its_events_tell_of_it(client: Client, ses
 
 @pytest.mark.parametrize("size", [1000, 200_000, 300_000, 2_000_000])
 async def test_results_are_kept_whole_and_large_ones_apart(
-    suite: Suite, client: Client, session_id: str, size: int
+    suite: Suite, client: Stubs, session_id: str, size: int
 ) -> None:
     accepted = await submit(client, "big", {"bytes": size})
     command = await ended(client, accepted.command_id)
@@ -50,7 +50,7 @@ async def test_results_are_kept_whole_and_large_ones_apart(
     assert len(completed.payload_json) < 17_000
 
 
-async def test_progress_is_shown_and_told_ten_times_a_second_at_most(client: Client, session_id: str) -> None:
+async def test_progress_is_shown_and_told_ten_times_a_second_at_most(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "progress", {"steps": 60, "pause": 0.005})
     command = await ended(client, accepted.command_id)
     assert (command.progress.progress, command.progress.total, command.progress.message) == (60, 60, "step 60")
@@ -67,7 +67,7 @@ async def test_progress_is_shown_and_told_ten_times_a_second_at_most(client: Cli
     assert types_of(events)[-1] == "command.completed"
 
 
-async def test_another_tenants_command_does_not_exist(suite: Suite, client: Client) -> None:
+async def test_another_tenants_command_does_not_exist(suite: Suite, client: Stubs) -> None:
     await start(client)
     accepted = await submit(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
@@ -80,7 +80,7 @@ async def test_another_tenants_command_does_not_exist(suite: Suite, client: Clie
     assert list((await stranger.commands.ListCommands(ListCommandsRequest())).commands) == []
 
 
-async def test_commands_are_listed_newest_first_page_by_page_by_every_filter(client: Client) -> None:
+async def test_commands_are_listed_newest_first_page_by_page_by_every_filter(client: Stubs) -> None:
     await start(client)
     made = [await submit(client, "echo" if number % 2 else "big") for number in range(7)]
     newest = [accepted.command_id for accepted in reversed(made)]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     AcceptedCommand,
     BulkSubmitCommandsRequest,
@@ -11,6 +10,7 @@ from callboard.commands.v1.commands_pb2 import (
 )
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of, refused
@@ -19,7 +19,7 @@ from tests.support.stored_events import assert_gapless, audits_of, events_of
 from tests.support.suite import Suite
 
 
-async def test_a_submit_without_an_active_session_is_refused_in_words(suite: Suite, client: Client) -> None:
+async def test_a_submit_without_an_active_session_is_refused_in_words(suite: Suite, client: Stubs) -> None:
     with refused("AGENT_NOT_FOUND"):
         await submit(client, agent_id="nobody")
     with refused("SESSION_NOT_ACTIVE"):
@@ -45,7 +45,7 @@ async def test_a_submit_without_an_active_session_is_refused_in_words(suite: Sui
 
 
 async def test_the_same_key_and_command_are_one_command_also_after_the_session_has_stopped(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     await suite.command_app()
     other = suite.client(command=1)
@@ -60,7 +60,7 @@ async def test_the_same_key_and_command_are_one_command_also_after_the_session_h
     assert await suite.value("select count(*) from command.commands") == 1
 
 
-async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, client: Client) -> None:
+async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, client: Stubs) -> None:
     """A command may be kept for less long than its key holds: the answer then is what its id tells."""
     session = await start(client)
     first = await submit(client, request_id="k")
@@ -92,7 +92,7 @@ async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, clie
     ],
 )
 async def test_params_that_cannot_be_stored_are_refused_naming_the_field(
-    client: Client, params: str, reason: str
+    client: Stubs, params: str, reason: str
 ) -> None:
     await start(client)
     spec = CommandSpec(agent_id="clock", type="echo", params_json=params)
@@ -101,7 +101,7 @@ async def test_params_that_cannot_be_stored_are_refused_naming_the_field(
     assert [violation.field for violation in caught.value.violations] == ["command.params_json"]
 
 
-async def test_of_many_submitted_at_once_each_is_answered_by_itself(suite: Suite, client: Client) -> None:
+async def test_of_many_submitted_at_once_each_is_answered_by_itself(suite: Suite, client: Stubs) -> None:
     await start(client)
     await make_agent(client, "idle")
     good = CommandSpec(agent_id="clock", type="echo")
@@ -132,7 +132,7 @@ async def test_of_many_submitted_at_once_each_is_answered_by_itself(suite: Suite
 
 
 async def test_a_thousand_commands_submitted_at_once_all_run_once(
-    suite: Suite, client: Client, session_id: str, executor: ScriptedExecutor
+    suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     spec = CommandSpec(agent_id="clock", type="echo")
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * 1000))

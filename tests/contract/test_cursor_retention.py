@@ -11,10 +11,10 @@ import httpx2
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, start, stop
 from tests.support.doors import rest_client
 from tests.support.eventually import eventually
@@ -49,7 +49,7 @@ async def drop_weeks_before_this(suite: Suite) -> None:
         await suite.rows("delete from session.segments where bucket = %s", bucket)
 
 
-async def read(client: Client, count: int, **fields: str) -> Reading:
+async def read(client: Stubs, count: int, **fields: str) -> Reading:
     """So many events of a stream from its beginning, or from the cursor among the fields."""
     async with reading(client, start=STREAM_START_BEGINNING, **fields) as stream:
         await stream.has(count)
@@ -62,7 +62,7 @@ def command_replicas() -> int:
 
 
 @pytest.fixture
-async def two_weeks(suite: Suite, client: Client, session: Session) -> Session:
+async def two_weeks(suite: Suite, client: Stubs, session: Session) -> Session:
     """A session that goes on from one week into the next: `session.started` and what was appended."""
     await append(client, session.session_id, *range(OLD - 1))
     await pass_a_week(suite)
@@ -80,7 +80,7 @@ KINDS = pytest.mark.parametrize("kind", ["agent", "session"])
 
 @KINDS
 async def test_a_cursor_before_the_oldest_event_is_refused_and_the_one_that_it_is_told_of_goes_on(
-    suite: Suite, client: Client, two_weeks: Session, kind: str
+    suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
     before = await read(client, OLD + NEW, **fields)
@@ -96,7 +96,7 @@ async def test_a_cursor_before_the_oldest_event_is_refused_and_the_one_that_it_i
 
 @KINDS
 async def test_a_cursor_of_which_nothing_is_missing_goes_on_after_a_week_was_dropped(
-    suite: Suite, client: Client, two_weeks: Session, kind: str
+    suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
     before = await read(client, OLD + NEW, **fields)
@@ -109,7 +109,7 @@ async def test_a_cursor_of_which_nothing_is_missing_goes_on_after_a_week_was_dro
 
 @KINDS
 async def test_a_stream_from_the_beginning_begins_with_the_oldest_event_that_is_there(
-    suite: Suite, client: Client, two_weeks: Session, kind: str
+    suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     await drop_weeks_before_this(suite)
     stream = await read(client, NEW, **scope(kind, two_weeks))
@@ -118,7 +118,7 @@ async def test_a_stream_from_the_beginning_begins_with_the_oldest_event_that_is_
 
 @KINDS
 async def test_where_nothing_is_left_the_oldest_cursor_waits_for_what_comes(
-    suite: Suite, client: Client, two_weeks: Session, kind: str
+    suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
     before = await read(client, OLD + NEW, **fields)
@@ -135,7 +135,7 @@ async def test_where_nothing_is_left_the_oldest_cursor_waits_for_what_comes(
 
 
 async def test_an_ended_session_of_which_nothing_is_left_says_that_it_has_ended(
-    suite: Suite, client: Client, two_weeks: Session
+    suite: Suite, client: Stubs, two_weeks: Session
 ) -> None:
     before = await read(client, OLD + NEW, session_id=two_weeks.session_id)
     await stop(client)
@@ -149,7 +149,7 @@ async def test_an_ended_session_of_which_nothing_is_left_says_that_it_has_ended(
 
 
 async def test_an_agent_whose_log_was_quiet_is_followed_also_when_its_only_week_was_dropped(
-    suite: Suite, client: Client, session: Session
+    suite: Suite, client: Stubs, session: Session
 ) -> None:
     before = await read(client, 1, agent_id="clock")
     await pass_a_week(suite, quiet=PART)
@@ -167,7 +167,7 @@ async def http(suite: Suite) -> AsyncIterator[httpx2.AsyncClient]:
 
 @KINDS
 async def test_over_rest_it_is_410_with_the_oldest_cursor_from_which_an_event_source_goes_on(
-    suite: Suite, client: Client, two_weeks: Session, http: httpx2.AsyncClient, kind: str
+    suite: Suite, client: Stubs, two_weeks: Session, http: httpx2.AsyncClient, kind: str
 ) -> None:
     before = await read(client, OLD + NEW, **scope(kind, two_weeks))
     await drop_weeks_before_this(suite)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import RequeueOptions
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
+from libs.rpc.stubs import Stubs
 from services.command.commands.batch_keys_store import PostgresBatchKeys
 from services.command.dead_letters.batches import DeadLetterBatches
 from tests.support.client_calls import ended, make_agent, start
@@ -23,7 +23,7 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
 async def test_a_filter_requeues_the_longest_dead_first_up_to_the_limit_and_goes_on_from_there(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 7)
     wanted = {"agent_id": "clock", "reasons": [errors_pb2.ERROR_REASON_TOOL_ERROR]}
@@ -35,7 +35,7 @@ async def test_a_filter_requeues_the_longest_dead_first_up_to_the_limit_and_goes
     assert (second.more, second.next_page_token) == (False, "")
 
 
-async def test_a_filter_never_meets_what_died_again_because_it_was_requeued(client: Client, session_id: str) -> None:
+async def test_a_filter_never_meets_what_died_again_because_it_was_requeued(client: Stubs, session_id: str) -> None:
     await bury_many(client, 6)
     done, token = 0, ""
     while True:
@@ -49,7 +49,7 @@ async def test_a_filter_never_meets_what_died_again_because_it_was_requeued(clie
     assert len(await listed(client, requeued=commands_pb2.REQUEUED_FILTER_NOT_REQUEUED)) == 6
 
 
-async def test_those_that_are_refused_are_passed_over_by_the_page_token(client: Client, session_id: str) -> None:
+async def test_those_that_are_refused_are_passed_over_by_the_page_token(client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
     stuck = await bury_many(client, 3, "bell")
@@ -67,7 +67,7 @@ async def test_those_that_are_refused_are_passed_over_by_the_page_token(client: 
 
 
 async def test_a_dry_run_says_what_would_be_requeued_and_refused_and_changes_nothing(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
@@ -99,7 +99,7 @@ async def test_a_dry_run_says_what_would_be_requeued_and_refused_and_changes_not
     ],
 )
 async def test_a_requeue_of_many_that_means_nothing_is_refused(
-    client: Client, fields: dict[str, Any], field: str
+    client: Stubs, fields: dict[str, Any], field: str
 ) -> None:
     with refused("FIELD_INVALID") as caught:
         await requeue_many(client, **fields)
@@ -110,7 +110,7 @@ async def test_a_requeue_of_many_that_means_nothing_is_refused(
 
 
 async def test_a_requeue_of_many_with_a_key_answers_the_same_each_time_refusals_too(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 3)
     await requeue(client, ids[1])
@@ -125,7 +125,7 @@ async def test_a_requeue_of_many_with_a_key_answers_the_same_each_time_refusals_
 
 
 async def test_a_requeue_by_filter_with_a_key_is_about_the_same_dead_letters_each_time(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     await bury_many(client, 4)
     first = await requeue_many(client, filter={}, limit=2, request_id="key")
@@ -136,7 +136,7 @@ async def test_a_requeue_by_filter_with_a_key_is_about_the_same_dead_letters_eac
 
 
 async def test_while_the_first_use_of_a_key_runs_another_one_is_refused(
-    client: Client, session_id: str, monkeypatch: pytest.MonkeyPatch
+    client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 2)
     reached, gate = asyncio.Event(), asyncio.Event()
@@ -159,7 +159,7 @@ async def test_while_the_first_use_of_a_key_runs_another_one_is_refused(
 
 
 async def test_a_requeue_that_broke_off_goes_on_with_the_same_and_repeats_nothing(
-    suite: Suite, client: Client, session_id: str, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 3)
 
@@ -183,7 +183,7 @@ async def test_a_requeue_that_broke_off_goes_on_with_the_same_and_repeats_nothin
 
 
 async def test_a_caller_that_goes_away_may_come_back_with_its_key_at_once(
-    client: Client, session_id: str, monkeypatch: pytest.MonkeyPatch
+    client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 2)
     reached = asyncio.Event()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import GetDeadLetterRequest
 from callboard.errors.v1 import errors_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, get_command
 from tests.support.dead_letters import bury, bury_many, listed, purge_many, requeue, requeue_many
 from tests.support.outcomes import all_of, refused
@@ -19,7 +19,7 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
 async def test_each_of_many_ids_is_purged_or_refused_and_the_commands_remain(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     plain, requeued, kept = await bury(client), await bury(client), await bury(client)
     await requeue(client, requeued)
@@ -38,7 +38,7 @@ async def test_each_of_many_ids_is_purged_or_refused_and_the_commands_remain(
 
 
 async def test_a_purge_by_filter_leaves_those_that_were_requeued_unless_it_asks_for_them(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 5)
     await requeue_many(client, command_ids=ids[:2])
@@ -53,7 +53,7 @@ async def test_a_purge_by_filter_leaves_those_that_were_requeued_unless_it_asks_
 
 
 async def test_a_purge_by_filter_takes_the_longest_dead_up_to_its_limit_and_says_whether_more_match(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 5)
     first = await purge_many(client, filter={"type": "fail"}, limit=3)
@@ -65,14 +65,14 @@ async def test_a_purge_by_filter_takes_the_longest_dead_up_to_its_limit_and_says
     assert (await purge_many(client, filter={"type": "fail"})).purged == 0
 
 
-async def test_any_asks_for_both(client: Client, session_id: str) -> None:
+async def test_any_asks_for_both(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     await requeue_many(client, command_ids=ids[:1])
     answer = await purge_many(client, filter={"requeued": commands_pb2.REQUEUED_FILTER_ANY}, limit=3)
     assert [one.command_id for one in answer.results] == ids
 
 
-async def test_a_dry_run_counts_and_purges_nothing(client: Client, session_id: str) -> None:
+async def test_a_dry_run_counts_and_purges_nothing(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 4)
     answer = await purge_many(client, filter={}, limit=3, dry_run=True)
     assert (answer.purged, answer.refused, answer.more, answer.matched) == (3, 0, True, 4)
@@ -83,7 +83,7 @@ async def test_a_dry_run_counts_and_purges_nothing(client: Client, session_id: s
 
 
 async def test_a_purge_with_a_key_answers_the_same_each_time_and_purges_nothing_more(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 4)
     first = await purge_many(client, filter={}, limit=2, request_id="key")
@@ -99,7 +99,7 @@ async def test_a_purge_with_a_key_answers_the_same_each_time_and_purges_nothing_
 
 
 async def test_an_operator_may_requeue_and_an_admin_alone_may_purge(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
     viewer, operator = (suite.client(suite.new_key(role)) for role in ("viewer", "operator"))
@@ -112,7 +112,7 @@ async def test_an_operator_may_requeue_and_an_admin_alone_may_purge(
 
 
 async def test_purges_and_requeues_of_the_same_dead_letters_never_stand_in_each_others_way(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 120)
     answers = await all_of(
@@ -131,6 +131,6 @@ async def test_purges_and_requeues_of_the_same_dead_letters_never_stand_in_each_
     "fields",
     [{}, {"command_ids": [NOWHERE], "filter": {}}, {"command_ids": [NOWHERE], "limit": 1}, {"filter": {}, "limit": -1}],
 )
-async def test_a_purge_of_many_that_means_nothing_is_refused(client: Client, fields: dict[str, Any]) -> None:
+async def test_a_purge_of_many_that_means_nothing_is_refused(client: Stubs, fields: dict[str, Any]) -> None:
     with refused("FIELD_INVALID"):
         await purge_many(client, **fields)

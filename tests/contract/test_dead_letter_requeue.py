@@ -8,12 +8,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import RequeueOptions
 from callboard.errors.v1 import errors_pb2
 from callboard.events.v1.events_pb2 import ListEventsRequest
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, make_agent, start, stop, submit
 from tests.support.dead_letters import bury, bury_many, outcomes, requeue, requeue_many, successor
 from tests.support.outcomes import all_of, refused
@@ -26,7 +26,7 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 # one, with changes
 
 
-async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Client, session_id: str) -> None:
+async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Stubs, session_id: str) -> None:
     accepted = await submit(
         client, "fail", {"retryable": False, "n": 1}, max_attempts=7, timeout=Duration(seconds=9),
         priority=commands_pb2.COMMAND_PRIORITY_LOW,
@@ -38,7 +38,7 @@ async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Clie
 
 
 async def test_a_requeue_takes_other_parameters_attempts_timeout_priority_and_time(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
     due = Timestamp()
@@ -55,7 +55,7 @@ async def test_a_requeue_takes_other_parameters_attempts_timeout_priority_and_ti
     assert await successor(client, dead) == accepted.command_id
 
 
-async def test_other_parameters_may_make_the_command_succeed(client: Client, session_id: str) -> None:
+async def test_other_parameters_may_make_the_command_succeed(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     accepted = await requeue(client, dead, params_json='{"times": 0}')
     assert (await ended(client, accepted.command_id)).state == SUCCEEDED
@@ -65,7 +65,7 @@ async def test_other_parameters_may_make_the_command_succeed(client: Client, ses
     assert orjson.loads(told[1].payload_json) == {"requeuedFrom": dead}
 
 
-async def test_empty_parameters_are_not_the_same_as_none(client: Client, session_id: str) -> None:
+async def test_empty_parameters_are_not_the_same_as_none(client: Stubs, session_id: str) -> None:
     one, other = await bury(client), await bury(client)
     emptied, kept = await requeue(client, one, params_json=""), await requeue(client, other)
     assert (await get_command(client, emptied.command_id)).params_json == "{}"
@@ -87,7 +87,7 @@ async def test_empty_parameters_are_not_the_same_as_none(client: Client, session
     ],
 )
 async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeued(
-    client: Client, session_id: str, changes: dict[str, Any], field: str
+    client: Stubs, session_id: str, changes: dict[str, Any], field: str
 ) -> None:
     dead = await bury(client)
     with refused("FIELD_INVALID") as caught:
@@ -97,7 +97,7 @@ async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeu
 
 
 async def test_of_several_live_sessions_of_an_agent_one_is_named(
-    suite: Suite, client: Client, executor: ScriptedExecutor
+    suite: Suite, client: Stubs, executor: ScriptedExecutor
 ) -> None:
     await suite.runner(executor)
     await make_agent(client, "twins", concurrent=True)
@@ -132,7 +132,7 @@ async def test_of_several_live_sessions_of_an_agent_one_is_named(
     assert [each.command.session_id for each in again.results] == [two.session_id]
 
 
-async def test_a_key_stands_for_the_changes_too(client: Client, session_id: str) -> None:
+async def test_a_key_stands_for_the_changes_too(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     first = await requeue(client, dead, "key", params_json='{"times": 0}')
     assert await requeue(client, dead, "key", params_json='{"times": 0}') == first
@@ -141,7 +141,7 @@ async def test_a_key_stands_for_the_changes_too(client: Client, session_id: str)
             await requeue(client, dead, "key", **changes)
 
 
-async def test_a_second_requeue_says_what_the_first_one_made(client: Client, session_id: str) -> None:
+async def test_a_second_requeue_says_what_the_first_one_made(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     accepted = await requeue(client, dead)
     with refused("DEAD_LETTER_REQUEUED") as caught:
@@ -149,7 +149,7 @@ async def test_a_second_requeue_says_what_the_first_one_made(client: Client, ses
     assert caught.value.metadata == {"command_id": dead, "requeued_as": accepted.command_id}
 
 
-async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(client: Client, session_id: str) -> None:
+async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     with refused("SESSION_NOT_ACTIVE") as caught:
@@ -162,7 +162,7 @@ async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(cli
 # many, by id
 
 
-async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, client: Client, session_id: str) -> None:
+async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, client: Stubs, session_id: str) -> None:
     fresh, before, other = await bury(client), await bury(client), await bury(client)
     made = await requeue(client, before)
     answer = await requeue_many(client, command_ids=[fresh, NOWHERE, before, "no id at all", other])
@@ -178,7 +178,7 @@ async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, cli
     assert set(outcomes(await requeue_many(stranger, command_ids=[fresh, other]))) == {"DEAD_LETTER_NOT_FOUND"}
 
 
-async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: Client, session_id: str) -> None:
+async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: Stubs, session_id: str) -> None:
     ids = [await bury(client, n=n) for n in range(2)]
     answer = await requeue_many(client, command_ids=ids, options=RequeueOptions(max_attempts=1))
     for n, one in enumerate(answer.results):
@@ -186,14 +186,14 @@ async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: C
         assert (command.options.max_attempts, orjson.loads(command.params_json)["n"]) == (1, n)
 
 
-async def test_commands_with_large_parameters_are_requeued_a_few_at_a_time(client: Client, session_id: str) -> None:
+async def test_commands_with_large_parameters_are_requeued_a_few_at_a_time(client: Stubs, session_id: str) -> None:
     ids = [await bury(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read at once
     answer = await requeue_many(client, command_ids=[ids[0], "none", *ids[1:], NOWHERE])
     assert (answer.requeued, answer.refused) == (18, 2)
     assert [one.command_id for one in answer.results if one.HasField("command")] == ids
 
 
-async def test_of_racing_requeues_of_many_each_dead_letter_is_requeued_by_one(client: Client, session_id: str) -> None:
+async def test_of_racing_requeues_of_many_each_dead_letter_is_requeued_by_one(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 40)
     answers = await all_of(*(requeue_many(client, command_ids=ids[::step]) for step in (1, -1, 1, -1)))
     assert sum(answer.requeued for answer in answers) == 40

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import (
     Command,
@@ -17,6 +16,7 @@ from callboard.commands.v1.commands_pb2 import (
     SubmitCommandRequest,
 )
 from callboard.errors.v1 import errors_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import ended, make_agent, quickly, start, submit
 from tests.support.dead_letters import bury, bury_many, listed, requeue
 from tests.support.outcomes import refused
@@ -29,13 +29,13 @@ TOOL_ERROR, NOT_FOUND, TIMEOUT = (
 )
 
 
-async def dead_at(client: Client, command_id: str) -> Timestamp:
+async def dead_at(client: Stubs, command_id: str) -> Timestamp:
     response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=command_id))
     return response.dead_letter.dead_at
 
 
 async def test_several_reasons_are_one_filter_and_the_page_is_still_newest_first(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     codes = ("TOOL_ERROR", "TOOL_NOT_FOUND", "COMMAND_TIMEOUT", "TOOL_ERROR")
     error, missing, late, latest = [await bury(client, code=code) for code in codes]
@@ -51,7 +51,7 @@ async def test_several_reasons_are_one_filter_and_the_page_is_still_newest_first
 
 
 async def test_dead_letters_are_found_by_the_time_of_their_death_from_the_first_moment_up_to_the_last(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = [await bury(client) for _ in range(3)]
     second = await dead_at(client, ids[1])
@@ -65,7 +65,7 @@ async def test_dead_letters_are_found_by_the_time_of_their_death_from_the_first_
     assert caught.value.violations[0].field == "dead_before"
 
 
-async def test_those_that_were_requeued_are_told_from_those_that_were_not(client: Client, session_id: str) -> None:
+async def test_those_that_were_requeued_are_told_from_those_that_were_not(client: Stubs, session_id: str) -> None:
     kept = await bury(client)
     await requeue(client, kept)
     waiting = await bury(client)
@@ -77,7 +77,7 @@ async def test_those_that_were_requeued_are_told_from_those_that_were_not(client
     assert kept in await listed(client)
 
 
-async def test_a_dead_letter_is_found_by_its_correlation_id(client: Client, session_id: str) -> None:
+async def test_a_dead_letter_is_found_by_its_correlation_id(client: Stubs, session_id: str) -> None:
     spec = CommandSpec(agent_id="clock", type="fail", params_json='{"retryable":false}', correlation_id="order/7")
     accepted = (await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))).command
     await ended(client, accepted.command_id)
@@ -87,7 +87,7 @@ async def test_a_dead_letter_is_found_by_its_correlation_id(client: Client, sess
 
 
 async def test_dead_letters_of_another_agent_session_or_tenant_are_not_listed(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     await make_agent(client, "bell")
     bell = await start(client, "bell")
@@ -99,7 +99,7 @@ async def test_dead_letters_of_another_agent_session_or_tenant_are_not_listed(
 
 
 async def test_pages_hold_each_dead_letter_once_also_when_many_died_in_one_moment(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 23)
     seen: list[str] = []
@@ -115,7 +115,7 @@ async def test_pages_hold_each_dead_letter_once_also_when_many_died_in_one_momen
 
 
 async def test_every_attempt_is_shown_with_its_error_outcome_runner_and_duration(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     accepted = await submit(client, "fail", {"message": "no luck"}, **quickly(max_attempts=3))
     await ended(client, accepted.command_id)
@@ -136,13 +136,13 @@ async def test_every_attempt_is_shown_with_its_error_outcome_runner_and_duration
     ("field", "value"),
     [("reasons", [0]), ("reasons", [TOOL_ERROR] * 2), ("requeued", 4), ("correlation_id", "a b"), ("page_size", 501)],
 )
-async def test_a_filter_that_means_nothing_is_refused(client: Client, field: str, value: Any) -> None:
+async def test_a_filter_that_means_nothing_is_refused(client: Stubs, field: str, value: Any) -> None:
     with refused("FIELD_INVALID") as caught:
         await listed(client, **{field: value})
     assert caught.value.violations[0].field.startswith(field)
 
 
-async def test_the_command_that_a_list_shows_is_whole(client: Client, session_id: str) -> None:
+async def test_the_command_that_a_list_shows_is_whole(client: Stubs, session_id: str) -> None:
     dead = await bury(client, note="whole", code="TOOL_NOT_FOUND")
     page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest())
     command: Command = page.dead_letters[0].command

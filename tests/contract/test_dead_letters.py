@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     GetDeadLetterRequest,
     ListDeadLettersRequest,
@@ -10,6 +9,7 @@ from callboard.commands.v1.commands_pb2 import (
 )
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, ended, get_command, start
 from tests.support.dead_letters import bury, requeue
 from tests.support.outcomes import all_of, refused
@@ -17,7 +17,7 @@ from tests.support.suite import Suite
 
 
 async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_session(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
     session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))).session
@@ -36,7 +36,7 @@ async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_sessi
     assert (await get_command(client, dead)).state == FAILED
 
 
-async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Client, session_id: str) -> None:
+async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Stubs, session_id: str) -> None:
     dead, other = await bury(client), await bury(client)
     first = await requeue(client, dead, "key")
     assert await requeue(client, dead, "key") == first
@@ -45,7 +45,7 @@ async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Client, s
 
 
 async def test_a_requeue_without_a_live_session_is_refused_and_can_be_done_later(
-    client: Client, session_id: str
+    client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
@@ -56,7 +56,7 @@ async def test_a_requeue_without_a_live_session_is_refused_and_can_be_done_later
 
 
 async def test_dead_letters_are_listed_newest_first_by_every_filter_and_purged(
-    suite: Suite, client: Client, session_id: str
+    suite: Suite, client: Stubs, session_id: str
 ) -> None:
     ids = [await bury(client, code=code) for code in ("TOOL_ERROR", "TOOL_NOT_FOUND", "TOOL_ERROR")]
 

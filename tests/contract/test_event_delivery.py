@@ -7,12 +7,12 @@ from typing import Any
 import grpc
 import pytest
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import AppendEventsRequest, NewEvent, StreamEventsRequest
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.bus import Bus, Notifications
 from libs.ids import partition_of
 from libs.notifications import encode_notification, events_subject
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import events_of
@@ -36,7 +36,7 @@ async def behind(suite: Suite, session: Session, count: int) -> tuple[int, int, 
     return answer[0], answer[1], answer[3]
 
 
-async def test_an_append_of_a_thousand_events_reaches_its_subscribers(client: Client, session: Session) -> None:
+async def test_an_append_of_a_thousand_events_reaches_its_subscribers(client: Stubs, session: Session) -> None:
     async with reading(client, session_id=session.session_id) as stream:
         await stream.has(1)
         for _ in range(4):  # more than a subscriber's buffer, larger than a hint
@@ -46,7 +46,7 @@ async def test_an_append_of_a_thousand_events_reaches_its_subscribers(client: Cl
 
 
 async def test_a_subscriber_that_reconnects_at_random_has_every_event_once_and_in_order(
-    client: Client, session: Session
+    client: Stubs, session: Session
 ) -> None:
     draw = random.Random(7)
 
@@ -81,7 +81,7 @@ async def test_a_subscriber_that_reconnects_at_random_has_every_event_once_and_i
     assert len(seqs) == len(await events_of(client, session.session_id))
 
 
-async def test_hints_that_are_lost_are_made_up_for_by_the_slow_check(suite: Suite, client: Client) -> None:
+async def test_hints_that_are_lost_are_made_up_for_by_the_slow_check(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     async with reading(client, session_id=session.session_id) as stream:
         await stream.has(1)
@@ -92,7 +92,7 @@ async def test_hints_that_are_lost_are_made_up_for_by_the_slow_check(suite: Suit
 
 
 async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
-    suite: Suite, client: Client, session: Session
+    suite: Suite, client: Stubs, session: Session
 ) -> None:
     bus = await Bus.connect(suite.nats_url, "test")
     notifications, subject = Notifications(bus), events_subject(TENANT, partition_of("clock"))
@@ -114,7 +114,7 @@ async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
 
 
 async def test_a_slow_subscriber_falls_back_to_storage_and_loses_nothing_and_costs_nobody_else_anything(
-    client: Client, session: Session
+    client: Stubs, session: Session
 ) -> None:
     slow: Any = client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))
     first = await slow.read()
@@ -131,7 +131,7 @@ async def test_a_slow_subscriber_falls_back_to_storage_and_loses_nothing_and_cos
 
 
 async def test_a_replica_that_shuts_down_ends_its_streams_with_a_cursor_that_another_one_takes(
-    suite: Suite, client: Client, session: Session
+    suite: Suite, client: Stubs, session: Session
 ) -> None:
     replica: Process = suite.processes[0]
     await suite.session_app()
@@ -149,7 +149,7 @@ async def test_a_replica_that_shuts_down_ends_its_streams_with_a_cursor_that_ano
         assert rest.seqs == [3]
 
 
-async def test_a_hundred_streams_of_one_session_all_get_the_same(client: Client, session: Session) -> None:
+async def test_a_hundred_streams_of_one_session_all_get_the_same(client: Stubs, session: Session) -> None:
     streams = [
         Reading(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))) for _ in range(100)
     ]

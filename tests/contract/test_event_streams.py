@@ -3,10 +3,10 @@
 import grpc
 import pytest
 
-from callboard.aio import Client
 from callboard.events.v1 import events_pb2
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, Session
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, make_agent, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import events_of, types_of
@@ -20,7 +20,7 @@ def command_replicas() -> int:
 
 
 async def test_a_stream_replays_then_goes_on_live_and_ends_after_the_closing_event(
-    client: Client, session: Session
+    client: Stubs, session: Session
 ) -> None:
     await append(client, session.session_id, 1, 2)
     async with reading(client, session_id=session.session_id) as stream:
@@ -37,7 +37,7 @@ async def test_a_stream_replays_then_goes_on_live_and_ends_after_the_closing_eve
     assert stream.events == await events_of(client, session.session_id)
 
 
-async def test_a_stream_resumes_after_every_event_with_the_next_one(client: Client, session: Session) -> None:
+async def test_a_stream_resumes_after_every_event_with_the_next_one(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(6))
     await stop(client)
     full = await whole(client, session_id=session.session_id)
@@ -48,7 +48,7 @@ async def test_a_stream_resumes_after_every_event_with_the_next_one(client: Clie
         assert rest.ended
 
 
-async def test_a_stream_that_is_resumed_after_its_end_says_that_it_has_ended(client: Client, session: Session) -> None:
+async def test_a_stream_that_is_resumed_after_its_end_says_that_it_has_ended(client: Stubs, session: Session) -> None:
     await stop(client)
     full = await whole(client, session_id=session.session_id)
     async with reading(client, session_id=session.session_id, cursor=full.cursor) as stream:
@@ -57,7 +57,7 @@ async def test_a_stream_that_is_resumed_after_its_end_says_that_it_has_ended(cli
     assert (stream.events, stream.ended, stream.cursor) == ([], True, full.cursor)
 
 
-async def test_a_stream_from_now_begins_with_the_next_event(client: Client, session: Session) -> None:
+async def test_a_stream_from_now_begins_with_the_next_event(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
     async with reading(client, session_id=session.session_id, start=events_pb2.STREAM_START_NOW) as stream:
         await metadata_of(stream.call)
@@ -67,7 +67,7 @@ async def test_a_stream_from_now_begins_with_the_next_event(client: Client, sess
     assert stream.seqs == [3, 4]
 
 
-async def test_a_cursor_wins_over_the_start(client: Client, session: Session) -> None:
+async def test_a_cursor_wins_over_the_start(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
     await stop(client)
     full = await whole(client, session_id=session.session_id)
@@ -76,7 +76,7 @@ async def test_a_cursor_wins_over_the_start(client: Client, session: Session) ->
 
 
 async def test_a_filtered_stream_ends_after_a_closing_event_that_the_filter_leaves_out(
-    client: Client, session: Session
+    client: Stubs, session: Session
 ) -> None:
     async with reading(client, session_id=session.session_id, types=["iteration"]) as stream:
         await metadata_of(stream.call)
@@ -90,7 +90,7 @@ async def test_a_filtered_stream_ends_after_a_closing_event_that_the_filter_leav
 
 
 async def test_cursors_that_do_not_fit_are_refused_before_anything_is_sent(
-    suite: Suite, client: Client, session: Session
+    suite: Suite, client: Stubs, session: Session
 ) -> None:
     await append(client, session.session_id, 1)
     await make_agent(client, "other")
@@ -113,7 +113,7 @@ async def test_cursors_that_do_not_fit_are_refused_before_anything_is_sent(
         assert stream.seqs == [1, 2]
 
 
-async def test_a_stream_of_what_does_not_exist_is_refused(suite: Suite, client: Client, session: Session) -> None:
+async def test_a_stream_of_what_does_not_exist_is_refused(suite: Suite, client: Stubs, session: Session) -> None:
     with refused("SESSION_NOT_FOUND"):
         await whole(client, session_id="nothing")
     with refused("AGENT_NOT_FOUND"):
@@ -125,7 +125,7 @@ async def test_a_stream_of_what_does_not_exist_is_refused(suite: Suite, client: 
         await whole(stranger, agent_id="clock")
 
 
-async def test_an_agents_stream_goes_on_across_restarts_in_order_and_leaves_others_out(client: Client) -> None:
+async def test_an_agents_stream_goes_on_across_restarts_in_order_and_leaves_others_out(client: Stubs) -> None:
     neighbour = next(f"n{n}" for n in range(400) if partition_of(f"n{n}") == partition_of("clock"))
     await make_agent(client, neighbour)
     first = await start(client)

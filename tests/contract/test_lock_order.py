@@ -10,7 +10,7 @@ import time
 import grpc
 import psycopg
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import (
     BulkSubmitCommandsRequest,
     CancelCommandsRequest,
@@ -18,6 +18,7 @@ from callboard.commands.v1.commands_pb2 import (
     OpenCommandFilter,
 )
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start, stop
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import running_suite
@@ -27,7 +28,7 @@ KEYS = [f"key-{number}" for number in range(40)]
 SECONDS = 5.0
 
 
-async def submit_keys(client: Client, draw: random.Random) -> None:
+async def submit_keys(client: Stubs, draw: random.Random) -> None:
     """Submits commands with keys that others submit too, in another order."""
     specs = [
         CommandSpec(
@@ -40,7 +41,7 @@ async def submit_keys(client: Client, draw: random.Random) -> None:
     await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=specs))
 
 
-async def change(client: Client, draw: random.Random) -> None:
+async def change(client: Stubs, draw: random.Random) -> None:
     """Cancels what an agent has open, or ends its session."""
     agent = draw.choice(AGENTS)
     what = draw.random()
@@ -53,7 +54,7 @@ async def change(client: Client, draw: random.Random) -> None:
         await start(client, agent)
 
 
-async def keep_on(client: Client, seed: int) -> int:
+async def keep_on(client: Stubs, seed: int) -> int:
     """Does so for a while; being refused is part of it. Returns how many calls were answered."""
     draw, answered, ends = random.Random(seed), 0, time.monotonic() + SECONDS
     while time.monotonic() < ends:

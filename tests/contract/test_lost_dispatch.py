@@ -12,7 +12,6 @@ import orjson
 import psycopg
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest
 from callboard.sessions.v1.sessions_pb2 import Session
@@ -24,6 +23,7 @@ from libs.dispatches import (
     encode_dispatch,
 )
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, submit
 from tests.support.deaf_runner import MAX_DELIVER, MEDIUM, DeafRunner
 from tests.support.eventually import eventually
@@ -64,7 +64,7 @@ async def charged(suite: Suite, *ids: str) -> dict[str, int]:
     return dict(await eventually(found, 20))
 
 
-async def told(client: Client, session_id: str, command_id: str) -> list[Any]:
+async def told(client: Stubs, session_id: str, command_id: str) -> list[Any]:
     """What the work stream says of a command: types, and beside each error's code who says so."""
     events = await events_of(client, session_id)
     assert_gapless(events)
@@ -73,7 +73,7 @@ async def told(client: Client, session_id: str, command_id: str) -> list[Any]:
 
 
 async def test_a_dispatch_that_nobody_takes_up_costs_an_attempt_and_its_command_completes_elsewhere(
-    suite: Suite, client: Client, session: Session, deaf: DeafRunner
+    suite: Suite, client: Stubs, session: Session, deaf: DeafRunner
 ) -> None:
     accepted = await submit(client)
     assert await charged(suite, accepted.command_id) == {accepted.command_id: 1}
@@ -96,7 +96,7 @@ async def test_a_dispatch_that_nobody_takes_up_costs_an_attempt_and_its_command_
 
 
 async def test_every_command_of_a_lost_dispatch_is_charged_but_not_one_that_has_ended(
-    suite: Suite, client: Client, deaf: DeafRunner, bus: Bus
+    suite: Suite, client: Stubs, deaf: DeafRunner, bus: Bus
 ) -> None:
     deaf.messages = -1  # what is dispatched to it stays in the stream
     cancelled, first, second = [(await submit(client)).command_id for _ in range(3)]
@@ -109,7 +109,7 @@ async def test_every_command_of_a_lost_dispatch_is_charged_but_not_one_that_has_
 
 
 async def test_a_lost_dispatch_that_cannot_be_read_or_is_gone_does_not_keep_the_next_from_being_charged(
-    suite: Suite, client: Client, deaf: DeafRunner, bus: Bus
+    suite: Suite, client: Stubs, deaf: DeafRunner, bus: Bus
 ) -> None:
     deaf.messages = 2
     subject = dispatch_subject(TENANT, MEDIUM, PART, deaf.runner_id)
@@ -128,7 +128,7 @@ async def test_a_lost_dispatch_that_cannot_be_read_or_is_gone_does_not_keep_the_
     await eventually(all_is_settled)
 
 
-async def test_a_charge_that_the_database_refuses_is_made_later(suite: Suite, client: Client, deaf: DeafRunner) -> None:
+async def test_a_charge_that_the_database_refuses_is_made_later(suite: Suite, client: Stubs, deaf: DeafRunner) -> None:
     """The reader waits for the lock of the log for a second, is refused, and asks for the advisory again."""
     accepted = await submit(client)
     async with await psycopg.AsyncConnection.connect(suite.database_url) as blocker:

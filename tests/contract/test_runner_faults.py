@@ -6,8 +6,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from callboard.aio import Client
 from libs.errors import Reason, ServiceError
+from libs.rpc.stubs import Stubs
 from services.runner.leases.store import PostgresLeases
 from tests.support.client_calls import QUICK, RUNNING, SUCCEEDED, ended, in_state, start, submit, submit_many
 from tests.support.eventually import eventually
@@ -16,7 +16,7 @@ from tests.support.stored_events import events_of, outcomes_of, types_of
 from tests.support.suite import Suite
 
 
-async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, client: Client) -> None:
+async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, client: Stubs) -> None:
     first, second = ScriptedExecutor(), ScriptedExecutor()
     doomed = await suite.runner(first)
     session = await start(client)
@@ -39,7 +39,7 @@ async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, c
     assert set((await outcomes_of(client, session.session_id)).values()) == {1}
 
 
-async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite: Suite, client: Client) -> None:
+async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite: Suite, client: Stubs) -> None:
     first, second = ScriptedExecutor(), ScriptedExecutor()
     leaving = await suite.runner(first, drain=0.2)
     session = await start(client)
@@ -55,7 +55,7 @@ async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite:
 
 
 async def test_commands_that_were_submitted_before_any_runner_was_there_run_when_one_is(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     await start(client)
     ids = await submit_many(client, 30)
@@ -64,7 +64,7 @@ async def test_commands_that_were_submitted_before_any_runner_was_there_run_when
         assert (await ended(client, command_id)).state == SUCCEEDED
 
 
-async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suite: Suite, client: Client) -> None:
+async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suite: Suite, client: Stubs) -> None:
     """Its runner lives on, but the answer that gave it the session was lost."""
     await suite.runner(ScriptedExecutor())
     await suite.rows(
@@ -80,7 +80,7 @@ async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suit
 
 
 async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_agents(
-    suite: Suite, client: Client, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, client: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database does not know yet, and goes on dispatching to it and granting what it claims."""
     executor = ScriptedExecutor()
@@ -109,7 +109,7 @@ async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_a
 
 
 async def test_a_runner_whose_heartbeat_waits_stops_what_it_runs_when_its_lease_is_over(
-    suite: Suite, client: Client, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, client: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that is waited for keeps it from noticing; a paused one notices before all else."""
     executor = ScriptedExecutor()

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
 from callboard.sessions.v1.sessions_pb2 import ListSessionsRequest, SessionSpec, StartSessionRequest, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
 from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
@@ -17,7 +18,7 @@ def command_replicas() -> int:
 
 
 async def test_the_same_key_and_request_give_the_same_answer_also_after_the_session_has_stopped(
-    client: Client,
+    client: Stubs,
 ) -> None:
     request = StartSessionRequest(agent_id="clock", spec=SessionSpec(title="one"), request_id="key-1")
     first = await client.sessions.StartSession(request)
@@ -28,7 +29,7 @@ async def test_the_same_key_and_request_give_the_same_answer_also_after_the_sess
     assert (await client.sessions.ListSessions(ListSessionsRequest())).sessions[0].ended_at.seconds > 0
 
 
-async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Client) -> None:
+async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Stubs) -> None:
     session = await start(client)
     request = StartSessionRequest(agent_id="clock", request_id="key-1")
     first = await client.sessions.StartSession(request)
@@ -37,13 +38,13 @@ async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Client
     assert await client.sessions.StartSession(request) == first
 
 
-async def test_the_same_key_with_another_request_is_refused(client: Client) -> None:
+async def test_the_same_key_with_another_request_is_refused(client: Stubs) -> None:
     await start(client, request_id="key-1")
     with refused("IDEMPOTENCY_KEY_REUSED"):
         await start(client, request_id="key-1", spec=SessionSpec(title="other"))
 
 
-async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Suite, client: Client) -> None:
+async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     await make_agent(client, "many", concurrent=True)
     other = suite.client(session=1)
@@ -54,7 +55,7 @@ async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Sui
     assert await suite.value("select count(*) from session.sessions") == 1
 
 
-async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: Suite, client: Client) -> None:
+async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: Suite, client: Stubs) -> None:
     await make_agent(client, "many", concurrent=True)
     outcomes = await all_of(
         *(start(client, "many", request_id="key", spec=SessionSpec(title=f"{n % 2}")) for n in range(6)),
@@ -65,14 +66,14 @@ async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: S
     assert await suite.value("select count(*) from session.sessions") == 7
 
 
-async def test_a_key_is_forgotten_after_its_time(suite: Suite, client: Client) -> None:
+async def test_a_key_is_forgotten_after_its_time(suite: Suite, client: Stubs) -> None:
     await make_agent(client, "many", concurrent=True)
     first = await start(client, "many", request_id="key")
     await suite.rows("update session.idempotency set expires_at = now() - interval '1 second'")
     assert (await start(client, "many", request_id="key")).session_id != first.session_id
 
 
-async def test_keys_of_different_operations_and_tenants_do_not_meet(suite: Suite, client: Client) -> None:
+async def test_keys_of_different_operations_and_tenants_do_not_meet(suite: Suite, client: Stubs) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
     first = await start(client, request_id="key")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from callboard.aio import Client
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRequest, SessionSpec, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
 from tests.support.outcomes import refused
 from tests.support.stored_events import assert_gapless, audits_of, events_of
@@ -16,7 +16,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, client: Client) -> None:
+async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
     with refused("AGENT_NOT_FOUND"):
@@ -31,7 +31,7 @@ async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, clie
     assert (await stranger.sessions.ListSessions(ListSessionsRequest())).sessions == []
 
 
-async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Client) -> None:
+async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Stubs) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
     for one in (client, stranger):
@@ -40,7 +40,7 @@ async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Client) ->
     assert await suite.value("select count(*) from session.sessions where session_id = 'same'") == 2
 
 
-async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(client: Client) -> None:
+async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(client: Stubs) -> None:
     await make_agent(client, "many", concurrent=True)
     made = [
         await start(client, "many", spec=SessionSpec(
@@ -75,7 +75,7 @@ async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(cli
         await client.sessions.ListSessions(ListSessionsRequest(page_token=page.next_page_token, mode="query"))
 
 
-async def test_every_transition_is_told_once_at_level_audit_with_its_actor_and_address(client: Client) -> None:
+async def test_every_transition_is_told_once_at_level_audit_with_its_actor_and_address(client: Stubs) -> None:
     session = await start(client)
     await start(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock", reason="done"))

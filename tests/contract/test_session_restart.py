@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
 from callboard.commands.v1 import commands_pb2
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import (
@@ -13,6 +13,7 @@ from callboard.sessions.v1.sessions_pb2 import (
     RestartSessionRequest,
     SessionSpec,
 )
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
 from tests.support.outcomes import all_of, refused
 from tests.support.scripted_executor import ScriptedExecutor
@@ -23,7 +24,7 @@ STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
 async def test_a_restart_ends_the_session_and_starts_its_successor_in_one_transaction(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     spec = SessionSpec(
         session_id="first", session_type=sessions_pb2.SESSION_TYPE_POLICY, title="T", mode="query",
@@ -52,7 +53,7 @@ async def test_a_restart_ends_the_session_and_starts_its_successor_in_one_transa
     assert (third.restart_count, third.restarted_from) == (2, successor.session_id)
 
 
-async def test_a_restart_with_a_spec_takes_that_and_nothing_of_the_session_before(client: Client) -> None:
+async def test_a_restart_with_a_spec_takes_that_and_nothing_of_the_session_before(client: Stubs) -> None:
     await start(client, spec=SessionSpec(title="old", labels={"a": "b"}))
     request = RestartSessionRequest(agent_id="clock", spec=SessionSpec(session_id="next", mode="script"))
     answer = await client.sessions.RestartSession(request)
@@ -60,14 +61,14 @@ async def test_a_restart_with_a_spec_takes_that_and_nothing_of_the_session_befor
     assert dict(answer.session.spec.labels) == {}
 
 
-async def test_a_restart_with_nothing_live_starts_a_session(client: Client) -> None:
+async def test_a_restart_with_nothing_live_starts_a_session(client: Stubs) -> None:
     answer = await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))
     assert not answer.HasField("previous")
     assert (answer.session.restart_count, answer.session.restarted_from) == (0, "")
     assert types_of(await events_of(client, answer.session.session_id)) == ["session.started"]
 
 
-async def test_a_restart_into_a_taken_session_id_is_refused_and_stops_nothing(client: Client) -> None:
+async def test_a_restart_into_a_taken_session_id_is_refused_and_stops_nothing(client: Stubs) -> None:
     await start(client, spec=SessionSpec(session_id="mine"))
     with refused("SESSION_EXISTS"):
         await client.sessions.RestartSession(
@@ -77,7 +78,7 @@ async def test_a_restart_into_a_taken_session_id_is_refused_and_stops_nothing(cl
     assert live.session.state == sessions_pb2.SESSION_STATE_ACTIVE
 
 
-async def test_a_restart_with_a_key_happens_once(client: Client) -> None:
+async def test_a_restart_with_a_key_happens_once(client: Stubs) -> None:
     await start(client)
     request = RestartSessionRequest(agent_id="clock", request_id="key")
     first = await client.sessions.RestartSession(request)
@@ -86,7 +87,7 @@ async def test_a_restart_with_a_key_happens_once(client: Client) -> None:
     assert await client.sessions.RestartSession(request) == first
 
 
-async def test_restarts_that_race_leave_one_live_session_and_count_one_by_one(suite: Suite, client: Client) -> None:
+async def test_restarts_that_race_leave_one_live_session_and_count_one_by_one(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     await start(client)
@@ -99,7 +100,7 @@ async def test_restarts_that_race_leave_one_live_session_and_count_one_by_one(su
 
 
 async def test_a_restart_that_waits_for_a_running_command_starts_the_successor_in_the_end(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
@@ -114,11 +115,11 @@ async def test_a_restart_that_waits_for_a_running_command_starts_the_successor_i
     await in_state(client, again.command_id, commands_pb2.COMMAND_STATE_SUCCEEDED)
 
 
-async def test_starts_stops_and_restarts_at_once_never_leave_two_live_sessions(suite: Suite, client: Client) -> None:
+async def test_starts_stops_and_restarts_at_once_never_leave_two_live_sessions(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
 
-    async def play(one: Client, seed: int) -> None:
+    async def play(one: Stubs, seed: int) -> None:
         for step in range(8):
             match (seed + step) % 3:
                 case 0:

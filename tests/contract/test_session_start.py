@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from callboard import CallboardError
 from callboard.agents.v1.agents_pb2 import DeleteAgentRequest
-from callboard.aio import CallboardError, Client
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import (
     GetSessionRequest,
@@ -17,6 +17,7 @@ from callboard.sessions.v1.sessions_pb2 import (
     StopSessionRequest,
 )
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
 from tests.support.outcomes import all_of, refused
 from tests.support.stored_events import events_of, types_of
@@ -28,7 +29,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite, client: Client) -> None:
+async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     answers: list[StartSessionResponse] = await asyncio.gather(
@@ -45,7 +46,7 @@ async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite
     assert types_of(events) == ["session.started"]
 
 
-async def test_a_started_session_is_active_and_says_what_was_asked_for(suite: Suite, client: Client) -> None:
+async def test_a_started_session_is_active_and_says_what_was_asked_for(suite: Suite, client: Stubs) -> None:
     spec = SessionSpec(
         session_id="sim-ops-2025-001", session_type=sessions_pb2.SESSION_TYPE_SIMULATION, mode="analysis", title="Ünï",
         task="do it", task_id="task/7", workspace="/w", user_id="u1", channel_id="c1", resource_id="db:1",
@@ -67,7 +68,7 @@ async def test_a_started_session_is_active_and_says_what_was_asked_for(suite: Su
     assert event.address
 
 
-async def test_a_session_without_ids_gets_a_session_id_and_a_task_id_of_its_own(client: Client) -> None:
+async def test_a_session_without_ids_gets_a_session_id_and_a_task_id_of_its_own(client: Stubs) -> None:
     session = await start(client)
     assert session.session_id == session.spec.session_id != ""
     assert session.spec.task_id
@@ -76,7 +77,7 @@ async def test_a_session_without_ids_gets_a_session_id_and_a_task_id_of_its_own(
 
 
 async def test_a_start_for_an_agent_that_does_not_exist_is_refused_and_leaves_nothing(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     with refused("AGENT_NOT_FOUND"):
         await start(client, "nobody", request_id="k")
@@ -85,7 +86,7 @@ async def test_a_start_for_an_agent_that_does_not_exist_is_refused_and_leaves_no
     await start(client, "nobody", request_id="k")  # refusals are not stored
 
 
-async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended(client: Client) -> None:
+async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended(client: Stubs) -> None:
     await make_agent(client, "other")
     await start(client, spec=SessionSpec(session_id="mine"))
     with refused("SESSION_EXISTS"):
@@ -96,7 +97,7 @@ async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended
 
 
 async def test_crossing_starts_of_the_same_ids_over_two_partitions_all_end_without_a_fault(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     await suite.session_app()
     names = [f"agent-{number}" for number in range(24)]
@@ -127,7 +128,7 @@ async def test_crossing_starts_of_the_same_ids_over_two_partitions_all_end_witho
     ],
 )
 async def test_a_start_of_a_busy_agent_does_as_on_conflict_says(
-    client: Client, conflict: sessions_pb2.OnConflict.ValueType, outcome: str
+    client: Stubs, conflict: sessions_pb2.OnConflict.ValueType, outcome: str
 ) -> None:
     first = await start(client, on_conflict=conflict)
     request = StartSessionRequest(agent_id="clock", on_conflict=conflict)
@@ -143,7 +144,7 @@ async def test_a_start_of_a_busy_agent_does_as_on_conflict_says(
         assert (second.session.restart_count, second.session.restarted_from) == (1, first.session_id)
 
 
-async def test_an_agent_of_concurrent_sessions_has_as_many_as_are_started(client: Client) -> None:
+async def test_an_agent_of_concurrent_sessions_has_as_many_as_are_started(client: Stubs) -> None:
     await make_agent(client, "many", concurrent=True)
     answers = await asyncio.gather(
         *(client.sessions.StartSession(StartSessionRequest(agent_id="many")) for _ in range(20))
@@ -158,7 +159,7 @@ async def test_an_agent_of_concurrent_sessions_has_as_many_as_are_started(client
     assert last.session.session_id == answers[0].session.session_id
 
 
-async def test_an_agent_with_a_live_session_cannot_be_deleted_however_they_race(suite: Suite, client: Client) -> None:
+async def test_an_agent_with_a_live_session_cannot_be_deleted_however_they_race(suite: Suite, client: Stubs) -> None:
     for number in range(8):
         name = f"racer-{number}"
         await make_agent(client, name)

@@ -5,10 +5,10 @@ import asyncio
 import orjson
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, get_command, start, stop, submit
 from tests.support.outcomes import refused
 from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
@@ -17,7 +17,7 @@ from tests.support.suite import Suite
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
-async def test_a_stop_ends_the_session_and_tells_of_it_last(client: Client) -> None:
+async def test_a_stop_ends_the_session_and_tells_of_it_last(client: Stubs) -> None:
     session = await start(client)
     answer = await stop(client, agent_id="clock", reason="enough")
     assert (answer.session.session_id, answer.session.state) == (session.session_id, STOPPED)
@@ -31,7 +31,7 @@ async def test_a_stop_ends_the_session_and_tells_of_it_last(client: Client) -> N
     ).session == answer.session
 
 
-async def test_a_stop_without_a_live_session_is_a_no_op(client: Client) -> None:
+async def test_a_stop_without_a_live_session_is_a_no_op(client: Stubs) -> None:
     assert not (await stop(client, agent_id="clock")).HasField("session")
     session = await start(client)
     await stop(client, session_id=session.session_id)
@@ -40,7 +40,7 @@ async def test_a_stop_without_a_live_session_is_a_no_op(client: Client) -> None:
     assert types_of(await events_of(client, session.session_id)) == ["session.started", "session.stopped"]
 
 
-async def test_a_stop_of_what_does_not_exist_is_refused(client: Client) -> None:
+async def test_a_stop_of_what_does_not_exist_is_refused(client: Stubs) -> None:
     with refused("AGENT_NOT_FOUND"):
         await stop(client, agent_id="nobody")
     with refused("SESSION_NOT_FOUND"):
@@ -48,7 +48,7 @@ async def test_a_stop_of_what_does_not_exist_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("by", ["agent_id", "session_id"])
-async def test_a_stop_with_a_key_answers_the_same_each_time(client: Client, by: str) -> None:
+async def test_a_stop_with_a_key_answers_the_same_each_time(client: Stubs, by: str) -> None:
     session = await start(client)
     fields = {by: "clock" if by == "agent_id" else session.session_id, "request_id": "key"}
     first = await stop(client, **fields)
@@ -61,14 +61,14 @@ async def test_a_stop_with_a_key_answers_the_same_each_time(client: Client, by: 
         await stop(client, **fields, reason="other")
 
 
-async def test_a_no_op_stop_with_a_key_stays_a_no_op(client: Client) -> None:
+async def test_a_no_op_stop_with_a_key_stays_a_no_op(client: Stubs) -> None:
     first = await stop(client, agent_id="clock", request_id="key")
     await start(client)
     assert await stop(client, agent_id="clock", request_id="key") == first
     assert not first.HasField("session")
 
 
-async def test_stops_that_race_all_get_the_stopped_session_or_the_no_op(suite: Suite, client: Client) -> None:
+async def test_stops_that_race_all_get_the_stopped_session_or_the_no_op(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     session = await start(client)
@@ -79,7 +79,7 @@ async def test_stops_that_race_all_get_the_stopped_session_or_the_no_op(suite: S
 
 
 async def test_a_stop_cancels_what_waits_each_with_one_event_before_the_closing_one(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     session = await start(client)
     commands = [await submit(client) for _ in range(3)]  # no runner is there
@@ -99,7 +99,7 @@ async def test_a_stop_cancels_what_waits_each_with_one_event_before_the_closing_
     assert await suite.value("select count(*) from command.connections") == 0
 
 
-async def test_a_stop_of_many_waiting_commands_takes_several_transactions(suite: Suite, client: Client) -> None:
+async def test_a_stop_of_many_waiting_commands_takes_several_transactions(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     spec = commands_pb2.CommandSpec(agent_id="clock", type="echo")
     for _ in range(2):

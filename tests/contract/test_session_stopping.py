@@ -4,11 +4,11 @@ import asyncio
 
 import orjson
 
-from callboard.aio import Client
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, RestartSessionRequest
 from libs.attempts import Failure, FailureCode
 from libs.ids import partition_of
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
@@ -19,7 +19,7 @@ from tests.support.suite import Suite
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
-async def test_a_stop_waits_for_a_running_command_to_heed_its_cancel(suite: Suite, client: Client) -> None:
+async def test_a_stop_waits_for_a_running_command_to_heed_its_cancel(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -37,7 +37,7 @@ async def test_a_stop_waits_for_a_running_command_to_heed_its_cancel(suite: Suit
 
 
 async def test_a_stop_forces_a_running_command_that_heeds_no_cancel_after_the_grace(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
@@ -57,7 +57,7 @@ async def test_a_stop_forces_a_running_command_that_heeds_no_cancel_after_the_gr
     assert (await get_command(client, command.command_id)).state == CANCELLED
 
 
-async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: Suite, client: Client) -> None:
+async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -86,7 +86,7 @@ async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: 
 
 
 async def test_a_stop_that_joins_another_answers_the_same_session_and_its_key_keeps_answering_so(
-    suite: Suite, client: Client
+    suite: Suite, client: Stubs
 ) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
@@ -103,7 +103,7 @@ async def test_a_stop_that_joins_another_answers_the_same_session_and_its_key_ke
         assert again.session.session_id == answer.session.session_id
 
 
-async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite: Suite, client: Client) -> None:
+async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -132,7 +132,7 @@ async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite:
     assert not executor.running
 
 
-async def test_a_session_whose_agent_cannot_be_connected_fails_with_the_reason(suite: Suite, client: Client) -> None:
+async def test_a_session_whose_agent_cannot_be_connected_fails_with_the_reason(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     executor.refuse = Failure(FailureCode.SERVER_NOT_REGISTERED, "there is no such server", retryable=False)
     session = await start(client)

@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import AcceptedCommand, BulkSubmitCommandsRequest, CommandSpec
 from callboard.events.v1.events_pb2 import AppendEventsRequest, Event, NewEvent
 from callboard.sessions.v1.sessions_pb2 import Session, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import start, submit
 from tests.support.eventually import eventually
 from tests.support.processes import Suite
@@ -16,13 +16,13 @@ from tests.support.stored_events import assert_gapless, events_of, types_of
 TERMINAL = ("command.completed", "command.failed", "command.cancelled")
 
 
-async def agent(client: Client, agent_id: str, server: str = "") -> None:
+async def agent(client: Stubs, agent_id: str, server: str = "") -> None:
     """Creates an agent: of a server of the catalogue, or one that echoes."""
     connector = Connector(kind="mcp", server=server) if server else Connector(kind="echo")
     await client.agents.CreateAgent(CreateAgentRequest(agent=Agent(agent_id=agent_id, connector=connector)))
 
 
-async def connected_session(client: Client, agent_id: str, server: str = "") -> Session:
+async def connected_session(client: Stubs, agent_id: str, server: str = "") -> Session:
     """Creates an agent, starts its session, and waits until the agent is connected."""
     await agent(client, agent_id, server)
     session = await start(client, agent_id)
@@ -30,7 +30,7 @@ async def connected_session(client: Client, agent_id: str, server: str = "") -> 
     return session
 
 
-async def until_told(client: Client, session_id: str, type_: str, count: int = 1, seconds: float = 20.0) -> None:
+async def until_told(client: Stubs, session_id: str, type_: str, count: int = 1, seconds: float = 20.0) -> None:
     """Waits until the session's events tell of this so many times."""
 
     async def is_told() -> bool:
@@ -41,17 +41,17 @@ async def until_told(client: Client, session_id: str, type_: str, count: int = 1
     await eventually(is_told, seconds)
 
 
-async def run_tool(client: Client, agent_id: str, tool: str, /, **arguments: Any) -> AcceptedCommand:
+async def run_tool(client: Stubs, agent_id: str, tool: str, /, **arguments: Any) -> AcceptedCommand:
     """Submits `run_tool`."""
     return await submit(client, "run_tool", {"tool": tool, "arguments": arguments}, agent_id=agent_id)
 
 
-async def stop(client: Client, agent_id: str) -> Session:
+async def stop(client: Stubs, agent_id: str) -> Session:
     """Stops the agent's session."""
     return (await client.sessions.StopSession(StopSessionRequest(agent_id=agent_id))).session
 
 
-async def submit_many(client: Client, agent_id: str, count: int, type_: str = "echo", params: str = "") -> list[str]:
+async def submit_many(client: Stubs, agent_id: str, count: int, type_: str = "echo", params: str = "") -> list[str]:
     """Submits so many commands in one call, all of which must be accepted; returns their ids."""
     specs = [CommandSpec(agent_id=agent_id, type=type_, params_json=params) for _ in range(count)]
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=specs))
@@ -59,7 +59,7 @@ async def submit_many(client: Client, agent_id: str, count: int, type_: str = "e
     return [result.command.command_id for result in answer.results]
 
 
-async def append(client: Client, session_id: str, count: int, type_: str = "custom.step") -> None:
+async def append(client: Stubs, session_id: str, count: int, type_: str = "custom.step") -> None:
     """Appends so many events."""
     events = [NewEvent(type=type_, payload_json="{}") for _ in range(count)]
     await client.events.AppendEvents(AppendEventsRequest(session_id=session_id, events=events))
@@ -74,7 +74,7 @@ async def until_idle(suite: Suite, session_id: str, seconds: float = 30.0) -> No
     )
 
 
-async def settled_events(suite: Suite, client: Client, session_id: str) -> list[Event]:
+async def settled_events(suite: Suite, client: Stubs, session_id: str) -> list[Event]:
     """All events of a session once its commands have ended, after the rules that always hold were checked.
 
     Each seq is there once; each command was enqueued once and ended once; each attempt began once, ended once,

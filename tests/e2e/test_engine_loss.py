@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_SUCCEEDED
 from callboard.health.v1.health_pb2 import READINESS_DEGRADED, READINESS_NOT_READY, READINESS_READY
+from libs.rpc.stubs import Stubs
 from tests.e2e.stories import connected_session, settled_events, stop, until_idle
 from tests.support.client_calls import get_command, start, submit
 from tests.support.eventually import eventually
@@ -54,7 +55,7 @@ async def _in_the_background(lanes: int, work: Callable[[], Awaitable[None]]) ->
         await asyncio.gather(*tasks)
 
 
-async def _all_succeeded(suite: Suite, client: Client, session_id: str, accepted: set[str]) -> None:
+async def _all_succeeded(suite: Suite, client: Stubs, session_id: str, accepted: set[str]) -> None:
     await until_idle(suite, session_id)
     rows = await suite.rows("select command_id::text, state from command.commands where session_id = %s", session_id)
     assert accepted <= {command_id for command_id, _ in rows}

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import Event
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
 from libs.embedded.ports import free_port
+from libs.rpc.stubs import Stubs
 from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.e2e.stories import append, connected_session, stop, until_told
@@ -67,7 +67,7 @@ class EventSource:
 
 
 @asynccontextmanager
-async def _appending(client: Client, session_id: str) -> AsyncIterator[None]:
+async def _appending(client: Stubs, session_id: str) -> AsyncIterator[None]:
     """Appends to the session for as long as the block runs, whatever becomes of the gateway."""
     is_over = asyncio.Event()
 

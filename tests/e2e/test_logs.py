@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.aio import CallboardError
+from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import GetCommandRequest
 from tests.e2e.stories import connected_session, run_tool, stop
 from tests.support.client_calls import ended

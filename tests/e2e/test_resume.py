@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.e2e.stories import append, connected_session, stop, until_told
 from tests.support.processes import Suite
 from tests.support.server_sent_events import Frame, frames_of
@@ -30,7 +30,7 @@ def rng() -> random.Random:
 
 
 @asynccontextmanager
-async def _appending(client: Client, session_id: str, rng: random.Random, total: int) -> AsyncIterator[None]:
+async def _appending(client: Stubs, session_id: str, rng: random.Random, total: int) -> AsyncIterator[None]:
     """Appends events in portions while the block runs, as fast as the stream is read or faster; all by its end."""
 
     async def work() -> None:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.events.v1.events_pb2 import Event
+from libs.rpc.stubs import Stubs
 from tests.e2e.stories import connected_session, run_tool, settled_events, submit_many, told_of, until_told
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
@@ -18,7 +18,7 @@ from tests.support.running_processes import LEASE
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-async def _began(client: Client, session_id: str, count: int = 1) -> None:
+async def _began(client: Stubs, session_id: str, count: int = 1) -> None:
     await until_told(client, session_id, "command.started", count)
 
 

@@ -5,10 +5,11 @@ import contextlib
 
 import pytest
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
 from callboard.commands.v1 import commands_pb2
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import StartSessionRequest, StopSessionRequest
+from libs.rpc.stubs import Stubs
 from tests.e2e.stories import agent, connected_session, settled_events, submit_many, told_of, until_told
 from tests.support.client_calls import ended, start, submit
 from tests.support.eventually import eventually
@@ -36,7 +37,7 @@ async def test_racing_starts_make_one_session(suite: Suite) -> None:
     assert types_of(await events_of(clients[1], session_id)) == ["session.started", "agent.connected"]
 
 
-async def _stop_that_hangs(suite: Suite, client: Client, agent_id: str) -> tuple[str, str, "asyncio.Task[object]"]:
+async def _stop_that_hangs(suite: Suite, client: Stubs, agent_id: str) -> tuple[str, str, "asyncio.Task[object]"]:
     """Begins to stop a session whose runner is paused with a running command: the stop has to wait for it."""
     session = await connected_session(client, agent_id)
     command = await submit(client, "sleep", {"seconds": 60}, agent_id=agent_id)
@@ -53,7 +54,7 @@ async def _stop_that_hangs(suite: Suite, client: Client, agent_id: str) -> tuple
     return session.session_id, command.command_id, stopping
 
 
-async def _check_stopped(suite: Suite, client: Client, session_id: str, command_id: str) -> None:
+async def _check_stopped(suite: Suite, client: Stubs, session_id: str, command_id: str) -> None:
     await until_told(client, session_id, "session.stopped")
     events = await settled_events(suite, client, session_id)
     assert types_of(events)[-1] == "session.stopped"

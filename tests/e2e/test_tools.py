@@ -9,7 +9,6 @@ import orjson
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     COMMAND_STATE_CANCELLED,
     COMMAND_STATE_FAILED,
@@ -22,6 +21,7 @@ from callboard.commands.v1.commands_pb2 import (
 from callboard.errors.v1 import errors_pb2
 from callboard.events.v1.events_pb2 import Event
 from callboard.sessions.v1.sessions_pb2 import SESSION_STATE_STOPPED
+from libs.rpc.stubs import Stubs
 from tests.e2e.stories import connected_session, run_tool, settled_events, stop, told_of, until_told
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
@@ -220,7 +220,7 @@ async def test_a_session_keeps_its_tools_state_until_it_ends(suite: Suite) -> No
     await until_told(client, session, "agent.connected")
 
 
-async def _start_again(client: Client, agent_id: str) -> str:
+async def _start_again(client: Stubs, agent_id: str) -> str:
     from tests.support.client_calls import start
 
     return (await start(client, agent_id)).session_id

@@ -14,11 +14,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_SUCCEEDED
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.bus import Bus, Streams
 from libs.embedded.leftovers import process_started
+from libs.rpc.stubs import Stubs
 from services.cli.home import SOURCE_ROOT
 from tests.e2e.stories import connected_session, run_tool
 from tests.e2e.up_rig import Up, descendants, left_of
@@ -137,7 +137,7 @@ async def test_each_of_the_two_runners_does_the_work_alone_while_the_other_is_pa
 _LIVING = "select runner_id from command.runners where dead_at is null and lease_until > clock_timestamp()"
 
 
-async def _actor_of_one(client: Client, session: Session) -> str:
+async def _actor_of_one(client: Stubs, session: Session) -> str:
     """Which runner ran a command of the session."""
     command = await submit(client, agent_id=session.agent_id)
     assert (await ended(client, command.command_id, 40)).state == COMMAND_STATE_SUCCEEDED

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx2
 
-from callboard.aio import Client
 from libs.embedded.leftovers import process_started
+from libs.rpc.stubs import Stubs
 from services.cli.home import SOURCE_ROOT
 from tests.support.processes import http_client
 
@@ -44,9 +44,9 @@ class Up:
             yield client
 
     @asynccontextmanager
-    async def grpc(self) -> AsyncIterator[Client]:
+    async def grpc(self) -> AsyncIterator[Stubs]:
         """A client of its services, with the development key."""
-        async with Client(self.endpoints["session"], self.endpoints["command"], self.key) as client:
+        async with Stubs(self.endpoints["session"], self.endpoints["command"], self.key) as client:
             yield client
 
     async def until_up(self) -> None:

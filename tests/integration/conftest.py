@@ -1,5 +1,6 @@
 """Fixtures of the integration tests; they live in `tests/support`."""
 
 from tests.support.odd_connections import odd, record
+from tests.support.suite_fixtures import broker_url, command_replicas, suite
 
-__all__ = ["odd", "record"]
+__all__ = ["broker_url", "command_replicas", "odd", "record", "suite"]

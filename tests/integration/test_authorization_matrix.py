@@ -11,8 +11,8 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from callboard import Client
 from callboard.agents.v1 import agents_pb2
-from callboard.aio import Client
 from callboard.auth.v1 import auth_pb2
 from callboard.commands.v1 import commands_pb2
 from callboard.events.v1 import events_pb2
@@ -20,6 +20,7 @@ from callboard.health.v1 import health_pb2
 from callboard.identity.v1 import identity_pb2
 from callboard.sessions.v1 import sessions_pb2
 from libs.rpc import service_error_from_rpc
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start, submit
 from tests.support.suite import TENANT, Suite, running_suite
 
@@ -197,14 +198,16 @@ async def test_the_same_ids_in_two_tenants_are_two_things(suite: Suite) -> None:
     await theirs.sessions.StopSession(sessions_pb2.StopSessionRequest(agent_id="twin"))
     assert await _state(ours) == sessions_pb2.SESSION_STATE_ACTIVE
     assert await _state(theirs) == sessions_pb2.SESSION_STATE_STOPPED
-    async with aclosing(ours.follow_events(session_id="same")) as events:
-        async for streamed in events:
-            assert streamed.event.type == "session.started"
-            break
+    address = suite.session_addresses[0]
+    async with (
+        Client(suite.key, session_address=address) as public,
+        aclosing(public.follow(session_id="same")) as events,
+    ):
+        assert (await anext(events)).type == "session.started"
     assert await suite.value("select count(*) from session.sessions where session_id = 'same'") == 2
     assert TENANT != "other"
 
 
-async def _state(client: Client) -> int:
+async def _state(client: Stubs) -> int:
     answer = await client.sessions.GetSession(sessions_pb2.GetSessionRequest(session_id="same"))
     return answer.session.state

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from callboard.aio import Client
 from libs.embedded.ports import free_port
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
 from tests.support.dead_letters import bury, bury_many, listed, requeue, successor
 from tests.support.suite import Suite
@@ -62,7 +62,7 @@ def terminal(suite: Suite, tmp_path: Path) -> Terminal:
 
 
 async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
-    terminal: Terminal, client: Client, session_id: str
+    terminal: Terminal, client: Stubs, session_id: str
 ) -> None:
     empty = await terminal.dlq("list")
     assert (empty.code, empty.out) == (0, "no dead letters match\n")
@@ -83,7 +83,7 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
     assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
 
 
-async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Client, session_id: str) -> None:
+async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Stubs, session_id: str) -> None:
     dead = await bury(client, message="no luck")
     shown = await terminal.dlq("show", dead)
     assert shown.code == 0, shown.error
@@ -97,7 +97,7 @@ async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Client
 
 
 async def test_one_is_requeued_with_other_parameters(
-    terminal: Terminal, client: Client, session_id: str, tmp_path: Path
+    terminal: Terminal, client: Stubs, session_id: str, tmp_path: Path
 ) -> None:
     typed, piped = await bury(client), await bury(client)
     done = await terminal.dlq(
@@ -116,7 +116,7 @@ async def test_one_is_requeued_with_other_parameters(
 
 
 async def test_several_are_requeued_by_id_and_a_refusal_ends_with_1(
-    terminal: Terminal, client: Client, session_id: str
+    terminal: Terminal, client: Stubs, session_id: str
 ) -> None:
     fresh, before = await bury(client), await bury(client)
     await requeue(client, before)
@@ -131,7 +131,7 @@ async def test_several_are_requeued_by_id_and_a_refusal_ends_with_1(
 
 
 async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
-    terminal: Terminal, client: Client, session_id: str
+    terminal: Terminal, client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 5)
     other = await bury(client, code="TOOL_NOT_FOUND")
@@ -143,7 +143,7 @@ async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
     assert {*ids[2:], other} <= {one["id"] for one in rest.json["results"]}
 
 
-async def test_a_purge_by_filter_wants_a_yes(terminal: Terminal, client: Client, session_id: str) -> None:
+async def test_a_purge_by_filter_wants_a_yes(terminal: Terminal, client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
     assert (unsure.code, "say --yes" in unsure.error) == (2, True)
@@ -156,7 +156,7 @@ async def test_a_purge_by_filter_wants_a_yes(terminal: Terminal, client: Client,
 
 
 async def test_without_a_session_the_refusal_names_the_agent(
-    terminal: Terminal, client: Client, session_id: str
+    terminal: Terminal, client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
     await stop(client)

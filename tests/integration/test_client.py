@@ -1,24 +1,24 @@
-"""The public client against a real server: keys, errors, and following across broken streams."""
+"""The public clients against a server that breaks off: keys, errors, and following across broken streams."""
 
 import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
 
+from callboard import CallboardError, Client, SyncClient
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
-from callboard.aio import CallboardError, Client
 from callboard.events.v1 import events_pb2, events_pb2_grpc
-from callboard.following import _Trying
 from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.rpc import RpcServer, Service
 from libs.telemetry import TaskWatch
 from tests.support.eventually import eventually
+from tests.support.public_clients import KINDS, public_client
 from tests.support.rpc import KeyRing
 
 
@@ -74,8 +74,13 @@ def _streamed(seq: int) -> events_pb2.StreamedEvent:
     return events_pb2.StreamedEvent(event=events_pb2.Event(seq=seq, type="custom.trial"), cursor=str(seq))
 
 
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @asynccontextmanager
-async def served(events: Events, role: str = "admin") -> AsyncIterator[tuple[Client, RpcServer]]:
+async def served(kind: str, events: Events, role: str = "admin") -> AsyncIterator[tuple[Client, RpcServer]]:
     keys = KeyRing()
     services = [
         Service("callboard.agents.v1.AgentService", agents_pb2_grpc.add_AgentServiceServicer_to_server, Agents()),
@@ -84,92 +89,118 @@ async def served(events: Events, role: str = "admin") -> AsyncIterator[tuple[Cli
     async with (
         TaskWatch() as tasks,
         RpcServer("127.0.0.1", 0, services, authenticator=Authenticator(keys.find), tasks=tasks) as server,
-        Client(server.address, "127.0.0.1:1", keys.add(role).secret_text) as client,
+        public_client(kind, keys.add(role).secret_text, server.address) as client,
     ):
         yield client, server
 
 
-async def test_a_refusal_is_read_with_reason_and_metadata() -> None:
-    async with served(Events(0, 0)) as (client, _):
+async def test_error_carries_reason_and_metadata(kind: str) -> None:
+    async with served(kind, Events(0, 0)) as (client, _):
         with pytest.raises(CallboardError) as caught:
-            await client.agents.GetAgent(agents_pb2.GetAgentRequest(agent_id="nobody"))
+            await client.agents.get("nobody")
         error = caught.value
         assert (error.reason, error.code) == ("AGENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
         assert (error.message, error.metadata) == ("there is no such agent", {"agent_id": "nobody"})
 
 
-async def test_violations_are_read_by_field() -> None:
-    async with served(Events(0, 0)) as (client, _):
-        agent = agents_pb2.Agent(agent_id="!", labels={"a b": "c"}, connector=agents_pb2.Connector(kind="echo"))
+async def test_error_names_each_field_and_its_rule(kind: str) -> None:
+    async with served(kind, Events(0, 0)) as (client, _):
         with pytest.raises(CallboardError) as caught:
-            await client.agents.CreateAgent(agents_pb2.CreateAgentRequest(agent=agent))
+            await client.agents.create("!", connector={"kind": "echo"}, labels={"a b": "c"})
         assert caught.value.reason == "FIELD_INVALID"
         assert [found.field for found in caught.value.violations] == ["agent.agent_id", 'agent.labels["a b"]']
+        assert all(found.rule for found in caught.value.violations)
 
 
-async def test_nobody_listening_is_an_error_without_a_reason() -> None:
-    async with Client("127.0.0.1:1", "127.0.0.1:1", "k") as client:
+async def test_nobody_listening_is_an_error_without_a_reason(kind: str) -> None:
+    async with public_client(kind, "k", "127.0.0.1:1", timeout=0.3) as client:
         with pytest.raises(CallboardError) as caught:
-            await client.agents.DeleteAgent(agents_pb2.DeleteAgentRequest(agent_id="a"))
+            await client.agents.delete("a")
         assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "")
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_event_comes_once_and_in_order_across_broken_streams(seed: int) -> None:
+async def test_every_event_comes_once_and_in_order_across_broken_streams(kind: str, seed: int) -> None:
     events = Events(200, seed)
-    async with served(events) as (client, _):
-        seen = [streamed.event.seq async for streamed in client.follow_events(session_id="s")]
+    async with served(kind, events) as (client, _):
+        seen = [event.seq async for event in client.follow(session_id="s")]
         assert seen == list(range(1, 201))
         assert events.opened > 1
         await eventually(lambda: events.open == 0)
 
 
-async def test_following_begins_after_the_cursor() -> None:
-    async with served(Events(20, 1)) as (client, _):
-        seen = [streamed.event.seq async for streamed in client.follow_events(session_id="s", cursor="17")]
+async def test_following_begins_after_the_cursor(kind: str) -> None:
+    async with served(kind, Events(20, 1)) as (client, _):
+        seen = [event.seq async for event in client.follow(session_id="s", cursor="17")]
         assert seen == [18, 19, 20]
 
 
-async def test_a_follower_that_leaves_ends_its_stream() -> None:
+async def test_a_follower_that_leaves_ends_its_stream(kind: str) -> None:
     events = Events(1_000_000, 2)
-    async with served(events) as (client, _):
-        following = client.follow_events(agent_id="a")
-        async for streamed in following:
-            if streamed.event.seq == 5:
-                break
-        await following.aclose()
+    async with served(kind, events) as (client, _):
+        async with aclosing(client.follow(agent_id="a")) as following:
+            async for event in following:
+                if event.seq == 5:
+                    break
         await eventually(lambda: events.open == 0)
 
 
-async def test_what_does_not_pass_is_raised() -> None:
-    async with served(Events(5, 0)) as (client, server):
-        async with Client(server.address, "127.0.0.1:1", "wrong") as stranger:
+async def test_what_does_not_pass_is_raised(kind: str) -> None:
+    async with served(kind, Events(5, 0)) as (client, server):
+        async with public_client(kind, "wrong", server.address) as stranger:
             with pytest.raises(CallboardError) as caught:
-                await anext(stranger.follow_events(session_id="s"))
+                await anext(stranger.follow(session_id="s"))
         assert caught.value.reason == "CREDENTIALS_INVALID"
         with pytest.raises(CallboardError) as caught:
-            await anext(client.follow_events())
+            await anext(client.follow())
         assert caught.value.reason == "FIELD_INVALID"
 
 
-async def test_patience_is_counted_from_the_break_and_not_from_the_last_event() -> None:
-    clock = _Trying(patience=0.2)
-    clock.heard()
-    assert not clock.is_over()  # however long ago it was heard: it has broken just now
-    await eventually(clock.is_over, timeout=2)
-
-
-async def test_patience_ends() -> None:
-    async with Client("127.0.0.1:1", "127.0.0.1:1", "k") as client:
+async def test_patience_ends(kind: str) -> None:
+    async with public_client(kind, "k", "127.0.0.1:1") as client:
         with pytest.raises(CallboardError):
-            await asyncio.wait_for(anext(client.follow_events(session_id="s", patience=0.3)), 5)
+            await asyncio.wait_for(anext(client.follow(session_id="s", patience=0.3)), 5)
 
 
-async def test_each_follower_has_all_events() -> None:
-    async with served(Events(50, 7)) as (client, _):
+async def test_each_follower_has_all_events(kind: str) -> None:
+    async with served(kind, Events(50, 7)) as (client, _):
 
         async def all_of_them() -> list[int]:
-            return [streamed.event.seq async for streamed in client.follow_events(session_id="s")]
+            return [event.seq async for event in client.follow(session_id="s")]
 
         seen = await asyncio.gather(*(all_of_them() for _ in range(5)))
         assert list(itertools.chain(*seen)) == list(range(1, 51)) * 5
+
+
+async def test_close_ends_what_is_under_way(kind: str) -> None:
+    events = Events(1_000_000, 2)
+    async with served(kind, events) as (client, _):
+        following = client.follow(agent_id="a")
+        await anext(following)
+        await client.close()
+        with pytest.raises(CallboardError) as caught:
+            async for _event in following:
+                pass
+        assert caught.value.code is grpc.StatusCode.CANCELLED
+        for call in (client.agents.get("a"), anext(client.follow(agent_id="a"))):
+            with pytest.raises(CallboardError, match=r"^CANCELLED: the client is closed$"):
+                await call
+
+
+def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CALLBOARD_KEY", raising=False)
+    with pytest.raises(ValueError, match=r"^api_key: .*CALLBOARD_KEY"):
+        SyncClient()
+    monkeypatch.setenv("CALLBOARD_KEY", "k\n")
+    SyncClient().close()
+    with pytest.raises(ValueError, match=r"^api_key: "):
+        SyncClient("a\nb")
+
+
+async def test_cancelled_caller_is_cancelled_and_not_told_of_an_error() -> None:
+    async with served("async", Events(0, 0)) as (client, _):
+        following = asyncio.create_task(anext(client.follow(agent_id="a")))
+        await asyncio.sleep(0)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following

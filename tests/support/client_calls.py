@@ -7,7 +7,6 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import (
     AcceptedCommand,
@@ -21,6 +20,7 @@ from callboard.commands.v1.commands_pb2 import (
 )
 from callboard.events.v1.events_pb2 import AppendEventsRequest, AppendEventsResponse, NewEvent
 from callboard.sessions.v1.sessions_pb2 import Session, StartSessionRequest, StopSessionRequest, StopSessionResponse
+from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
 
 SUCCEEDED = commands_pb2.COMMAND_STATE_SUCCEEDED
@@ -31,25 +31,25 @@ ENDED = {SUCCEEDED, FAILED, CANCELLED}
 QUICK = Duration(nanos=10_000_000)
 
 
-async def make_agent(client: Client, agent_id: str = "clock", *, concurrent: bool = False) -> None:
+async def make_agent(client: Stubs, agent_id: str = "clock", *, concurrent: bool = False) -> None:
     """Creates an agent without any agent behind it."""
     agent = Agent(agent_id=agent_id, connector=Connector(kind="echo"), concurrent_sessions=concurrent)
     await client.agents.CreateAgent(CreateAgentRequest(agent=agent))
 
 
-async def start(client: Client, agent_id: str = "clock", **fields: Any) -> Session:
+async def start(client: Stubs, agent_id: str = "clock", **fields: Any) -> Session:
     """Starts the agent's session."""
     response = await client.sessions.StartSession(StartSessionRequest(agent_id=agent_id, **fields))
     return response.session
 
 
-async def stop(client: Client, **fields: str) -> StopSessionResponse:
+async def stop(client: Stubs, **fields: str) -> StopSessionResponse:
     """Stops a session; the agent's, unless the fields say another."""
     return await client.sessions.StopSession(StopSessionRequest(**(fields or {"agent_id": "clock"})))
 
 
 async def submit(
-    client: Client,
+    client: Stubs,
     type_: str = "echo",
     params: Mapping[str, Any] | None = None,
     *,
@@ -66,7 +66,7 @@ async def submit(
     return response.command
 
 
-async def submit_many(client: Client, count: int) -> list[str]:
+async def submit_many(client: Stubs, count: int) -> list[str]:
     """Submits so many commands to the agent's session in one call, and returns their ids."""
     spec = CommandSpec(agent_id="clock", type="echo")
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * count))
@@ -78,23 +78,23 @@ def quickly(**options: Any) -> dict[str, Any]:
     return {"backoff": QUICK, "max_backoff": QUICK, **options}
 
 
-async def cancel(client: Client, command_id: str, **fields: Any) -> Command:
+async def cancel(client: Stubs, command_id: str, **fields: Any) -> Command:
     """Cancels a command."""
     request = CancelCommandRequest(command_id=command_id, reason="unwanted", **fields)
     return (await client.commands.CancelCommand(request)).command
 
 
-async def get_command(client: Client, command_id: str) -> Command:
+async def get_command(client: Stubs, command_id: str) -> Command:
     """Reads a command."""
     return (await client.commands.GetCommand(GetCommandRequest(command_id=command_id))).command
 
 
-async def ended(client: Client, command_id: str, timeout: float = 20) -> Command:  # noqa: ASYNC109
+async def ended(client: Stubs, command_id: str, timeout: float = 20) -> Command:  # noqa: ASYNC109
     """Waits until a command has ended."""
     return await in_state(client, command_id, *ENDED, timeout=timeout)
 
 
-async def in_state(client: Client, command_id: str, *states: int, timeout: float = 20) -> Command:  # noqa: ASYNC109
+async def in_state(client: Stubs, command_id: str, *states: int, timeout: float = 20) -> Command:  # noqa: ASYNC109
     """Waits until a command is in one of the states."""
     found: list[Command] = []
 
@@ -108,7 +108,7 @@ async def in_state(client: Client, command_id: str, *states: int, timeout: float
     return found[-1]
 
 
-async def append(client: Client, session_id: str, *payloads: Any, **fields: Any) -> AppendEventsResponse:
+async def append(client: Stubs, session_id: str, *payloads: Any, **fields: Any) -> AppendEventsResponse:
     """Appends an event for each payload to a session."""
     events = [
         NewEvent(type=fields.get("type", "iteration"), payload_json=orjson.dumps({"n": payload}).decode())

@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 
-from callboard.aio import Client
 from callboard.commands.v1.commands_pb2 import (
     AcceptedCommand,
     BulkSubmitCommandsRequest,
@@ -19,18 +18,19 @@ from callboard.commands.v1.commands_pb2 import (
     RequeueDeadLettersResponse,
 )
 from callboard.errors.v1 import errors_pb2
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
 
 
-async def bury(client: Client, agent_id: str = "clock", **params: Any) -> str:
+async def bury(client: Stubs, agent_id: str = "clock", **params: Any) -> str:
     """Makes a dead letter and returns its id."""
     accepted = await submit(client, "fail", {"retryable": False, **params}, agent_id=agent_id)
     await ended(client, accepted.command_id)
     return accepted.command_id
 
 
-async def bury_many(client: Client, count: int, agent_id: str = "clock", **params: Any) -> list[str]:
+async def bury_many(client: Stubs, count: int, agent_id: str = "clock", **params: Any) -> list[str]:
     """Makes so many dead letters at once and returns their ids, the longest dead first."""
     text = orjson.dumps({"retryable": False, **params}).decode()
     spec = CommandSpec(agent_id=agent_id, type="fail", params_json=text)
@@ -44,24 +44,24 @@ async def bury_many(client: Client, count: int, agent_id: str = "clock", **param
     return await eventually(all_dead, 30)
 
 
-async def listed(client: Client, **fields: Any) -> list[str]:
+async def listed(client: Stubs, **fields: Any) -> list[str]:
     """The ids of a page of dead letters, newest first."""
     page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(**fields))
     return [letter.command.command_id for letter in page.dead_letters]
 
 
-async def requeue(client: Client, command_id: str, request_id: str = "", **changes: Any) -> AcceptedCommand:
+async def requeue(client: Stubs, command_id: str, request_id: str = "", **changes: Any) -> AcceptedCommand:
     """Requeues one dead letter."""
     request = RequeueDeadLetterRequest(command_id=command_id, request_id=request_id, **changes)
     return (await client.dead_letters.RequeueDeadLetter(request)).command
 
 
-async def requeue_many(client: Client, **fields: Any) -> RequeueDeadLettersResponse:
+async def requeue_many(client: Stubs, **fields: Any) -> RequeueDeadLettersResponse:
     """Requeues many; `filter` may be a dictionary."""
     return await client.dead_letters.RequeueDeadLetters(RequeueDeadLettersRequest(**_filtered(fields)))
 
 
-async def purge_many(client: Client, **fields: Any) -> PurgeDeadLettersResponse:
+async def purge_many(client: Stubs, **fields: Any) -> PurgeDeadLettersResponse:
     """Purges many; `filter` may be a dictionary."""
     return await client.dead_letters.PurgeDeadLetters(PurgeDeadLettersRequest(**_filtered(fields)))
 
@@ -76,7 +76,7 @@ def outcomes(response: Any) -> list[str]:
     ]
 
 
-async def successor(client: Client, command_id: str) -> str:
+async def successor(client: Stubs, command_id: str) -> str:
     """The command that a dead letter was requeued as; empty when it was not."""
     response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=command_id))
     return response.dead_letter.requeued_as

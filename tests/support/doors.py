@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from callboard import CallboardError
 from callboard.agents.v1.agents_pb2 import (
     Agent,
     Connector,
@@ -17,8 +18,8 @@ from callboard.agents.v1.agents_pb2 import (
     GetAgentRequest,
     UpdateAgentRequest,
 )
-from callboard.aio import CallboardError, Client
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest, PurgeDeadLetterRequest, RequeueDeadLetterRequest
+from libs.rpc.stubs import Stubs
 from services.gateway.app import serve
 from services.gateway.settings import GatewaySettings
 from tests.support.suite import Suite
@@ -58,7 +59,7 @@ class Door(Protocol):
 class GrpcDoor:
     """The services themselves."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Stubs) -> None:
         self._client = client
 
     async def cancel(self, command_id: str, key: str = "", reason: str = "") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard.aio import CallboardError
+from callboard import CallboardError
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ import httpx2
 import psycopg
 from psycopg.rows import TupleRow
 
-from callboard.aio import Client
 from libs.identity.admin import create_key
+from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
 from tests.support.part import Part
 
@@ -36,7 +36,7 @@ class Suite:
     runners: list[Part]
     gateway: Part
     effects: Path
-    clients: list[Client] = field(default_factory=list)
+    clients: list[Stubs] = field(default_factory=list)
     https: list[httpx2.AsyncClient] = field(default_factory=list)
 
     @property
@@ -58,9 +58,9 @@ class Suite:
                 await engine.start()
         await asyncio.gather(*(part.start() for part in self.services if not part.is_running))
 
-    def client(self, key: str | None = None, *, session: int = 0, command: int = 0) -> Client:
+    def client(self, key: str | None = None, *, session: int = 0, command: int = 0) -> Stubs:
         """A client of one replica of each service."""
-        made = Client(self.sessions[session].address, self.commands[command].address, key or self.key)
+        made = Stubs(self.sessions[session].address, self.commands[command].address, key or self.key)
         self.clients.append(made)
         return made
 

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Any
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import Event, ListEventsRequest
+from libs.rpc.stubs import Stubs
 
 
-async def events_of(client: Client, session_id: str, **fields: Any) -> list[Event]:
+async def events_of(client: Stubs, session_id: str, **fields: Any) -> list[Event]:
     """All events of a session, page by page."""
     found: list[Event] = []
     token = ""
@@ -25,7 +25,7 @@ def types_of(events: list[Event]) -> list[str]:
     return [event.type for event in events]
 
 
-async def told(client: Client, session_id: str, command_id: str) -> list[str]:
+async def told(client: Stubs, session_id: str, command_id: str) -> list[str]:
     """The types of the events that tell of a command, in order."""
     return types_of([event for event in await events_of(client, session_id) if event.command_id == command_id])
 
@@ -40,7 +40,7 @@ def audits_of(events: list[Event]) -> Counter[str]:
     return Counter(event.type for event in events if event.level == 4)
 
 
-async def outcomes_of(client: Client, session_id: str) -> Counter[str]:
+async def outcomes_of(client: Stubs, session_id: str) -> Counter[str]:
     """How often each command of a session has ended; fails for a hole in the events."""
     ends = ("command.completed", "command.failed", "command.cancelled")
     events = await events_of(client, session_id)

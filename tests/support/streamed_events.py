@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from callboard.aio import Client
 from callboard.events.v1.events_pb2 import Event, StreamEventsRequest, StreamEventsResponse, StreamStart
+from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
 
 
@@ -46,7 +46,7 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(client: Client, **fields: Any) -> AsyncIterator[Reading]:
+async def reading(client: Stubs, **fields: Any) -> AsyncIterator[Reading]:
     """Reads a stream in the background, and cancels it at the end."""
     made = Reading(client.events.StreamEvents(StreamEventsRequest(**fields)))
     try:
@@ -57,13 +57,13 @@ async def reading(client: Client, **fields: Any) -> AsyncIterator[Reading]:
         await asyncio.gather(made.task, return_exceptions=True)
 
 
-async def whole(client: Client, **fields: Any) -> Reading:
+async def whole(client: Stubs, **fields: Any) -> Reading:
     """Reads a stream to its end."""
     async with reading(client, **fields) as stream:
         return await stream.over()
 
 
-async def whole_of(client: Client, session_id: str, count: int) -> Reading:
+async def whole_of(client: Stubs, session_id: str, count: int) -> Reading:
     """Reads so many events of a session."""
     async with reading(client, session_id=session_id) as stream:
         await stream.has(count)
@@ -90,7 +90,7 @@ class Collector:
         return [event.seq for event in self.events]
 
     async def receive(
-        self, client: Client, most: int | None = None, *, seconds: float = 20.0,
+        self, client: Stubs, most: int | None = None, *, seconds: float = 20.0,
         start: StreamStart.ValueType = StreamStart.STREAM_START_UNSPECIFIED,
         session_id: str | None = None, agent_id: str | None = None,
     ) -> None:  # fmt: skip

@@ -11,11 +11,11 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from callboard.aio import Client
 from libs.bus import Bus
 from libs.db import Database
 from libs.embedded.ports import free_port
 from libs.identity.admin import create_key
+from libs.rpc.stubs import Stubs
 from services.command.app import serve as serve_commands
 from services.command.settings import CommandSettings
 from services.runner.app import stores_on
@@ -70,7 +70,7 @@ class Suite:
     session_addresses: list[str] = field(default_factory=list)
     command_addresses: list[str] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
-    clients: list[Client] = field(default_factory=list)
+    clients: list[Stubs] = field(default_factory=list)
 
     # processes
 
@@ -138,10 +138,10 @@ class Suite:
 
     # clients
 
-    def client(self, key: str | None = None, *, session: int = 0, command: int = 0) -> Client:
+    def client(self, key: str | None = None, *, session: int = 0, command: int = 0) -> Stubs:
         """A client of one replica of each service; of the command service only where there is one."""
         commands = self.command_addresses or self.session_addresses
-        made = Client(self.session_addresses[session], commands[command % len(commands)], key or self.key)
+        made = Stubs(self.session_addresses[session], commands[command % len(commands)], key or self.key)
         self.clients.append(made)
         return made
 

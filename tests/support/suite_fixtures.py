@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from callboard.aio import Client
 from callboard.sessions.v1.sessions_pb2 import Session
+from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
 from tests.support.engines import TestNats
 from tests.support.scripted_executor import ScriptedExecutor
@@ -34,7 +34,7 @@ async def suite(
 
 
 @pytest.fixture
-async def client(suite: Suite) -> Client:
+async def client(suite: Suite) -> Stubs:
     """A client of a tenant that has one agent."""
     made = suite.client()
     await make_agent(made)
@@ -48,13 +48,13 @@ def executor() -> ScriptedExecutor:
 
 
 @pytest.fixture
-async def session_id(suite: Suite, client: Client, executor: ScriptedExecutor) -> str:
+async def session_id(suite: Suite, client: Stubs, executor: ScriptedExecutor) -> str:
     """A session with a runner."""
     await suite.runner(executor)
     return (await start(client)).session_id
 
 
 @pytest.fixture
-async def session(client: Client) -> Session:
+async def session(client: Stubs) -> Session:
     """A session without a runner."""
     return await start(client)

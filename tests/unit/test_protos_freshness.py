@@ -1,9 +1,13 @@
-"""`make check` finds generated files that are stale, and names them."""
+"""`make protos` replaces what is generated; `make check` finds files that are stale, and names them."""
 
 import shutil
 from pathlib import Path
 
-from tools.protos.artifacts import generated_files, stale_files
+import pytest
+
+from tools.protos import __main__ as protos
+from tools.protos.artifacts import generated_files, replace_files, stale_files
+from tools.protos.clients.schema import ContractError
 
 MODULE = "callboard/agents/v1/agents_pb2.py"
 DESCRIPTORS = "callboard/descriptors.binpb"
@@ -30,3 +34,25 @@ def test_changed_missing_and_superfluous_files_are_named(tmp_path: Path) -> None
     (kept / DESCRIPTORS).unlink()
     (kept / "callboard/gone_pb2.py").write_text("of a proto that was deleted\n")
     assert stale_files(fresh, kept) == [MODULE, DESCRIPTORS, "callboard/gone_pb2.py"]
+
+
+def test_fresh_files_take_the_place_of_all_that_was_generated(tmp_path: Path) -> None:
+    fresh, kept = _package(tmp_path / "fresh"), _package(tmp_path / "kept")
+    (fresh / "callboard/new/v1").mkdir(parents=True)
+    (fresh / "callboard/new/v1/new_pb2.py").write_text("of a new proto\n")
+    (kept / "callboard/gone_pb2.py").write_text("of a proto that was deleted\n")
+    replace_files(fresh, kept)
+    assert stale_files(fresh, kept) == []
+    assert (kept / "callboard/written_by_hand.py").exists()
+    assert (kept / "callboard/new/__init__.py").exists()
+    assert (kept / "callboard/new/v1/__init__.py").exists()
+
+
+def test_contract_that_makes_no_client_ends_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(action: str) -> None:
+        raise ContractError(f"{action}: AgentService.Watch is a stream")
+
+    monkeypatch.setattr(protos, "run", fail)
+    monkeypatch.setattr("sys.argv", ["protos", "check"])
+    with pytest.raises(SystemExit, match=r"^the clients cannot be generated: check: AgentService\.Watch is a stream$"):
+        protos.main()

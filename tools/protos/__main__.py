@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.protos.artifacts import PACKAGE, generate, stale_files
+from tools.protos.artifacts import PACKAGE, generate, replace_files, stale_files
+from tools.protos.clients.schema import ContractError
 from tools.protos.compiler import PROTOS, Compiler, run_buf
 
 RELEASED = PROTOS / "released.binpb"
@@ -31,10 +32,19 @@ def check(compiler: Compiler, folder: Path) -> None:
 def main() -> None:
     """Do what the first argument says."""
     action = sys.argv[1] if len(sys.argv) == 2 else ""
+    try:
+        run(action)
+    except ContractError as error:
+        sys.exit(f"the clients cannot be generated: {error}")
+
+
+def run(action: str) -> None:
+    """Do one of the actions."""
     with tempfile.TemporaryDirectory() as name:
         compiler = Compiler(Path(name))
         if action == "generate":
-            generate(compiler, PACKAGE)
+            generate(compiler, Path(name) / "out")
+            replace_files(Path(name) / "out", PACKAGE)
         elif action == "check":
             check(compiler, Path(name))
         elif action == "release":

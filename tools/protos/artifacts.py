@@ -1,27 +1,45 @@
 """The generated files of the public package: how they are made, which they are, and which are stale."""
 
 import filecmp
+import shutil
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from tools.protos.clients.catalog import read_catalog
+from tools.protos.clients.render import FILES, write_clients
+from tools.protos.clients.schema import Schema
 from tools.protos.compiler import PROTOS, ROOT, Compiler, source_files
 
 PACKAGE = ROOT / "libs" / "callboard"
 DESCRIPTORS = Path("callboard/descriptors.binpb")
 
 
-def generate(compiler: Compiler, target: Path) -> None:
-    """Write the generated files below `target`, in place of those that are there."""
-    for old in generated_files(target).values():
+def replace_files(fresh_folder: Path, kept_folder: Path) -> None:
+    """Put the fresh files in the place of the kept ones. A folder that is new becomes a package."""
+    for old in generated_files(kept_folder).values():
         old.unlink()
+    for name, path in generated_files(fresh_folder).items():
+        target = kept_folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in Path(name).parents[:-1]:
+            (kept_folder / folder / "__init__.py").touch()
+        shutil.copy(path, target)
+
+
+def generate(compiler: Compiler, target: Path) -> None:
+    """Write the generated files below an empty folder. Raises ContractError for what cannot be generated."""
     (target / DESCRIPTORS).parent.mkdir(parents=True, exist_ok=True)
     compiler.write_descriptors(target / DESCRIPTORS)
     _generate_messages(compiler, target)
+    files = FileDescriptorSet.FromString((target / DESCRIPTORS).read_bytes())
+    write_clients(read_catalog(Schema(files)), target)
 
 
 def generated_files(folder: Path) -> dict[str, Path]:
     """Return the generated files below a folder, by relative name."""
     found = [path for path in folder.rglob("*_pb2*") if path.suffix in {".py", ".pyi"}]
-    found += [path for path in (folder / DESCRIPTORS,) if path.exists()]
+    found += [path for path in (folder / DESCRIPTORS, *(folder / name for name in FILES)) if path.exists()]
     return {str(path.relative_to(folder)): path for path in found}
 
 

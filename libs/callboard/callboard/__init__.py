@@ -1,1 +1,45 @@
-"""Callboard's public package: the contract's generated code and clients for it."""
+"""Callboard's public package: clients, and the contract's generated code.
+
+    from callboard import Client, SyncClient, CallboardError
+
+What is re-exported here is imported when it is first asked for: services use the contract alone, and need not pay for
+the clients.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from callboard.client import Client
+    from callboard.failure import CallboardError, FieldViolation
+    from callboard.following import StreamedEvent
+    from callboard.paging import AsyncPager, Page, SyncPager
+    from callboard.sync_client import SyncClient
+
+__all__ = [
+    "AsyncPager",
+    "CallboardError",
+    "Client",
+    "FieldViolation",
+    "Page",
+    "StreamedEvent",
+    "SyncClient",
+    "SyncPager",
+]
+
+if not TYPE_CHECKING:  # type checkers see the imports above, and know that there is nothing else
+    _HOMES = {
+        "AsyncPager": "callboard.paging",
+        "CallboardError": "callboard.failure",
+        "Client": "callboard.client",
+        "FieldViolation": "callboard.failure",
+        "Page": "callboard.paging",
+        "StreamedEvent": "callboard.following",
+        "SyncClient": "callboard.sync_client",
+        "SyncPager": "callboard.paging",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'callboard' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)

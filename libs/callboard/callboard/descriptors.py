@@ -31,7 +31,12 @@ def comments() -> dict[str, str]:
 
     A value of an enum goes by the enum's name and its own: `callboard.commands.v1.CommandState.COMMAND_STATE_QUEUED`.
     """
-    return {name: text for file in contract().file for name, text in _commented(file)}
+    return read_comments(contract())
+
+
+def read_comments(files: FileDescriptorSet) -> dict[str, str]:
+    """Return the comments of a descriptor set, as `comments` does."""
+    return {name: text for file in files.file for name, text in _commented(file)}
 
 
 def _commented(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,12 @@
-"""What Callboard says when it refuses a call, read without any further package."""
+"""What Callboard says when a call fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
 from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "callboard.dev"
@@ -20,11 +20,25 @@ class FieldViolation:
     rule: str
 
 
+class FailedCall(Protocol):
+    """What gRPC raises when a call fails, in its synchronous and its asynchronous form."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status."""
+
+    def details(self) -> str | None:
+        """Return what happened, in words."""
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """Return what the server sent after the call."""
+
+
 class CallboardError(Exception):
     """A call failed.
 
-    `reason` is the name of an `ErrorReason` without its prefix, or empty when the failure is not one that
-    Callboard itself reported (nobody answered, for example); `code` is the gRPC code in any case.
+    `reason` is the name of an `ErrorReason` without its prefix, or empty when the failure is not one that Callboard
+    reported (nobody answered, for example). `code` is the gRPC code in any case. `violations` names the fields that
+    break a rule, and `metadata` holds what the reason says of itself.
     """
 
     def __init__(
@@ -44,7 +58,7 @@ class CallboardError(Exception):
         self.violations = violations
 
     @classmethod
-    def of(cls, error: grpc.aio.AioRpcError) -> "CallboardError":
+    def of(cls, error: FailedCall) -> "CallboardError":
         """Read the error of a failed call."""
         code, message = error.code(), error.details() or ""
         raw = next((value for key, value in error.trailing_metadata() or () if key == _DETAILS_KEY), None)
@@ -52,34 +66,16 @@ class CallboardError(Exception):
             return cls(code, message)
         try:
             return _read(code, message, raw)
-        except (DecodeError, UnicodeDecodeError):  # not ours: a proxy's, perhaps
+        except DecodeError:  # not Callboard's: a proxy's, perhaps
             return cls(code, message)
 
 
 def _read(code: grpc.StatusCode, message: str, raw: bytes) -> CallboardError:
-    """Read a `google.rpc.Status`: field 3 holds its details, each an Any."""
     reason, metadata, violations = "", dict[str, str](), list[FieldViolation]()
-    for encoded in _fields(raw, 3):
-        detail = any_pb2.Any.FromString(encoded)
-        match detail.type_url.rpartition("/")[2]:
-            case "google.rpc.ErrorInfo" if _text(detail.value, 2) == _DOMAIN:
-                reason = _text(detail.value, 1)
-                metadata = {_text(entry, 1): _text(entry, 2) for entry in _fields(detail.value, 3)}
-            case "google.rpc.BadRequest":
-                violations = [FieldViolation(_text(one, 1), _text(one, 2)) for one in _fields(detail.value, 1)]
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status_pb2.Status.FromString(raw).details:
+        if detail.Unpack(info) and info.domain == _DOMAIN:
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(request):
+            violations = [FieldViolation(one.field, one.description) for one in request.field_violations]
     return CallboardError(code, message, reason=reason, metadata=metadata, violations=tuple(violations))
-
-
-def _fields(raw: bytes, number: int) -> Iterator[bytes]:
-    """Return the values of one length-delimited field of any message.
-
-    The messages of `google.rpc` come with a package that clients need not have. To a message without fields
-    all fields are unknown, and protobuf lists those.
-    """
-    for field in list(UnknownFieldSet(empty_pb2.Empty.FromString(raw))):  # type: ignore[call-overload]
-        if field.field_number == number and isinstance(field.data, bytes):
-            yield field.data
-
-
-def _text(raw: bytes, number: int) -> str:
-    return next((value.decode() for value in _fields(raw, number)), "")

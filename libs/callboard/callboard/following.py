@@ -1,73 +1,111 @@
 """Following the work stream across broken connections: each event once, in order."""
 
 import asyncio
-import random
+import dataclasses
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from typing import cast
 
 import grpc
 
-from callboard.events.v1 import events_pb2
+from callboard.calls import AsyncCalls, SyncCalls, raise_if_closed
+from callboard.events.v1.events_pb2 import StreamEventsRequest, StreamEventsResponse
 from callboard.failure import CallboardError
+from callboard.resources.readers import read_event
+from callboard.retrying import Patience
+from callboard.types import Event, EventLevel, StreamStart
+from callboard.values import fields_of, write
 
-_FIRST_WAIT_SECONDS = 0.1
-_LONGEST_WAIT_SECONDS = 5.0
-Open = Callable[
-    [events_pb2.StreamEventsRequest],
-    grpc.aio.UnaryStreamCall[events_pb2.StreamEventsRequest, events_pb2.StreamEventsResponse],
-]
+PATIENCE_SECONDS = 60.0
+"""For how long a stream is reopened when nothing is heard."""
+_PATH = "/callboard.events.v1.EventService/StreamEvents"
 
 
-async def follow(
-    open_stream: Open, request: events_pb2.StreamEventsRequest, patience: float
-) -> AsyncGenerator[events_pb2.StreamedEvent, None]:
-    """Yield the events of the request's scope; returns after a session's last one.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedEvent(Event):
+    """An event, and its place in the stream that it came by."""
 
-    A stream that breaks is resumed after the last event that was yielded. Raises CallboardError for what does
-    not pass by itself, and when nothing was received for `patience` seconds of trying.
-    """
-    wanted = events_pb2.StreamEventsRequest()
-    wanted.CopyFrom(request)
-    trying = _Trying(patience)
+    cursor: str
+    """Following after this cursor begins with the next event."""
+
+
+class Following:
+    """What is asked for next, as responses come in: the events after the last one that was yielded."""
+
+    def __init__(
+        self,
+        *,
+        session_id: str | None,
+        agent_id: str | None,
+        cursor: str | None,
+        start: StreamStart | None,
+        types: Sequence[str],
+        levels: Sequence[EventLevel],
+        patience: float,
+    ) -> None:
+        self.request = write(
+            StreamEventsRequest,
+            {
+                "session_id": session_id,
+                "agent_id": agent_id,
+                "cursor": cursor,
+                "start": start,
+                "types": types,
+                "levels": levels,
+            },
+        )
+        self.patience = Patience(patience)
+
+    def read(self, response: StreamEventsResponse) -> Iterator[StreamedEvent]:
+        """Yield the events of a response."""
+        self.patience.heard()
+        for streamed in response.batch.events:
+            self.request.cursor = streamed.cursor
+            yield StreamedEvent(cursor=streamed.cursor, **fields_of(read_event(streamed.event)))
+        self.request.cursor = response.cursor or self.request.cursor
+
+
+async def follow_async(calls: AsyncCalls, following: Following) -> AsyncGenerator[StreamedEvent, None]:
+    """Yield events as they come; returns after a session's last one."""
     while True:
-        call = open_stream(wanted)
+        call = calls.stream(_PATH, following.request, StreamEventsResponse)
+        failure: CallboardError | None = None
         try:
             async for response in call:
-                trying.heard()
-                for streamed in response.batch.events:
-                    wanted.cursor = streamed.cursor
-                    yield streamed
-                wanted.cursor = response.cursor or wanted.cursor
+                for event in following.read(response):
+                    yield event
                 if response.HasField("end"):
                     return
-        except CallboardError as error:
-            if error.code is not grpc.StatusCode.UNAVAILABLE or trying.is_over():
-                raise
+        except grpc.aio.AioRpcError as error:
+            failure = CallboardError.of(error)
+            failure.__cause__ = error
+        except asyncio.CancelledError as error:
+            raise_if_closed(error)
+            raise
         finally:
             call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
-        await trying.wait()
+        wait = following.patience.wait_after(failure)
+        if wait is None:
+            raise cast(CallboardError, failure)
+        await asyncio.sleep(wait)
 
 
-class _Trying:
-    """How long it has been tried without hearing anything, and how long to wait before the next time."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._began: float | None = time.monotonic()
-        self._wait = _FIRST_WAIT_SECONDS
-
-    def heard(self) -> None:
-        """Begin anew when the stream breaks next."""
-        self._began = None
-        self._wait = _FIRST_WAIT_SECONDS
-
-    def is_over(self) -> bool:
-        """Whether patience has run out; a stream that was heard has broken just now."""
-        if self._began is None:
-            self._began = time.monotonic()
-        return time.monotonic() - self._began > self._patience
-
-    async def wait(self) -> None:
-        """Wait with full jitter, so that many clients do not come back at once, and longer each time."""
-        await asyncio.sleep(random.uniform(0, self._wait))  # noqa: S311 - it guards nothing
-        self._wait = min(_LONGEST_WAIT_SECONDS, self._wait * 2)
+def follow_sync(calls: SyncCalls, following: Following) -> Generator[StreamedEvent, None, None]:
+    """Yield events as they come; returns after a session's last one."""
+    while True:
+        call = calls.stream(_PATH, following.request, StreamEventsResponse)
+        failure: CallboardError | None = None
+        try:
+            for response in call:
+                yield from following.read(response)
+                if response.HasField("end"):
+                    return
+        except grpc.RpcError as error:
+            failure = CallboardError.of(cast(grpc.Call, error))
+            failure.__cause__ = error
+        finally:
+            call.cancel()
+        wait = following.patience.wait_after(failure)
+        if wait is None:
+            raise cast(CallboardError, failure)
+        time.sleep(wait)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from callboard.aio import Client
 from callboard.commands.v1 import commands_pb2
+from libs.rpc.stubs import Stubs
 from services.cli.dead_letters.options import Chosen
 from services.cli.dead_letters.service import SECONDS
 from services.cli.dead_letters.shapes import letter_shape, refusal_shape, whole_letter_shape
@@ -14,7 +14,7 @@ _MOST = 1000
 
 
 async def find(
-    client: Client, wanted: commands_pb2.DeadLetterFilter, limit: int, token: str
+    client: Stubs, wanted: commands_pb2.DeadLetterFilter, limit: int, token: str
 ) -> tuple[list[dict[str, Any]], str]:
     """Returns up to `limit` dead letters, newest first, and the token of what follows."""
     found: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ async def find(
             return found, token
 
 
-async def show(client: Client, command_id: str) -> dict[str, Any]:
+async def show(client: Stubs, command_id: str) -> dict[str, Any]:
     """Returns one dead letter with its attempts."""
     request = commands_pb2.GetDeadLetterRequest(command_id=command_id)
     response = await client.dead_letters.GetDeadLetter(request, timeout=SECONDS)
@@ -46,7 +46,7 @@ async def show(client: Client, command_id: str) -> dict[str, Any]:
 
 
 async def requeue_one(
-    client: Client, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
+    client: Stubs, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
 ) -> dict[str, Any]:
     """Requeues one dead letter with other parameters."""
     request = commands_pb2.RequeueDeadLetterRequest(
@@ -58,7 +58,7 @@ async def requeue_one(
 
 
 async def requeue(
-    client: Client, chosen: Chosen, options: commands_pb2.RequeueOptions, *, limit: int | None, dry_run: bool, key: str
+    client: Stubs, chosen: Chosen, options: commands_pb2.RequeueOptions, *, limit: int | None, dry_run: bool, key: str
 ) -> dict[str, Any]:
     """Requeues many: all ids, or all that match, a thousand a call."""
     outcome, token = _nothing("requeued", dry_run=dry_run), ""
@@ -82,7 +82,7 @@ async def requeue(
     return outcome
 
 
-async def purge(client: Client, chosen: Chosen, *, limit: int | None, dry_run: bool, key: str) -> dict[str, Any]:
+async def purge(client: Stubs, chosen: Chosen, *, limit: int | None, dry_run: bool, key: str) -> dict[str, Any]:
     """Purges many: all ids, or all that match, a thousand a call."""
     outcome = _nothing("purged", dry_run=dry_run)
     for number, (ids, most) in enumerate(_calls(chosen, limit, outcome)):

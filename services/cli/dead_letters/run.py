@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from callboard.aio import Client
+from libs.rpc.stubs import Stubs
 from services.cli.dead_letters import requests
 from services.cli.dead_letters.options import (
     Chosen,
@@ -100,7 +100,7 @@ def _end(outcome: Mapping[str, Any], verb: str, how: BatchOptions) -> None:
         raise typer.Exit(1)
 
 
-def _call(environment: _Environment, work_with: Callable[[Client], Awaitable[_Result]]) -> _Result:
+def _call(environment: _Environment, work_with: Callable[[Stubs], Awaitable[_Result]]) -> _Result:
     async def calling() -> _Result:
         async with reached(environment) as client:
             return await work_with(client)

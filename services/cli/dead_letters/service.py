@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from callboard.aio import CallboardError, Client
+from callboard import CallboardError
+from libs.rpc.stubs import Stubs
 from services.cli.errors import RefusedError, SettingError, UnreachableError
 from services.cli.home import Home
 from services.cli.settings import LOOPBACK, home_from
@@ -41,10 +42,10 @@ def key_of(environment: Mapping[str, str]) -> str:
 
 
 @asynccontextmanager
-async def reached(environment: Mapping[str, str]) -> AsyncIterator[Client]:
+async def reached(environment: Mapping[str, str]) -> AsyncIterator[Stubs]:
     """Lends a client; what goes wrong with its calls is raised as RefusedError."""
     address = address_of(environment)
-    async with Client(address, address, key_of(environment)) as client:
+    async with Stubs(address, address, key_of(environment)) as client:
         try:
             yield client
         except CallboardError as error:

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from callboard.auth.v1 import auth_pb2 as callboard_dot_auth_dot_v1_dot_auth__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x03\n\x05\x41gent\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x13\x63oncurrent_sessions\x18\x04 \x01(\x08\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd0\x01\n\tConnector\x12\x1e\n\x04kind\x18\x01 \x01(\tB\x10\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\x12\x33\n\x06server\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12p\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB?\xbaH<\xc8\x01\x01\xe2\x01\x36\x12\x0c\x64isplay_name\x12\tconnector\x12\x13\x63oncurrent_sessions\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\x8a\x04\n\x0c\x41gentService\x12\x66\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\x04\x88\x99\x19\x03\x12]\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"\x04\x88\x99\x19\x01\x12\x63\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"\x04\x88\x99\x19\x01\x12\x66\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\x04\x88\x99\x19\x03\x12\x66\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x04\x88\x99\x19\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x05\x41gent\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x13\x63oncurrent_sessions\x18\x04 \x01(\x08\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x12\n\x04\x65tag\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd0\x01\n\tConnector\x12\x1e\n\x04kind\x18\x01 \x01(\tB\x10\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\x12\x33\n\x06server\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12p\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB?\xbaH<\xc8\x01\x01\xe2\x01\x36\x12\x0c\x64isplay_name\x12\tconnector\x12\x13\x63oncurrent_sessions\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\x8a\x04\n\x0c\x41gentService\x12\x66\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\x04\x88\x99\x19\x03\x12]\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"\x04\x88\x99\x19\x01\x12\x63\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"\x04\x88\x99\x19\x01\x12\x66\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\x04\x88\x99\x19\x03\x12\x66\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x04\x88\x99\x19\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +46,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENT'].fields_by_name['connector']._serialized_options = b'\272H\003\310\001\001'
   _globals['_AGENT'].fields_by_name['labels']._loaded_options = None
   _globals['_AGENT'].fields_by_name['labels']._serialized_options = b'\272H@\232\001=\020@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\021r\017\030\200\0022\n^[^\\x00]*$'
+  _globals['_AGENT'].fields_by_name['etag']._loaded_options = None
+  _globals['_AGENT'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_AGENT'].fields_by_name['created_at']._loaded_options = None
+  _globals['_AGENT'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_AGENT'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_AGENT'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTOR'].fields_by_name['kind']._loaded_options = None
   _globals['_CONNECTOR'].fields_by_name['kind']._serialized_options = b'\272H\rr\013R\003mcpR\004echo'
   _globals['_CONNECTOR'].fields_by_name['server']._loaded_options = None
@@ -83,32 +90,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\210\231\031\003'
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._serialized_options = b'\210\231\031\003'
-  _globals['_AGENT']._serialized_start=184
-  _globals['_AGENT']._serialized_end=666
-  _globals['_AGENT_LABELSENTRY']._serialized_start=621
-  _globals['_AGENT_LABELSENTRY']._serialized_end=666
-  _globals['_CONNECTOR']._serialized_start=669
-  _globals['_CONNECTOR']._serialized_end=877
-  _globals['_CREATEAGENTREQUEST']._serialized_start=879
-  _globals['_CREATEAGENTREQUEST']._serialized_end=993
-  _globals['_CREATEAGENTRESPONSE']._serialized_start=995
-  _globals['_CREATEAGENTRESPONSE']._serialized_end=1059
-  _globals['_GETAGENTREQUEST']._serialized_start=1061
-  _globals['_GETAGENTREQUEST']._serialized_end=1139
-  _globals['_GETAGENTRESPONSE']._serialized_start=1141
-  _globals['_GETAGENTRESPONSE']._serialized_end=1202
-  _globals['_LISTAGENTSREQUEST']._serialized_start=1204
-  _globals['_LISTAGENTSREQUEST']._serialized_end=1284
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=1286
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=1375
-  _globals['_UPDATEAGENTREQUEST']._serialized_start=1378
-  _globals['_UPDATEAGENTREQUEST']._serialized_end=1606
-  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1608
-  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1672
-  _globals['_DELETEAGENTREQUEST']._serialized_start=1675
-  _globals['_DELETEAGENTREQUEST']._serialized_end=1823
-  _globals['_DELETEAGENTRESPONSE']._serialized_start=1825
-  _globals['_DELETEAGENTRESPONSE']._serialized_end=1846
-  _globals['_AGENTSERVICE']._serialized_start=1849
-  _globals['_AGENTSERVICE']._serialized_end=2371
+  _globals['_AGENT']._serialized_start=217
+  _globals['_AGENT']._serialized_end=717
+  _globals['_AGENT_LABELSENTRY']._serialized_start=672
+  _globals['_AGENT_LABELSENTRY']._serialized_end=717
+  _globals['_CONNECTOR']._serialized_start=720
+  _globals['_CONNECTOR']._serialized_end=928
+  _globals['_CREATEAGENTREQUEST']._serialized_start=930
+  _globals['_CREATEAGENTREQUEST']._serialized_end=1044
+  _globals['_CREATEAGENTRESPONSE']._serialized_start=1046
+  _globals['_CREATEAGENTRESPONSE']._serialized_end=1110
+  _globals['_GETAGENTREQUEST']._serialized_start=1112
+  _globals['_GETAGENTREQUEST']._serialized_end=1190
+  _globals['_GETAGENTRESPONSE']._serialized_start=1192
+  _globals['_GETAGENTRESPONSE']._serialized_end=1253
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1255
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1335
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1337
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1426
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=1429
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=1657
+  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1659
+  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1723
+  _globals['_DELETEAGENTREQUEST']._serialized_start=1726
+  _globals['_DELETEAGENTREQUEST']._serialized_end=1874
+  _globals['_DELETEAGENTRESPONSE']._serialized_start=1876
+  _globals['_DELETEAGENTRESPONSE']._serialized_end=1897
+  _globals['_AGENTSERVICE']._serialized_start=1900
+  _globals['_AGENTSERVICE']._serialized_end=2422
 # @@protoc_insertion_point(module_scope)

@@ -229,7 +229,7 @@ class CommandOptions(_message.Message):
 
     @_builtins.property
     def not_before(self) -> _timestamp_pb2.Timestamp:
-        """Not before this time; at most a year ahead."""
+        """Not before this time; at most a year ahead. Absent means at once."""
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
@@ -376,15 +376,15 @@ class Command(_message.Message):
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When its last attempt began."""
+        """When its last attempt began; absent before the first."""
 
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp:
-        """When it ended."""
+        """When it ended; absent until then."""
 
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
-        """When its next attempt is due; only while it is scheduled or retrying."""
+        """When its next attempt is due; absent unless it is scheduled or retrying."""
 
     @_builtins.property
     def cancel_requested_at(self) -> _timestamp_pb2.Timestamp:

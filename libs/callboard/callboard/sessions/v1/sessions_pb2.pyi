@@ -281,7 +281,7 @@ class Session(_message.Message):
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When it became active."""
+        """When it became active; absent before that."""
 
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:

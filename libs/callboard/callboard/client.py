@@ -1,0 +1,103 @@
+"""The asynchronous client."""
+
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
+from typing import Self
+
+from callboard.calls import AsyncCalls
+from callboard.connection import TIMEOUT_SECONDS, find_connection
+from callboard.following import PATIENCE_SECONDS, Following, StreamedEvent, follow_async
+from callboard.resources.asynchronous import Agents, Commands, DeadLetters, Events, Identity, Readiness, Sessions
+from callboard.types import EventLevel, StreamStart
+
+
+class Client:
+    """Callboard's services as one key sees them.
+
+        async with Client(api_key) as client:
+            session = await client.sessions.start("clock")
+            await client.commands.submit(agent_id="clock", type="run_tool", params={"tool": "get_current_time"})
+            async for event in client.follow(session_id=session.session_id):
+                print(event.seq, event.type, event.payload)
+
+    Calls raise CallboardError. A call that found nobody is sent again until its deadline: calls that change something
+    carry an idempotency key, which the client makes when none is given, so that they take effect once.
+
+    It speaks plain text: for loopback, or a proxy that encrypts. A client belongs to the event loop that it is made in.
+    It does not survive a fork: make it in the child.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        session_address: str | None = None,
+        command_address: str | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        """Make a client; nothing connects yet.
+
+        Args:
+            api_key: The key to call with; CALLBOARD_KEY when not given.
+            session_address: The session service's host:port; CALLBOARD_SESSION_ADDRESS or 127.0.0.1:7401 when not
+                given.
+            command_address: The command service's host:port; CALLBOARD_COMMAND_ADDRESS or 127.0.0.1:7402 when not
+                given.
+            timeout: For how many seconds each call is tried, unless the call says otherwise.
+        """
+        found = find_connection(api_key, session_address, command_address)
+        self._session = session = AsyncCalls(found.session_address, found.api_key, timeout)
+        self._command = command = AsyncCalls(found.command_address, found.api_key, timeout)
+        self.agents = Agents(session)
+        self.sessions = Sessions(session)
+        self.events = Events(session)
+        self.commands = Commands(command)
+        self.dead_letters = DeadLetters(command)
+        self.identity = Identity(session)
+        self.session_readiness = Readiness(session)
+        self.command_readiness = Readiness(command)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. Calls that are under way are cancelled."""
+        await self._session.close()
+        await self._command.close()
+
+    def follow(
+        self,
+        *,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        cursor: str | None = None,
+        start: StreamStart | None = None,
+        types: Sequence[str] = (),
+        levels: Sequence[EventLevel] = (),
+        patience: float = PATIENCE_SECONDS,
+    ) -> AsyncGenerator[StreamedEvent, None]:
+        """Yield the events of a session or an agent, each once and in order, across broken connections.
+
+        A session's events end after its closing one, an agent's never do. Raises CallboardError for what does not pass
+        by itself, and when nothing was heard for `patience` seconds of trying. A caller that leaves early closes the
+        generator (`aclose`), which ends the stream.
+
+        Args:
+            session_id: The session to follow.
+            agent_id: The agent to follow, across its sessions, when no session is named.
+            cursor: Resume after this cursor, of an event of the same session or agent. It wins over `start`.
+            start: Where to begin without a cursor: a session's first event and an agent's next one when not given.
+            types: Only these types; a trailing `.*` takes all of a family, as in `command.*`.
+            levels: Only these levels.
+            patience: For how many seconds to go on trying when nothing is heard.
+        """
+        following = Following(
+            session_id=session_id, agent_id=agent_id, cursor=cursor, start=start, types=types, levels=levels,
+            patience=patience,
+        )  # fmt: skip
+        return follow_async(self._session, following)

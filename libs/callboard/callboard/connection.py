@@ -1,0 +1,35 @@
+"""Where the services are and the key to call them with: what is given, else what the environment says."""
+
+import os
+from dataclasses import dataclass, field
+
+TIMEOUT_SECONDS = 30.0
+"""For how long a call is tried, unless the client or the call says otherwise."""
+_SESSION_ADDRESS = "127.0.0.1:7401"
+_COMMAND_ADDRESS = "127.0.0.1:7402"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The addresses of the services, as host:port, and an API key."""
+
+    session_address: str
+    command_address: str
+    api_key: str = field(repr=False)
+
+
+def find_connection(api_key: str | None, session_address: str | None, command_address: str | None) -> Connection:
+    """Return what is given, else CALLBOARD_KEY, CALLBOARD_SESSION_ADDRESS and CALLBOARD_COMMAND_ADDRESS.
+
+    The addresses default to those of `callboard up`. Raises ValueError when there is no key, or none that can be one.
+    """
+    key = (os.environ.get("CALLBOARD_KEY", "") if api_key is None else api_key).strip()
+    if not key:
+        raise ValueError("api_key: there is none; pass one, or set CALLBOARD_KEY")
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("api_key: holds characters that no key has")
+    return Connection(
+        session_address or os.environ.get("CALLBOARD_SESSION_ADDRESS") or _SESSION_ADDRESS,
+        command_address or os.environ.get("CALLBOARD_COMMAND_ADDRESS") or _COMMAND_ADDRESS,
+        key,
+    )

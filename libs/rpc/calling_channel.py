@@ -1,0 +1,77 @@
+"""A channel that sends metadata with every call, and may translate the errors of calls."""
+
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, cast
+
+import grpc
+
+from callboard.channel import Metadata
+
+Translate = Callable[[grpc.aio.AioRpcError], Exception]
+
+
+class CallingChannel:
+    """A channel for stubs that sends metadata with every call, and may translate the errors of calls.
+
+    It wraps what the channel makes, rather than being a gRPC interceptor: those cost a task for each call.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, translate: Translate | None = None) -> None:
+        self.channel = channel
+        self._metadata = tuple(metadata)
+        self._translate = translate
+
+    def for_stubs(self) -> grpc.aio.Channel:
+        """Return this as what stubs are typed to take; they use its four methods only."""
+        return cast(grpc.aio.Channel, self)
+
+    def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        """Make the callable of a method."""
+        return self._calling(self.channel.unary_unary(*arguments, **options))
+
+    def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        """Make the callable of a method."""
+        return self._calling(self.channel.unary_stream(*arguments, **options))
+
+    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        """Make the callable of a method."""
+        return self._calling(self.channel.stream_unary(*arguments, **options))
+
+    def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        """Make the callable of a method."""
+        return self._calling(self.channel.stream_stream(*arguments, **options))
+
+    def _calling(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        own, translate = self._metadata, self._translate
+
+        def call(*arguments: Any, metadata: Metadata | None = None, **options: Any) -> Any:
+            made = method(*arguments, metadata=(*own, *(metadata or ())), **options)
+            return _TranslatedCall(made, translate) if translate else made
+
+        return call
+
+
+class _TranslatedCall:
+    """A call whose errors are translated where it is awaited or iterated; in all else it is the call."""
+
+    def __init__(self, call: Any, translate: Translate) -> None:
+        self._call = call
+        self._translate = translate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        try:
+            return (yield from self._call.__await__())
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error) from error
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        try:
+            async for response in self._call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error) from error
+        finally:
+            self._call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)

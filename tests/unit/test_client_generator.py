@@ -1,0 +1,166 @@
+"""The clients are generated from the contract: what is read from it, and what cannot be generated."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
+
+from callboard.descriptors import contract
+from tools.protos.artifacts import PACKAGE, stale_files
+from tools.protos.clients.catalog import Catalog, read_catalog
+from tools.protos.clients.names import method_name, word
+from tools.protos.clients.render import FILES, TEMPLATES, docstring, write_clients
+from tools.protos.clients.schema import ContractError, Schema
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return read_catalog(Schema(contract()))
+
+
+def _changed(change: Callable[[FileDescriptorSet], None]) -> Schema:
+    files = contract()
+    change(files)
+    return Schema(files)
+
+
+def _file(files: FileDescriptorSet, name: str) -> FileDescriptorProto:
+    return next(file for file in files.file if file.name.endswith(f"/{name}.proto"))
+
+
+def _service(files: FileDescriptorSet, file: str, name: str) -> ServiceDescriptorProto:
+    return next(service for service in _file(files, file).service if service.name == name)
+
+
+def _method(files: FileDescriptorSet, file: str, name: str) -> MethodDescriptorProto:
+    services = _file(files, file).service
+    return next(method for service in services for method in service.method if method.name == name)
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "name"),
+    [
+        ("AgentService", "CreateAgent", "create"),
+        ("CommandService", "ListCommands", "list"),
+        ("CommandService", "CancelCommands", "cancel_many"),
+        ("CommandService", "BulkSubmitCommands", "submit_many"),
+        ("DeadLetterService", "RequeueDeadLetter", "requeue"),
+        ("EventService", "AppendEvents", "append"),
+        ("IdentityService", "GetPrincipal", "get_principal"),
+    ],
+)
+def test_method_is_called_after_its_verb(service: str, method: str, name: str) -> None:
+    siblings = {"CancelCommand", "SubmitCommand", "RequeueDeadLetter", "ListCommands", "AppendEvents"}
+    assert method_name(service, method, siblings) == name
+
+
+def test_enum_value_is_a_word_without_its_prefix() -> None:
+    assert word("callboard.sessions.v1.OnConflict", "ON_CONFLICT_RETURN_EXISTING") == "return_existing"
+    assert word("callboard.errors.v1.ErrorReason", "ERROR_REASON_TOOL_ERROR") == "TOOL_ERROR"
+
+
+def test_methods_that_change_something_are_repeatable_by_their_keys(catalog: Catalog) -> None:
+    methods = [method for resource in catalog.resources for method in resource.methods]
+    assert len(methods) == 26
+    assert all(method.repeatable for method in methods)
+
+
+def test_method_without_key_is_not_repeatable() -> None:
+    def drop_key(files: FileDescriptorSet) -> None:
+        message = next(one for one in _file(files, "agents").message_type if one.name == "DeleteAgentRequest")
+        message.field[2].name = "note"
+
+    (agents,) = [one for one in read_catalog(_changed(drop_key)).resources if one.name == "Agents"]
+    assert {method.name for method in agents.methods if not method.repeatable} == {"delete"}
+
+
+def test_fields_of_the_resource_become_parameters_without_those_that_only_answers_hold(catalog: Catalog) -> None:
+    (agents,) = [resource for resource in catalog.resources if resource.name == "Agents"]
+    create, update = (next(one for one in agents.methods if one.name == name) for name in ("create", "update"))
+    assert [field.name for field in create.positional] == ["agent_id"]
+    assert "connector" in {field.name for field in create.keywords if field.required}
+    assert not {"agent", "etag", "created_at", "updated_at"} & {field.name for field in create.keywords}
+    assert "etag" in {field.name for field in update.keywords}
+    assert not any(field.required for field in update.keywords)
+
+
+def test_new_rpc_is_a_new_method(tmp_path: Path) -> None:
+    def rename(files: FileDescriptorSet) -> None:
+        _method(files, "agents", "GetAgent").name = "InspectAgent"
+
+    write_clients(read_catalog(_changed(rename)), tmp_path)
+    assert "async def inspect(" in (tmp_path / "callboard/resources/asynchronous.py").read_text()
+    assert "    def inspect(" in (tmp_path / "callboard/resources/synchronous.py").read_text()
+
+
+def test_stream_that_nobody_wrote_by_hand_is_named() -> None:
+    def stream(files: FileDescriptorSet) -> None:
+        _method(files, "agents", "GetAgent").server_streaming = True
+
+    with pytest.raises(ContractError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent is a stream"):
+        read_catalog(_changed(stream))
+
+
+def test_two_parameters_of_one_name_are_rejected() -> None:
+    def rename(files: FileDescriptorSet) -> None:
+        message = next(one for one in _file(files, "agents").message_type if one.name == "GetAgentRequest")
+        message.field[0].name = "timeout"
+
+    with pytest.raises(ContractError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent would have .*`timeout`"):
+        read_catalog(_changed(rename))
+
+
+def test_element_without_a_comment_is_named() -> None:
+    with pytest.raises(ContractError, match=r"^callboard\.[a-zA-Z0-9.]+ has no comment$"):
+        read_catalog(_changed(lambda files: _file(files, "agents").ClearField("source_code_info")))
+
+
+def test_change_of_the_template_changes_both_clients(tmp_path: Path, catalog: Catalog) -> None:
+    templates = tmp_path / "templates"
+    shutil.copytree(TEMPLATES, templates)
+    resources = templates / "resources.py.jinja"
+    resources.write_text(resources.read_text().replace("self._calls", "self._connection"))
+    write_clients(catalog, tmp_path / "out", templates)
+    write_clients(catalog, tmp_path / "kept")
+    assert stale_files(tmp_path / "out", tmp_path / "kept") == [
+        "callboard/resources/asynchronous.py",
+        "callboard/resources/synchronous.py",
+    ]
+
+
+def test_kept_clients_are_those_of_the_kept_contract(tmp_path: Path, catalog: Catalog) -> None:
+    write_clients(catalog, tmp_path)
+    assert [name for name in FILES if (tmp_path / name).read_text() != (PACKAGE / name).read_text()] == []
+
+
+@pytest.mark.parametrize("length", [100, 110, 113, 114, 115, 130, 400])
+def test_docstring_stays_within_the_line(length: int) -> None:
+    text = " ".join(["word"] * (length // 5))
+    lines = (" " * 4 + docstring(text, 4)).splitlines()
+    assert all(len(line) <= 120 for line in lines)
+
+
+def test_response_with_further_fields_extends_its_resource(catalog: Catalog) -> None:
+    started = next(one for one in catalog.returned if one.name == "StartSessionResponse")
+    assert (started.base, [field.name for field in started.fields]) == ("Session", ["created"])
+    (sessions,) = [resource for resource in catalog.resources if resource.name == "Sessions"]
+    answers = {method.name: method.answer.type for method in sessions.methods}
+    assert answers["get"] == "_types.Session"
+    assert answers["start"] == "_types.StartSessionResponse"
+    assert answers["stop"] == "_types.Session | None"
+
+
+def test_further_field_with_the_name_of_one_of_the_resource_is_rejected() -> None:
+    def rename(files: FileDescriptorSet) -> None:
+        message = next(one for one in _file(files, "sessions").message_type if one.name == "StartSessionResponse")
+        message.field[1].name = "etag"
+
+    with pytest.raises(ContractError, match=r"^callboard\.sessions\.v1\.StartSessionResponse\.etag has the name of a "):
+        read_catalog(_changed(rename))

@@ -1,0 +1,1 @@
+"""Writes the public package's typed clients from the contract."""
