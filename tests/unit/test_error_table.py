@@ -1,27 +1,26 @@
 """The contract's reasons, the table of codes and the codes of failed attempts hold together."""
 
 import re
-from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from callboard import descriptors
 from callboard.errors.v1.errors_pb2 import ErrorReason
 from libs.attempts import FailureCode
 from libs.errors import HTTP_STATUS, STATUS, FieldViolation, Reason, ServiceError
 from libs.rpc import service_error_from_rpc, service_error_to_status
 from libs.rpc.errors import status_code, status_metadata
 
-_PROTO = Path(__file__).parents[2] / "protos/callboard/errors/v1/errors.proto"
-_VALUE = re.compile(r"((?:^ *//[^\n]*\n)+) *ERROR_REASON_(\w+) = (\d+);", re.MULTILINE)
 _CODES = re.compile(r"(?:attempt, and )?([A-Z_]+) / (\d{3}):")
 
 
 def comments() -> dict[str, str]:
     """What the contract says of each reason."""
-    found = _VALUE.findall(_PROTO.read_text())
-    return {name: " ".join(re.sub(r"^ *// ?", "", text, flags=re.MULTILINE).split()) for text, name, _ in found}
+    prefix = "callboard.errors.v1.ErrorReason.ERROR_REASON_"
+    found = descriptors.comments()
+    return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
 
 
 def attempts() -> set[str]:

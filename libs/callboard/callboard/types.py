@@ -421,6 +421,9 @@ class CancelCommandsResponse:
     more: bool
     """Whether more match than the limit let through."""
 
+    dry_run: bool
+    """Whether it was a dry run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -665,8 +668,11 @@ class PurgeDeadLettersResponse:
     more: bool
     """Whether more match the filter than this call looked at; call again to remove them."""
 
-    matched: int
-    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    matched: int | None
+    """How many match the filter, counted up to 10,000; None but in a dry run with a filter."""
+
+    dry_run: bool
+    """Whether it was a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -699,8 +705,11 @@ class RequeueDeadLettersResponse:
     next_page_token: str
     """What goes on after those that this call looked at; empty when no more match."""
 
-    matched: int
-    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    matched: int | None
+    """How many match the filter, counted up to 10,000; None but in a dry run with a filter."""
+
+    dry_run: bool
+    """Whether it was a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -820,6 +829,14 @@ class SessionSpec:
 
     metadata: Any
     """The caller's own data: a JSON object of at most 1 MiB; empty means `{}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueDeadLetterResponse(AcceptedCommand):
+    """The dead letter was submitted again."""
+
+    requeued_from: str
+    """The dead command that was submitted again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

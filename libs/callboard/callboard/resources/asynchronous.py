@@ -29,6 +29,7 @@ from callboard.resources.readers import (
     read_get_principal_response,
     read_get_readiness_response,
     read_purge_dead_letters_response,
+    read_requeue_dead_letter_response,
     read_requeue_dead_letters_response,
     read_restart_session_response,
     read_session,
@@ -55,7 +56,7 @@ class Agents:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> _types.Agent:
-        """Creates an agent. A taken id is ALREADY_EXISTS.
+        """Creates an agent. A taken id is rejected: AGENT_EXISTS.
 
         Args:
             agent_id: The agent's id, chosen by the caller, unique in the tenant.
@@ -411,7 +412,7 @@ class Commands:
     ) -> _types.Command | None:
         """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by
         force after its grace. One that was cancelled already is returned as it is; one that ended otherwise is
-        FAILED_PRECONDITION.
+        COMMAND_FINISHED.
 
         Args:
             command_id: The command's id.
@@ -596,7 +597,7 @@ class DeadLetters:
         params: Mapping[str, Any] | None = None,
         options: _types.RequeueOptionsInput | None = None,
         timeout: float | None = None,
-    ) -> _types.AcceptedCommand:
+    ) -> _types.RequeueDeadLetterResponse:
         """Submits the dead command again, as a new command in the agent's live session, as it was or changed.
 
         Args:
@@ -624,7 +625,7 @@ class DeadLetters:
             repeatable=True,
             timeout=timeout,
         )
-        return read_accepted_command(message.command)
+        return read_requeue_dead_letter_response(message)
 
     async def requeue_many(
         self,
@@ -915,7 +916,7 @@ class Sessions:
         timeout: float | None = None,
     ) -> _types.StartSessionResponse:
         """Starts a session for an agent. `on_conflict` says what happens when an exclusive agent has a live session
-        already. While that one is stopping the call is ABORTED.
+        already. While that one is stopping the call is rejected: SESSION_STOPPING.
 
         Args:
             agent_id: The agent to start it for.
@@ -983,7 +984,7 @@ class Sessions:
         the ended session. Nothing to stop is a success without a session.
 
         Args:
-            agent_id: The agent's live session. One that runs several at once is AMBIGUOUS.
+            agent_id: The agent's live session. One that runs several at once is rejected: SESSION_AMBIGUOUS.
             session_id: The session of this id.
             reason: Why, in words, for the event.
             request_id: Idempotency key: the same key and request give the same answer for 24 h. Made by the client

@@ -30,6 +30,7 @@ from callboard.types import (
     GetReadinessResponse,
     PurgeDeadLettersResponse,
     PurgeResult,
+    RequeueDeadLetterResponse,
     RequeueDeadLettersResponse,
     RequeueResult,
     RestartSessionResponse,
@@ -243,6 +244,7 @@ def read_cancel_commands_response(message: commands_pb2.CancelCommandsResponse) 
         cancelled=message.cancelled,
         requested=message.requested,
         more=message.more,
+        dry_run=message.dry_run,
     )
 
 
@@ -367,7 +369,8 @@ def read_purge_dead_letters_response(message: commands_pb2.PurgeDeadLettersRespo
         purged=message.purged,
         refused=message.refused,
         more=message.more,
-        matched=message.matched,
+        matched=message.matched if message.HasField("matched") else None,
+        dry_run=message.dry_run,
     )
 
 
@@ -387,7 +390,8 @@ def read_requeue_dead_letters_response(message: commands_pb2.RequeueDeadLettersR
         refused=message.refused,
         more=message.more,
         next_page_token=message.next_page_token,
-        matched=message.matched,
+        matched=message.matched if message.HasField("matched") else None,
+        dry_run=message.dry_run,
     )
 
 
@@ -445,6 +449,14 @@ def read_session_spec(message: sessions_pb2.SessionSpec) -> SessionSpec:
         labels=dict(message.labels),
         context=read_json(message.context_json),
         metadata=read_json(message.metadata_json),
+    )
+
+
+def read_requeue_dead_letter_response(message: commands_pb2.RequeueDeadLetterResponse) -> RequeueDeadLetterResponse:
+    """Return the values of a message."""
+    return RequeueDeadLetterResponse(
+        **fields_of(read_accepted_command(message.command)),
+        requeued_from=message.requeued_from,
     )
 
 

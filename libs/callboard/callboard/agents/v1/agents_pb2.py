@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from callboard.auth.v1 import auth_pb2 as callboard_dot_auth_dot_v1_dot_auth__pb2
+from callboard.options.v1 import rest_pb2 as callboard_dot_options_dot_v1_dot_rest__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x05\x41gent\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x13\x63oncurrent_sessions\x18\x04 \x01(\x08\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x12\n\x04\x65tag\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd0\x01\n\tConnector\x12\x1e\n\x04kind\x18\x01 \x01(\tB\x10\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\x12\x33\n\x06server\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12p\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB?\xbaH<\xc8\x01\x01\xe2\x01\x36\x12\x0c\x64isplay_name\x12\tconnector\x12\x13\x63oncurrent_sessions\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\x8a\x04\n\x0c\x41gentService\x12\x66\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\x04\x88\x99\x19\x03\x12]\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"\x04\x88\x99\x19\x01\x12\x63\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"\x04\x88\x99\x19\x01\x12\x66\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\x04\x88\x99\x19\x03\x12\x66\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x04\x88\x99\x19\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1f\x63\x61llboard/options/v1/rest.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\x05\x41gent\x12\x41\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\xda\x99\x19\x02 \x01\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x13\x63oncurrent_sessions\x18\x04 \x01(\x08\x42\x13\xda\x99\x19\x0f\x12\texclusive \x01\x30\x01\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x18\n\x04\x65tag\x18\x06 \x01(\tB\n\xe2\x41\x01\x03\xda\x99\x19\x02 \x01\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf8\x01\n\tConnector\x12$\n\x04kind\x18\x01 \x01(\tB\x16\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\xda\x99\x19\x02 \x01\x12U\n\x06server\x18\x02 \x01(\tBE\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$\xda\x99\x19\x1e:\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12p\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB?\xbaH<\xc8\x01\x01\xe2\x01\x36\x12\x0c\x64isplay_name\x12\tconnector\x12\x13\x63oncurrent_sessions\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\xed\t\n\x0c\x41gentService\x12\xd0\x02\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\xed\x01\x88\x99\x19\x03\xda\x99\x19\xc0\x01\x12\x06\x41gents\x1a\x0f\x43reate an agent \xc9\x01\x32\x1f/api/v1/agents/{agent.agent_id}J\x0c\x41GENT_EXISTSJ\x15SERVER_NOT_REGISTEREDR\\{\"agentId\": \"clock\", \"displayName\": \"Clock\", \"connector\": {\"kind\": \"mcp\", \"server\": \"time\"}}\x82\xd3\xe4\x93\x02\x1e\"\x0e/api/v1/agents:\x05\x61gentb\x05\x61gent\x12\xb0\x01\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"W\x88\x99\x19\x01\xda\x99\x19\'\x12\x06\x41gents\x1a\x0cGet an agentJ\x0f\x41GENT_NOT_FOUND\x82\xd3\xe4\x93\x02\"\x12\x19/api/v1/agents/{agent_id}b\x05\x61gent\x12\xa1\x01\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"B\x88\x99\x19\x01\xda\x99\x19$\x12\x06\x41gents\x1a\x1aList agents, ordered by id\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\xcc\x02\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\xe9\x01\x88\x99\x19\x03\xda\x99\x19\xab\x01\x12\x06\x41gents\x1aMChange an agent; live sessions keep the connector that they were started with:\nagent.etagJ\x0f\x41GENT_NOT_FOUNDJ\x15SERVER_NOT_REGISTEREDR\x1e{\"displayName\": \"Clock tower\"}\x82\xd3\xe4\x93\x02/2\x1f/api/v1/agents/{agent.agent_id}:\x05\x61gentb\x05\x61gent\x12\xe3\x01\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x80\x01\x88\x99\x19\x03\xda\x99\x19W\x12\x06\x41gents\x1a(Delete an agent that has no live session:\x04\x65tagJ\x0f\x41GENT_NOT_FOUNDJ\x0c\x41GENT_IN_USE\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/agents/{agent_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,23 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENT_LABELSENTRY']._loaded_options = None
   _globals['_AGENT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_AGENT'].fields_by_name['agent_id']._loaded_options = None
-  _globals['_AGENT'].fields_by_name['agent_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+  _globals['_AGENT'].fields_by_name['agent_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\332\231\031\002 \001'
   _globals['_AGENT'].fields_by_name['display_name']._loaded_options = None
   _globals['_AGENT'].fields_by_name['display_name']._serialized_options = b'\272H\021r\017\030\310\0012\n^[^\\x00]*$'
   _globals['_AGENT'].fields_by_name['connector']._loaded_options = None
   _globals['_AGENT'].fields_by_name['connector']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_AGENT'].fields_by_name['concurrent_sessions']._loaded_options = None
+  _globals['_AGENT'].fields_by_name['concurrent_sessions']._serialized_options = b'\332\231\031\017\022\texclusive \0010\001'
   _globals['_AGENT'].fields_by_name['labels']._loaded_options = None
   _globals['_AGENT'].fields_by_name['labels']._serialized_options = b'\272H@\232\001=\020@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\021r\017\030\200\0022\n^[^\\x00]*$'
   _globals['_AGENT'].fields_by_name['etag']._loaded_options = None
-  _globals['_AGENT'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_AGENT'].fields_by_name['etag']._serialized_options = b'\342A\001\003\332\231\031\002 \001'
   _globals['_AGENT'].fields_by_name['created_at']._loaded_options = None
   _globals['_AGENT'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
   _globals['_AGENT'].fields_by_name['updated_at']._loaded_options = None
   _globals['_AGENT'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
   _globals['_CONNECTOR'].fields_by_name['kind']._loaded_options = None
-  _globals['_CONNECTOR'].fields_by_name['kind']._serialized_options = b'\272H\rr\013R\003mcpR\004echo'
+  _globals['_CONNECTOR'].fields_by_name['kind']._serialized_options = b'\272H\rr\013R\003mcpR\004echo\332\231\031\002 \001'
   _globals['_CONNECTOR'].fields_by_name['server']._loaded_options = None
-  _globals['_CONNECTOR'].fields_by_name['server']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,62})?$'
+  _globals['_CONNECTOR'].fields_by_name['server']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,62})?$\332\231\031\036:\034^([a-z0-9][a-z0-9-]{0,62})?$'
   _globals['_CONNECTOR']._loaded_options = None
   _globals['_CONNECTOR']._serialized_options = b'\272Hk\032i\n\031connector.server_required\022#server is required when kind is mcp\032\'this.kind != \'mcp\' || this.server != \'\''
   _globals['_CREATEAGENTREQUEST'].fields_by_name['agent']._loaded_options = None
@@ -81,41 +85,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEAGENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DELETEAGENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
   _globals['_AGENTSERVICE'].methods_by_name['CreateAgent']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['CreateAgent']._serialized_options = b'\210\231\031\003'
+  _globals['_AGENTSERVICE'].methods_by_name['CreateAgent']._serialized_options = b'\210\231\031\003\332\231\031\300\001\022\006Agents\032\017Create an agent \311\0012\037/api/v1/agents/{agent.agent_id}J\014AGENT_EXISTSJ\025SERVER_NOT_REGISTEREDR\\{\"agentId\": \"clock\", \"displayName\": \"Clock\", \"connector\": {\"kind\": \"mcp\", \"server\": \"time\"}}\202\323\344\223\002\036\"\016/api/v1/agents:\005agentb\005agent'
   _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\210\231\031\001'
+  _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\210\231\031\001\332\231\031\'\022\006Agents\032\014Get an agentJ\017AGENT_NOT_FOUND\202\323\344\223\002\"\022\031/api/v1/agents/{agent_id}b\005agent'
   _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\210\231\031\001'
+  _globals['_AGENTSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\210\231\031\001\332\231\031$\022\006Agents\032\032List agents, ordered by id\202\323\344\223\002\020\022\016/api/v1/agents'
   _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\210\231\031\003'
+  _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\210\231\031\003\332\231\031\253\001\022\006Agents\032MChange an agent; live sessions keep the connector that they were started with:\nagent.etagJ\017AGENT_NOT_FOUNDJ\025SERVER_NOT_REGISTEREDR\036{\"displayName\": \"Clock tower\"}\202\323\344\223\002/2\037/api/v1/agents/{agent.agent_id}:\005agentb\005agent'
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._serialized_options = b'\210\231\031\003'
-  _globals['_AGENT']._serialized_start=217
-  _globals['_AGENT']._serialized_end=717
-  _globals['_AGENT_LABELSENTRY']._serialized_start=672
-  _globals['_AGENT_LABELSENTRY']._serialized_end=717
-  _globals['_CONNECTOR']._serialized_start=720
-  _globals['_CONNECTOR']._serialized_end=928
-  _globals['_CREATEAGENTREQUEST']._serialized_start=930
-  _globals['_CREATEAGENTREQUEST']._serialized_end=1044
-  _globals['_CREATEAGENTRESPONSE']._serialized_start=1046
-  _globals['_CREATEAGENTRESPONSE']._serialized_end=1110
-  _globals['_GETAGENTREQUEST']._serialized_start=1112
-  _globals['_GETAGENTREQUEST']._serialized_end=1190
-  _globals['_GETAGENTRESPONSE']._serialized_start=1192
-  _globals['_GETAGENTRESPONSE']._serialized_end=1253
-  _globals['_LISTAGENTSREQUEST']._serialized_start=1255
-  _globals['_LISTAGENTSREQUEST']._serialized_end=1335
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=1337
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=1426
-  _globals['_UPDATEAGENTREQUEST']._serialized_start=1429
-  _globals['_UPDATEAGENTREQUEST']._serialized_end=1657
-  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1659
-  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1723
-  _globals['_DELETEAGENTREQUEST']._serialized_start=1726
-  _globals['_DELETEAGENTREQUEST']._serialized_end=1874
-  _globals['_DELETEAGENTRESPONSE']._serialized_start=1876
-  _globals['_DELETEAGENTRESPONSE']._serialized_end=1897
-  _globals['_AGENTSERVICE']._serialized_start=1900
-  _globals['_AGENTSERVICE']._serialized_end=2422
+  _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._serialized_options = b'\210\231\031\003\332\231\031W\022\006Agents\032(Delete an agent that has no live session:\004etagJ\017AGENT_NOT_FOUNDJ\014AGENT_IN_USE\202\323\344\223\002\033*\031/api/v1/agents/{agent_id}'
+  _globals['_AGENT']._serialized_start=280
+  _globals['_AGENT']._serialized_end=813
+  _globals['_AGENT_LABELSENTRY']._serialized_start=768
+  _globals['_AGENT_LABELSENTRY']._serialized_end=813
+  _globals['_CONNECTOR']._serialized_start=816
+  _globals['_CONNECTOR']._serialized_end=1064
+  _globals['_CREATEAGENTREQUEST']._serialized_start=1066
+  _globals['_CREATEAGENTREQUEST']._serialized_end=1180
+  _globals['_CREATEAGENTRESPONSE']._serialized_start=1182
+  _globals['_CREATEAGENTRESPONSE']._serialized_end=1246
+  _globals['_GETAGENTREQUEST']._serialized_start=1248
+  _globals['_GETAGENTREQUEST']._serialized_end=1326
+  _globals['_GETAGENTRESPONSE']._serialized_start=1328
+  _globals['_GETAGENTRESPONSE']._serialized_end=1389
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1391
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1471
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1473
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1562
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=1565
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=1793
+  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1795
+  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1859
+  _globals['_DELETEAGENTREQUEST']._serialized_start=1862
+  _globals['_DELETEAGENTREQUEST']._serialized_end=2010
+  _globals['_DELETEAGENTRESPONSE']._serialized_start=2012
+  _globals['_DELETEAGENTRESPONSE']._serialized_end=2033
+  _globals['_AGENTSERVICE']._serialized_start=2036
+  _globals['_AGENTSERVICE']._serialized_end=3297
 # @@protoc_insertion_point(module_scope)

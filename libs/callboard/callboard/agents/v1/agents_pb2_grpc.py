@@ -67,7 +67,7 @@ class AgentServiceServicer:
     """
 
     def CreateAgent(self, request, context):
-        """Creates an agent. A taken id is ALREADY_EXISTS.
+        """Creates an agent. A taken id is rejected: AGENT_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,7 +17,7 @@ class AgentServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAgent: _aio.UnaryUnaryMultiCallable[_agents_pb2.CreateAgentRequest, _agents_pb2.CreateAgentResponse]
-    """Creates an agent. A taken id is ALREADY_EXISTS."""
+    """Creates an agent. A taken id is rejected: AGENT_EXISTS."""
     GetAgent: _aio.UnaryUnaryMultiCallable[_agents_pb2.GetAgentRequest, _agents_pb2.GetAgentResponse]
     """Returns one agent."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_agents_pb2.ListAgentsRequest, _agents_pb2.ListAgentsResponse]
@@ -36,7 +36,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agents_pb2.CreateAgentRequest,
         context: _aio.ServicerContext[_agents_pb2.CreateAgentRequest, _abc.Awaitable[_agents_pb2.CreateAgentResponse]],
     ) -> _abc.Awaitable[_agents_pb2.CreateAgentResponse]:
-        """Creates an agent. A taken id is ALREADY_EXISTS."""
+        """Creates an agent. A taken id is rejected: AGENT_EXISTS."""
 
     @_abc_1.abstractmethod
     def GetAgent(

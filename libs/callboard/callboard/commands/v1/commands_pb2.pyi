@@ -1013,22 +1013,26 @@ class CancelCommandsResponse(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     REQUESTED_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     cancelled: _builtins.int
     """How many are cancelled now; in a dry run, how many would be cancelled or asked to stop."""
     requested: _builtins.int
     """How many run and were asked to stop."""
     more: _builtins.bool
     """Whether more match than the limit let through."""
+    dry_run: _builtins.bool
+    """Whether it was a dry run."""
     def __init__(
         self,
         *,
         cancelled: _builtins.int = ...,
         requested: _builtins.int = ...,
         more: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "more", b"more", "requested", b"requested"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "dry_run", b"dry_run", "more", b"more", "requested", b"requested"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1425,6 +1429,9 @@ class RequeueDeadLetterResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
+    REQUEUED_FROM_FIELD_NUMBER: _builtins.int
+    requeued_from: _builtins.str
+    """The dead command that was submitted again."""
     @_builtins.property
     def command(self) -> Global___AcceptedCommand:
         """The new command."""
@@ -1433,10 +1440,11 @@ class RequeueDeadLetterResponse(_message.Message):
         self,
         *,
         command: Global___AcceptedCommand | None = ...,
+        requeued_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "requeued_from", b"requeued_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1553,6 +1561,7 @@ class RequeueDeadLettersResponse(_message.Message):
     MORE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     MATCHED_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     requeued: _builtins.int
     """How many were requeued; in a dry run, how many would be."""
     refused: _builtins.int
@@ -1562,7 +1571,9 @@ class RequeueDeadLettersResponse(_message.Message):
     next_page_token: _builtins.str
     """What goes on after those that this call looked at; empty when no more match."""
     matched: _builtins.int
-    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    """How many match the filter, counted up to 10,000; absent but in a dry run with a filter."""
+    dry_run: _builtins.bool
+    """Whether it was a dry run."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequeueResult]:
         """The answers, in the order of the ids; with a filter, the longest dead first."""
@@ -1575,13 +1586,16 @@ class RequeueDeadLettersResponse(_message.Message):
         refused: _builtins.int = ...,
         more: _builtins.bool = ...,
         next_page_token: _builtins.str = ...,
-        matched: _builtins.int = ...,
+        matched: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_matched", b"_matched", "matched", b"matched"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "more", b"more", "next_page_token", b"next_page_token", "refused", b"refused", "requeued", b"requeued", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched", b"_matched", "dry_run", b"dry_run", "matched", b"matched", "more", b"more", "next_page_token", b"next_page_token", "refused", b"refused", "requeued", b"requeued", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__matched: _TypeAlias = _typing.Literal["matched"]  # noqa: Y015
+    _WhichOneofArgType__matched: _TypeAlias = _typing.Literal["_matched", b"_matched"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__matched) -> _WhichOneofReturnType__matched | None: ...
 
 Global___RequeueDeadLettersResponse: _TypeAlias = RequeueDeadLettersResponse  # noqa: Y015
 
@@ -1674,6 +1688,7 @@ class PurgeDeadLettersResponse(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     MATCHED_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     purged: _builtins.int
     """How many were removed; in a dry run, how many would be."""
     refused: _builtins.int
@@ -1681,7 +1696,9 @@ class PurgeDeadLettersResponse(_message.Message):
     more: _builtins.bool
     """Whether more match the filter than this call looked at; call again to remove them."""
     matched: _builtins.int
-    """How many match the filter, counted up to 10,000; only of a dry run with a filter."""
+    """How many match the filter, counted up to 10,000; absent but in a dry run with a filter."""
+    dry_run: _builtins.bool
+    """Whether it was a dry run."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurgeResult]:
         """The answers, in the order of the ids; with a filter, the longest dead first."""
@@ -1693,13 +1710,16 @@ class PurgeDeadLettersResponse(_message.Message):
         purged: _builtins.int = ...,
         refused: _builtins.int = ...,
         more: _builtins.bool = ...,
-        matched: _builtins.int = ...,
+        matched: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_matched", b"_matched", "matched", b"matched"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["matched", b"matched", "more", b"more", "purged", b"purged", "refused", b"refused", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_matched", b"_matched", "dry_run", b"dry_run", "matched", b"matched", "more", b"more", "purged", b"purged", "refused", b"refused", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__matched: _TypeAlias = _typing.Literal["matched"]  # noqa: Y015
+    _WhichOneofArgType__matched: _TypeAlias = _typing.Literal["_matched", b"_matched"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__matched) -> _WhichOneofReturnType__matched | None: ...
 
 Global___PurgeDeadLettersResponse: _TypeAlias = PurgeDeadLettersResponse  # noqa: Y015
 

@@ -101,7 +101,7 @@ class CommandServiceServicer:
 
     def CancelCommand(self, request, context):
         """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by force
-        after its grace. One that was cancelled already is returned as it is; one that ended otherwise is FAILED_PRECONDITION.
+        after its grace. One that was cancelled already is returned as it is; one that ended otherwise is COMMAND_FINISHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

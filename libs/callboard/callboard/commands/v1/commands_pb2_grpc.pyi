@@ -26,7 +26,7 @@ class CommandServiceStub:
     """Lists commands, newest first."""
     CancelCommand: _aio.UnaryUnaryMultiCallable[_commands_pb2.CancelCommandRequest, _commands_pb2.CancelCommandResponse]
     """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by force
-    after its grace. One that was cancelled already is returned as it is; one that ended otherwise is FAILED_PRECONDITION.
+    after its grace. One that was cancelled already is returned as it is; one that ended otherwise is COMMAND_FINISHED.
     """
     CancelCommands: _aio.UnaryUnaryMultiCallable[_commands_pb2.CancelCommandsRequest, _commands_pb2.CancelCommandsResponse]
     """Cancels up to 1,000 commands that have not ended, the oldest first; each as CancelCommand does."""
@@ -73,7 +73,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_commands_pb2.CancelCommandRequest, _abc.Awaitable[_commands_pb2.CancelCommandResponse]],
     ) -> _abc.Awaitable[_commands_pb2.CancelCommandResponse]:
         """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by force
-        after its grace. One that was cancelled already is returned as it is; one that ended otherwise is FAILED_PRECONDITION.
+        after its grace. One that was cancelled already is returned as it is; one that ended otherwise is COMMAND_FINISHED.
         """
 
     @_abc_1.abstractmethod

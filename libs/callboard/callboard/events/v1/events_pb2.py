@@ -24,16 +24,28 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from callboard.auth.v1 import auth_pb2 as callboard_dot_auth_dot_v1_dot_auth__pb2
+from callboard.options.v1 import rest_pb2 as callboard_dot_options_dot_v1_dot_rest__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/events/v1/events.proto\x12\x13\x63\x61llboard.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x02\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x0c\n\x04type\x18\x03 \x01(\t\x12.\n\x05level\x18\x04 \x01(\x0e\x32\x1f.callboard.events.v1.EventLevel\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x12\n\ncommand_id\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\n \x01(\t\x12\x14\n\x0cpayload_json\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x02\n\x11ListEventsRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12I\n\x05types\x18\x04 \x03(\tB:\xbaH7\x92\x01\x34\x10\x32\"0r.2,^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(\\.\\*)?$\x12\x42\n\x06levels\x18\x05 \x03(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\"Y\n\x12ListEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.callboard.events.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x03\n\x13StreamEventsRequest\x12?\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12=\n\x08\x61gent_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12\x18\n\x06\x63ursor\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x39\n\x05start\x18\x04 \x01(\x0e\x32 .callboard.events.v1.StreamStartB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12I\n\x05types\x18\x05 \x03(\tB:\xbaH7\x92\x01\x34\x10\x32\"0r.2,^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(\\.\\*)?$\x12\x42\n\x06levels\x18\x06 \x03(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\xc7\x01\n\x14StreamEventsResponse\x12\x30\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1f.callboard.events.v1.EventBatchH\x00\x12\x33\n\tkeepalive\x18\x02 \x01(\x0b\x32\x1e.callboard.events.v1.KeepaliveH\x00\x12-\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1e.callboard.events.v1.StreamEndH\x00\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\tB\t\n\x07payload\"@\n\nEventBatch\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".callboard.events.v1.StreamedEvent\"J\n\rStreamedEvent\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.callboard.events.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x0b\n\tKeepalive\"\x0b\n\tStreamEnd\"\xcb\x02\n\x08NewEvent\x12V\n\x04type\x18\x01 \x01(\tBH\xbaHErC\x18\x80\x01\x32>^(iteration|learning|tool\\.called|custom(\\.[a-z][a-z0-9_]*)+)$\x12>\n\x05level\x18\x02 \x01(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x0e\xbaH\x0b\x82\x01\x08\x18\x00\x18\x01\x18\x02\x18\x03\x12I\n\ncommand_id\x18\x03 \x01(\tB5\xbaH2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$\x12;\n\x0e\x63orrelation_id\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[A-Za-z0-9._:@/+=-]{0,128}$\x12\x1f\n\x0cpayload_json\x18\x05 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"\xbb\x01\n\x13\x41ppendEventsRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12:\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.callboard.events.v1.NewEventB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\";\n\x14\x41ppendEventsResponse\x12\x11\n\tfirst_seq\x18\x01 \x01(\x03\x12\x10\n\x08last_seq\x18\x02 \x01(\x03*\x83\x01\n\nEventLevel\x12\x1b\n\x17\x45VENT_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_LEVEL_INFO\x10\x01\x12\x14\n\x10\x45VENT_LEVEL_WARN\x10\x02\x12\x15\n\x11\x45VENT_LEVEL_ERROR\x10\x03\x12\x15\n\x11\x45VENT_LEVEL_AUDIT\x10\x04*]\n\x0bStreamStart\x12\x1c\n\x18STREAM_START_UNSPECIFIED\x10\x00\x12\x1a\n\x16STREAM_START_BEGINNING\x10\x01\x12\x14\n\x10STREAM_START_NOW\x10\x02\x32\xcb\x02\n\x0c\x45ventService\x12\x63\n\nListEvents\x12&.callboard.events.v1.ListEventsRequest\x1a\'.callboard.events.v1.ListEventsResponse\"\x04\x88\x99\x19\x01\x12k\n\x0cStreamEvents\x12(.callboard.events.v1.StreamEventsRequest\x1a).callboard.events.v1.StreamEventsResponse\"\x04\x88\x99\x19\x01\x30\x01\x12i\n\x0c\x41ppendEvents\x12(.callboard.events.v1.AppendEventsRequest\x1a).callboard.events.v1.AppendEventsResponse\"\x04\x88\x99\x19\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/events/v1/events.proto\x12\x13\x63\x61llboard.events.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1f\x63\x61llboard/options/v1/rest.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x02\n\x05\x45vent\x12\x18\n\x08\x65vent_id\x18\x01 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12\x14\n\x04type\x18\x03 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12.\n\x05level\x18\x04 \x01(\x0e\x32\x1f.callboard.events.v1.EventLevel\x12\x1a\n\nsession_id\x18\x05 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\x12\n\ncommand_id\x18\x07 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x17\n\x07\x61\x64\x64ress\x18\n \x01(\tB\x06\xda\x99\x19\x02\x08\x01\x12%\n\x0cpayload_json\x18\x0b \x01(\tB\x06\xda\x99\x19\x02(\x01R\x07payload\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9e\x02\n\x11ListEventsRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12I\n\x05types\x18\x04 \x03(\tB:\xbaH7\x92\x01\x34\x10\x32\"0r.2,^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(\\.\\*)?$\x12\x42\n\x06levels\x18\x05 \x03(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\"Y\n\x12ListEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.callboard.events.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x03\n\x13StreamEventsRequest\x12?\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12=\n\x08\x61gent_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12\x1e\n\x06\x63ursor\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08R\x04\x66rom\x12?\n\x05start\x18\x04 \x01(\x0e\x32 .callboard.events.v1.StreamStartB\x0e\xbaH\x05\x82\x01\x02\x10\x01\xda\x99\x19\x02\x08\x01\x12I\n\x05types\x18\x05 \x03(\tB:\xbaH7\x92\x01\x34\x10\x32\"0r.2,^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(\\.\\*)?$\x12\x42\n\x06levels\x18\x06 \x03(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x11\xbaH\x0e\x92\x01\x0b\x10\x04\"\x07\x82\x01\x04\x10\x01 \x00\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"\xc7\x01\n\x14StreamEventsResponse\x12\x30\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1f.callboard.events.v1.EventBatchH\x00\x12\x33\n\tkeepalive\x18\x02 \x01(\x0b\x32\x1e.callboard.events.v1.KeepaliveH\x00\x12-\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1e.callboard.events.v1.StreamEndH\x00\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\tB\t\n\x07payload\"@\n\nEventBatch\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".callboard.events.v1.StreamedEvent\"J\n\rStreamedEvent\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.callboard.events.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x0b\n\tKeepalive\"\x0b\n\tStreamEnd\"\xda\x02\n\x08NewEvent\x12V\n\x04type\x18\x01 \x01(\tBH\xbaHErC\x18\x80\x01\x32>^(iteration|learning|tool\\.called|custom(\\.[a-z][a-z0-9_]*)+)$\x12>\n\x05level\x18\x02 \x01(\x0e\x32\x1f.callboard.events.v1.EventLevelB\x0e\xbaH\x0b\x82\x01\x08\x18\x00\x18\x01\x18\x02\x18\x03\x12I\n\ncommand_id\x18\x03 \x01(\tB5\xbaH2r02.^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$\x12;\n\x0e\x63orrelation_id\x18\x04 \x01(\tB#\xbaH r\x1e\x32\x1c^[A-Za-z0-9._:@/+=-]{0,128}$\x12.\n\x0cpayload_json\x18\x05 \x01(\tB\x0f\xbaH\x06r\x04(\x80\x80\x10\xda\x99\x19\x02(\x01R\x07payload\"\xbb\x01\n\x13\x41ppendEventsRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12:\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.callboard.events.v1.NewEventB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\";\n\x14\x41ppendEventsResponse\x12\x11\n\tfirst_seq\x18\x01 \x01(\x03\x12\x10\n\x08last_seq\x18\x02 \x01(\x03*\x83\x01\n\nEventLevel\x12\x1b\n\x17\x45VENT_LEVEL_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_LEVEL_INFO\x10\x01\x12\x14\n\x10\x45VENT_LEVEL_WARN\x10\x02\x12\x15\n\x11\x45VENT_LEVEL_ERROR\x10\x03\x12\x15\n\x11\x45VENT_LEVEL_AUDIT\x10\x04*]\n\x0bStreamStart\x12\x1c\n\x18STREAM_START_UNSPECIFIED\x10\x00\x12\x1a\n\x16STREAM_START_BEGINNING\x10\x01\x12\x14\n\x10STREAM_START_NOW\x10\x02\x32\xdc\x07\n\x0c\x45ventService\x12\xbe\x02\n\nListEvents\x12&.callboard.events.v1.ListEventsRequest\x1a\'.callboard.events.v1.ListEventsResponse\"\xde\x01\x88\x99\x19\x01\xda\x99\x19\xa3\x01\n\x10getSessionEvents\x12\x06\x45vents\x1a\x64\x46ollow a session\'s events until its closing event, or read them by page (`Accept: application/json`)J\x11SESSION_NOT_FOUNDJ\x0e\x43URSOR_EXPIRED\x82\xd3\xe4\x93\x02,\x12*/api/v1/agent-sessions/{session_id}/events\x12\xa6\x02\n\x0cStreamEvents\x12(.callboard.events.v1.StreamEventsRequest\x1a).callboard.events.v1.StreamEventsResponse\"\xbe\x01\x88\x99\x19\x01\xda\x99\x19\x8d\x01\n\x11\x66ollowAgentEvents\x12\x06\x45vents\x1aOFollow an agent\'s events across its sessions, from now on unless told otherwiseJ\x0f\x41GENT_NOT_FOUNDJ\x0e\x43URSOR_EXPIRED\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/events0\x01\x12\xe1\x02\n\x0c\x41ppendEvents\x12(.callboard.events.v1.AppendEventsRequest\x1a).callboard.events.v1.AppendEventsResponse\"\xfb\x01\x88\x99\x19\x02\xda\x99\x19\xbd\x01\n\x13\x61ppendSessionEvents\x12\x06\x45vents\x1a,Append events of one\'s own to a live session \xc9\x01J\x11SESSION_NOT_FOUNDJ\x12SESSION_NOT_ACTIVERF{\"events\": [{\"type\": \"custom.note\", \"payload\": {\"text\": \"half way\"}}]}\x82\xd3\xe4\x93\x02/\"*/api/v1/agent-sessions/{session_id}/events:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_EVENT'].fields_by_name['event_id']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['event_id']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_EVENT'].fields_by_name['type']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['type']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_EVENT'].fields_by_name['session_id']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['session_id']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_EVENT'].fields_by_name['address']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['address']._serialized_options = b'\332\231\031\002\010\001'
+  _globals['_EVENT'].fields_by_name['payload_json']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['payload_json']._serialized_options = b'\332\231\031\002(\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -53,7 +65,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['start']._loaded_options = None
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['start']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['start']._serialized_options = b'\272H\005\202\001\002\020\001\332\231\031\002\010\001'
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H7\222\0014\0202\"0r.2,^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(\\.\\*)?$'
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['levels']._loaded_options = None
@@ -67,7 +79,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NEWEVENT'].fields_by_name['correlation_id']._loaded_options = None
   _globals['_NEWEVENT'].fields_by_name['correlation_id']._serialized_options = b'\272H r\0362\034^[A-Za-z0-9._:@/+=-]{0,128}$'
   _globals['_NEWEVENT'].fields_by_name['payload_json']._loaded_options = None
-  _globals['_NEWEVENT'].fields_by_name['payload_json']._serialized_options = b'\272H\006r\004(\200\200\020'
+  _globals['_NEWEVENT'].fields_by_name['payload_json']._serialized_options = b'\272H\006r\004(\200\200\020\332\231\031\002(\001'
   _globals['_APPENDEVENTSREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_APPENDEVENTSREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
   _globals['_APPENDEVENTSREQUEST'].fields_by_name['events']._loaded_options = None
@@ -75,39 +87,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPENDEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_APPENDEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
   _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
-  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\210\231\031\001'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\210\231\031\001\332\231\031\243\001\n\020getSessionEvents\022\006Events\032dFollow a session\'s events until its closing event, or read them by page (`Accept: application/json`)J\021SESSION_NOT_FOUNDJ\016CURSOR_EXPIRED\202\323\344\223\002,\022*/api/v1/agent-sessions/{session_id}/events'
   _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
-  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\210\231\031\001'
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\210\231\031\001\332\231\031\215\001\n\021followAgentEvents\022\006Events\032OFollow an agent\'s events across its sessions, from now on unless told otherwiseJ\017AGENT_NOT_FOUNDJ\016CURSOR_EXPIRED\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/events'
   _globals['_EVENTSERVICE'].methods_by_name['AppendEvents']._loaded_options = None
-  _globals['_EVENTSERVICE'].methods_by_name['AppendEvents']._serialized_options = b'\210\231\031\002'
-  _globals['_EVENTLEVEL']._serialized_start=2168
-  _globals['_EVENTLEVEL']._serialized_end=2299
-  _globals['_STREAMSTART']._serialized_start=2301
-  _globals['_STREAMSTART']._serialized_end=2394
-  _globals['_EVENT']._serialized_start=150
-  _globals['_EVENT']._serialized_end=434
-  _globals['_LISTEVENTSREQUEST']._serialized_start=437
-  _globals['_LISTEVENTSREQUEST']._serialized_end=723
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=725
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=814
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=817
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=1210
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1213
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1412
-  _globals['_EVENTBATCH']._serialized_start=1414
-  _globals['_EVENTBATCH']._serialized_end=1478
-  _globals['_STREAMEDEVENT']._serialized_start=1480
-  _globals['_STREAMEDEVENT']._serialized_end=1554
-  _globals['_KEEPALIVE']._serialized_start=1556
-  _globals['_KEEPALIVE']._serialized_end=1567
-  _globals['_STREAMEND']._serialized_start=1569
-  _globals['_STREAMEND']._serialized_end=1580
-  _globals['_NEWEVENT']._serialized_start=1583
-  _globals['_NEWEVENT']._serialized_end=1914
-  _globals['_APPENDEVENTSREQUEST']._serialized_start=1917
-  _globals['_APPENDEVENTSREQUEST']._serialized_end=2104
-  _globals['_APPENDEVENTSRESPONSE']._serialized_start=2106
-  _globals['_APPENDEVENTSRESPONSE']._serialized_end=2165
-  _globals['_EVENTSERVICE']._serialized_start=2397
-  _globals['_EVENTSERVICE']._serialized_end=2728
+  _globals['_EVENTSERVICE'].methods_by_name['AppendEvents']._serialized_options = b'\210\231\031\002\332\231\031\275\001\n\023appendSessionEvents\022\006Events\032,Append events of one\'s own to a live session \311\001J\021SESSION_NOT_FOUNDJ\022SESSION_NOT_ACTIVERF{\"events\": [{\"type\": \"custom.note\", \"payload\": {\"text\": \"half way\"}}]}\202\323\344\223\002/\"*/api/v1/agent-sessions/{session_id}/events:\001*'
+  _globals['_EVENTLEVEL']._serialized_start=2307
+  _globals['_EVENTLEVEL']._serialized_end=2438
+  _globals['_STREAMSTART']._serialized_start=2440
+  _globals['_STREAMSTART']._serialized_end=2533
+  _globals['_EVENT']._serialized_start=213
+  _globals['_EVENT']._serialized_end=546
+  _globals['_LISTEVENTSREQUEST']._serialized_start=549
+  _globals['_LISTEVENTSREQUEST']._serialized_end=835
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=837
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=926
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=929
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=1334
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1337
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1536
+  _globals['_EVENTBATCH']._serialized_start=1538
+  _globals['_EVENTBATCH']._serialized_end=1602
+  _globals['_STREAMEDEVENT']._serialized_start=1604
+  _globals['_STREAMEDEVENT']._serialized_end=1678
+  _globals['_KEEPALIVE']._serialized_start=1680
+  _globals['_KEEPALIVE']._serialized_end=1691
+  _globals['_STREAMEND']._serialized_start=1693
+  _globals['_STREAMEND']._serialized_end=1704
+  _globals['_NEWEVENT']._serialized_start=1707
+  _globals['_NEWEVENT']._serialized_end=2053
+  _globals['_APPENDEVENTSREQUEST']._serialized_start=2056
+  _globals['_APPENDEVENTSREQUEST']._serialized_end=2243
+  _globals['_APPENDEVENTSRESPONSE']._serialized_start=2245
+  _globals['_APPENDEVENTSRESPONSE']._serialized_end=2304
+  _globals['_EVENTSERVICE']._serialized_start=2536
+  _globals['_EVENTSERVICE']._serialized_end=3524
 # @@protoc_insertion_point(module_scope)

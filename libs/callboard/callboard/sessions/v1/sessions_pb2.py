@@ -24,16 +24,28 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from callboard.auth.v1 import auth_pb2 as callboard_dot_auth_dot_v1_dot_auth__pb2
+from callboard.options.v1 import rest_pb2 as callboard_dot_options_dot_v1_dot_rest__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$callboard/sessions/v1/sessions.proto\x12\x15\x63\x61llboard.sessions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x05\n\x0bSessionSpec\x12@\n\nsession_id\x18\x01 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$\x12\x42\n\x0csession_type\x18\x02 \x01(\x0e\x32\".callboard.sessions.v1.SessionTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x04mode\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$\x12#\n\x05title\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12#\n\x04task\x18\x05 \x01(\tB\x15\xbaH\x12r\x10\x18\x80\x80\x04\x32\n^[^\\x00]*$\x12&\n\x07task_id\x18\x06 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12\'\n\tworkspace\x18\x07 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x08\x32\n^[^\\x00]*$\x12&\n\x07user_id\x18\x08 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12)\n\nchannel_id\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12*\n\x0bresource_id\x18\n \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12\x83\x01\n\x06labels\x18\x0b \x03(\x0b\x32..callboard.sessions.v1.SessionSpec.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x1f\n\x0c\x63ontext_json\x18\x0c \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x12 \n\rmetadata_json\x18\r \x01(\tB\t\xbaH\x06r\x04(\x80\x80@\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xff\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.callboard.sessions.v1.SessionState\x12\x30\n\x04spec\x18\x04 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpec\x12\x15\n\rrestart_count\x18\x05 \x01(\x05\x12\x16\n\x0erestarted_from\x18\x06 \x01(\t\x12\x10\n\x08last_seq\x18\x07 \x01(\x03\x12\x13\n\x0bresult_json\x18\x08 \x01(\t\x12\x32\n\x05\x65rror\x18\t \x01(\x0b\x32#.callboard.sessions.v1.SessionError\x12\x12\n\ncreated_by\x18\n \x01(\t\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"-\n\x0cSessionError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xf1\x01\n\x13StartSessionRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpec\x12@\n\x0bon_conflict\x18\x03 \x01(\x0e\x32!.callboard.sessions.v1.OnConflictB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"X\n\x14StartSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\xf6\x01\n\x12StopSessionRequest\x12=\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12?\n\nsession_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12$\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$B\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"F\n\x13StopSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\"\xd7\x01\n\x15RestartSessionRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpec\x12$\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"{\n\x16RestartSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\x12\x30\n\x08previous\x18\x02 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\"R\n\x11GetSessionRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"E\n\x12GetSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\"\xda\x05\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12>\n\x08\x61gent_id\x18\x03 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$\x12\x46\n\x06states\x18\x04 \x03(\x0e\x32#.callboard.sessions.v1.SessionStateB\x11\xbaH\x0e\x92\x01\x0b\x10\x08\"\x07\x82\x01\x04\x10\x01 \x00\x12\x42\n\x0csession_type\x18\x05 \x01(\x0e\x32\".callboard.sessions.v1.SessionTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x04mode\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$\x12&\n\x07user_id\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12)\n\nchannel_id\x18\x08 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12*\n\x0bresource_id\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12&\n\x07task_id\x18\n \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12P\n\x06labels\x18\x0b \x03(\x0b\x32\x36.callboard.sessions.v1.ListSessionsRequest.LabelsEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x10\x12\x31\n\rcreated_after\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x14ListSessionsResponse\x12\x30\n\x08sessions\x18\x01 \x03(\x0b\x32\x1e.callboard.sessions.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x87\x02\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_CREATED\x10\x01\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x12\x1b\n\x17SESSION_STATE_TIMED_OUT\x10\x07\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x08*\xac\x01\n\x0bSessionType\x12\x1c\n\x18SESSION_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14SESSION_TYPE_METRICS\x10\x01\x12\x17\n\x13SESSION_TYPE_POLICY\x10\x02\x12\x1b\n\x17SESSION_TYPE_SIMULATION\x10\x03\x12\x16\n\x12SESSION_TYPE_AUDIT\x10\x04\x12\x17\n\x13SESSION_TYPE_CUSTOM\x10\x05*y\n\nOnConflict\x12\x1b\n\x17ON_CONFLICT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bON_CONFLICT_RETURN_EXISTING\x10\x01\x12\x14\n\x10ON_CONFLICT_FAIL\x10\x02\x12\x17\n\x13ON_CONFLICT_RESTART\x10\x03\x32\xb8\x04\n\x0eSessionService\x12m\n\x0cStartSession\x12*.callboard.sessions.v1.StartSessionRequest\x1a+.callboard.sessions.v1.StartSessionResponse\"\x04\x88\x99\x19\x02\x12j\n\x0bStopSession\x12).callboard.sessions.v1.StopSessionRequest\x1a*.callboard.sessions.v1.StopSessionResponse\"\x04\x88\x99\x19\x02\x12s\n\x0eRestartSession\x12,.callboard.sessions.v1.RestartSessionRequest\x1a-.callboard.sessions.v1.RestartSessionResponse\"\x04\x88\x99\x19\x02\x12g\n\nGetSession\x12(.callboard.sessions.v1.GetSessionRequest\x1a).callboard.sessions.v1.GetSessionResponse\"\x04\x88\x99\x19\x01\x12m\n\x0cListSessions\x12*.callboard.sessions.v1.ListSessionsRequest\x1a+.callboard.sessions.v1.ListSessionsResponse\"\x04\x88\x99\x19\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$callboard/sessions/v1/sessions.proto\x12\x15\x63\x61llboard.sessions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1f\x63\x61llboard/options/v1/rest.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x05\n\x0bSessionSpec\x12@\n\nsession_id\x18\x01 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$\x12\x42\n\x0csession_type\x18\x02 \x01(\x0e\x32\".callboard.sessions.v1.SessionTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x04mode\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$\x12#\n\x05title\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12#\n\x04task\x18\x05 \x01(\tB\x15\xbaH\x12r\x10\x18\x80\x80\x04\x32\n^[^\\x00]*$\x12&\n\x07task_id\x18\x06 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12\'\n\tworkspace\x18\x07 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x08\x32\n^[^\\x00]*$\x12&\n\x07user_id\x18\x08 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12)\n\nchannel_id\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12*\n\x0bresource_id\x18\n \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12\x83\x01\n\x06labels\x18\x0b \x03(\x0b\x32..callboard.sessions.v1.SessionSpec.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12.\n\x0c\x63ontext_json\x18\x0c \x01(\tB\x0f\xbaH\x06r\x04(\x80\x80@\xda\x99\x19\x02(\x01R\x07\x63ontext\x12\x30\n\rmetadata_json\x18\r \x01(\tB\x0f\xbaH\x06r\x04(\x80\x80@\xda\x99\x19\x02(\x01R\x08metadata\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaf\x04\n\x07Session\x12\x1a\n\nsession_id\x18\x01 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12\x18\n\x08\x61gent_id\x18\x02 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.callboard.sessions.v1.SessionState\x12\x38\n\x04spec\x18\x04 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpecB\x06\xda\x99\x19\x02\x18\x01\x12\x15\n\rrestart_count\x18\x05 \x01(\x05\x12\x16\n\x0erestarted_from\x18\x06 \x01(\t\x12\x10\n\x08last_seq\x18\x07 \x01(\x03\x12#\n\x0bresult_json\x18\x08 \x01(\tB\x06\xda\x99\x19\x02(\x02R\x06result\x12\x32\n\x05\x65rror\x18\t \x01(\x0b\x32#.callboard.sessions.v1.SessionError\x12\x12\n\ncreated_by\x18\n \x01(\t\x12\x14\n\x04\x65tag\x18\x0b \x01(\tB\x06\xda\x99\x19\x02 \x01\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x0cSessionError\x12\x14\n\x04\x63ode\x18\x01 \x01(\tB\x06\xda\x99\x19\x02 \x01\x12\x17\n\x07message\x18\x02 \x01(\tB\x06\xda\x99\x19\x02 \x01\"\x91\x02\n\x13StartSessionRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x38\n\x04spec\x18\x02 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpecB\x06\xda\x99\x19\x02\x18\x01\x12X\n\x0bon_conflict\x18\x03 \x01(\x0e\x32!.callboard.sessions.v1.OnConflictB \xbaH\x05\x82\x01\x02\x10\x01\xda\x99\x19\x14Z\x12\n\x07restart\x12\x07restart\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\xa1\x01\n\x14StartSessionResponse\x12\x37\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.SessionB\x06\xda\x99\x19\x02 \x01\x12\x17\n\x07\x63reated\x18\x02 \x01(\x08\x42\x06\xda\x99\x19\x02\x08\x01:7\xda\x99\x19\x33\x12\x1f\n\tsessionId\x12\x12session.session_id\x12\x10\n\x06status\"\x06\x61\x63tive\"\xf6\x01\n\x12StopSessionRequest\x12=\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12?\n\nsession_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$H\x00\x12$\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$B\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"\x80\x01\n\x13StopSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session:8\xda\x99\x19\x34\x12\x1f\n\tsessionId\x12\x12session.session_id\x12\x11\n\x06status\"\x07stopped\"\xdf\x01\n\x15RestartSessionRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x38\n\x04spec\x18\x02 \x01(\x0b\x32\".callboard.sessions.v1.SessionSpecB\x06\xda\x99\x19\x02\x18\x01\x12$\n\x06reason\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12)\n\nrequest_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\xbc\x01\n\x16RestartSessionResponse\x12\x37\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.SessionB\x06\xda\x99\x19\x02 \x01\x12\x30\n\x08previous\x18\x02 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session:7\xda\x99\x19\x33\x12\x1f\n\tsessionId\x12\x12session.session_id\x12\x10\n\x06status\"\x06\x61\x63tive\"R\n\x11GetSessionRequest\x12=\n\nsession_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"E\n\x12GetSessionResponse\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x1e.callboard.sessions.v1.Session\"\xe8\x05\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12>\n\x08\x61gent_id\x18\x03 \x01(\tB,\xbaH)r\'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$\x12M\n\x06states\x18\x04 \x03(\x0e\x32#.callboard.sessions.v1.SessionStateB\x11\xbaH\x0e\x92\x01\x0b\x10\x08\"\x07\x82\x01\x04\x10\x01 \x00R\x05state\x12\x42\n\x0csession_type\x18\x05 \x01(\x0e\x32\".callboard.sessions.v1.SessionTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x04mode\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{0,64}$\x12&\n\x07user_id\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12)\n\nchannel_id\x18\x08 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12*\n\x0bresource_id\x18\t \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12&\n\x07task_id\x18\n \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12W\n\x06labels\x18\x0b \x03(\x0b\x32\x36.callboard.sessions.v1.ListSessionsRequest.LabelsEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x10R\x05label\x12\x31\n\rcreated_after\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x14ListSessionsResponse\x12\x30\n\x08sessions\x18\x01 \x03(\x0b\x32\x1e.callboard.sessions.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t:\x17\xda\x99\x19\x13\x12\x11\n\x05\x63ount\x1a\x08sessions*\xab\x02\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12#\n\x15SESSION_STATE_CREATED\x10\x01\x1a\x08\xda\x99\x19\x04init\x12%\n\x14SESSION_STATE_ACTIVE\x10\x02\x1a\x0b\xda\x99\x19\x07running\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x12(\n\x17SESSION_STATE_TIMED_OUT\x10\x07\x1a\x0b\xda\x99\x19\x07timeout\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x08*\xb8\x01\n\x0bSessionType\x12(\n\x18SESSION_TYPE_UNSPECIFIED\x10\x00\x1a\n\xda\x99\x19\x06\x63ustom\x12\x18\n\x14SESSION_TYPE_METRICS\x10\x01\x12\x17\n\x13SESSION_TYPE_POLICY\x10\x02\x12\x1b\n\x17SESSION_TYPE_SIMULATION\x10\x03\x12\x16\n\x12SESSION_TYPE_AUDIT\x10\x04\x12\x17\n\x13SESSION_TYPE_CUSTOM\x10\x05*\x8d\x01\n\nOnConflict\x12\x1b\n\x17ON_CONFLICT_UNSPECIFIED\x10\x00\x12\x33\n\x1bON_CONFLICT_RETURN_EXISTING\x10\x01\x1a\x12\xda\x99\x19\x0ereturnExisting\x12\x14\n\x10ON_CONFLICT_FAIL\x10\x02\x12\x17\n\x13ON_CONFLICT_RESTART\x10\x03\x32\xc1\x0c\n\x0eSessionService\x12\xc0\x03\n\x0cStartSession\x12*.callboard.sessions.v1.StartSessionRequest\x1a+.callboard.sessions.v1.StartSessionResponse\"\xd6\x02\x88\x99\x19\x02\xda\x99\x19\x80\x02\n\nstartAgent\x12\x06\x41gents\x1a\x1bStart a session of an agent \xc9\x01*\x07\x63reated2+/api/v1/agent-sessions/{session.session_id}J\x0f\x41GENT_NOT_FOUNDJ\x0eSESSION_EXISTSJ\x10SESSION_STOPPINGJ\x15SERVER_NOT_REGISTEREDRJ{\"sessionType\": \"custom\", \"title\": \"Trial\", \"context\": {\"goal\": \"to try\"}}\x82\xd3\xe4\x93\x02G\"\x1f/api/v1/agents/{agent_id}/start:\x01*Z!\"\x1c/api/agents/{agent_id}/start:\x01*\x12\xad\x02\n\x0bStopSession\x12).callboard.sessions.v1.StopSessionRequest\x1a*.callboard.sessions.v1.StopSessionResponse\"\xc6\x01\x88\x99\x19\x02\xda\x99\x19s\n\tstopAgent\x12\x06\x41gents\x1a:Stop an agent\'s live session; nothing to stop is a successJ\x0f\x41GENT_NOT_FOUNDJ\x11SESSION_AMBIGUOUS\x82\xd3\xe4\x93\x02\x45\"\x1e/api/v1/agents/{agent_id}/stop:\x01*Z \"\x1b/api/agents/{agent_id}/stop:\x01*\x12\xb4\x03\n\x0eRestartSession\x12,.callboard.sessions.v1.RestartSessionRequest\x1a-.callboard.sessions.v1.RestartSessionResponse\"\xc4\x02\x88\x99\x19\x02\xda\x99\x19\xea\x01\n\x0crestartAgent\x12\x06\x41gents\x1a\x45\x45nd an agent\'s live session, if there is one, and start its successor \xc9\x01\x32+/api/v1/agent-sessions/{session.session_id}J\x0f\x41GENT_NOT_FOUNDJ\x0eSESSION_EXISTSJ\x10SESSION_STOPPINGJ\x11SESSION_AMBIGUOUSJ\x15SERVER_NOT_REGISTERED\x82\xd3\xe4\x93\x02K\"!/api/v1/agents/{agent_id}/restart:\x01*Z#\"\x1e/api/agents/{agent_id}/restart:\x01*\x12\xcb\x01\n\nGetSession\x12(.callboard.sessions.v1.GetSessionRequest\x1a).callboard.sessions.v1.GetSessionResponse\"h\x88\x99\x19\x01\xda\x99\x19,\x12\x08Sessions\x1a\rGet a sessionJ\x11SESSION_NOT_FOUND\x82\xd3\xe4\x93\x02.\x12#/api/v1/agent-sessions/{session_id}b\x07session\x12\xb6\x01\n\x0cListSessions\x12*.callboard.sessions.v1.ListSessionsRequest\x1a+.callboard.sessions.v1.ListSessionsResponse\"M\x88\x99\x19\x01\xda\x99\x19\'\x12\x08Sessions\x1a\x1bList sessions, newest first\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/agent-sessionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard.sessions.v1.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_CREATED"]._loaded_options = None
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_CREATED"]._serialized_options = b'\332\231\031\004init'
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_ACTIVE"]._loaded_options = None
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_ACTIVE"]._serialized_options = b'\332\231\031\007running'
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_TIMED_OUT"]._loaded_options = None
+  _globals['_SESSIONSTATE'].values_by_name["SESSION_STATE_TIMED_OUT"]._serialized_options = b'\332\231\031\007timeout'
+  _globals['_SESSIONTYPE'].values_by_name["SESSION_TYPE_UNSPECIFIED"]._loaded_options = None
+  _globals['_SESSIONTYPE'].values_by_name["SESSION_TYPE_UNSPECIFIED"]._serialized_options = b'\332\231\031\006custom'
+  _globals['_ONCONFLICT'].values_by_name["ON_CONFLICT_RETURN_EXISTING"]._loaded_options = None
+  _globals['_ONCONFLICT'].values_by_name["ON_CONFLICT_RETURN_EXISTING"]._serialized_options = b'\332\231\031\016returnExisting'
   _globals['_SESSIONSPEC_LABELSENTRY']._loaded_options = None
   _globals['_SESSIONSPEC_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SESSIONSPEC'].fields_by_name['session_id']._loaded_options = None
@@ -59,15 +71,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSPEC'].fields_by_name['labels']._loaded_options = None
   _globals['_SESSIONSPEC'].fields_by_name['labels']._serialized_options = b'\272H@\232\001=\020@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\021r\017\030\200\0022\n^[^\\x00]*$'
   _globals['_SESSIONSPEC'].fields_by_name['context_json']._loaded_options = None
-  _globals['_SESSIONSPEC'].fields_by_name['context_json']._serialized_options = b'\272H\006r\004(\200\200@'
+  _globals['_SESSIONSPEC'].fields_by_name['context_json']._serialized_options = b'\272H\006r\004(\200\200@\332\231\031\002(\001'
   _globals['_SESSIONSPEC'].fields_by_name['metadata_json']._loaded_options = None
-  _globals['_SESSIONSPEC'].fields_by_name['metadata_json']._serialized_options = b'\272H\006r\004(\200\200@'
+  _globals['_SESSIONSPEC'].fields_by_name['metadata_json']._serialized_options = b'\272H\006r\004(\200\200@\332\231\031\002(\001'
+  _globals['_SESSION'].fields_by_name['session_id']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['session_id']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_SESSION'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['agent_id']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_SESSION'].fields_by_name['spec']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['spec']._serialized_options = b'\332\231\031\002\030\001'
+  _globals['_SESSION'].fields_by_name['result_json']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['result_json']._serialized_options = b'\332\231\031\002(\002'
+  _globals['_SESSION'].fields_by_name['etag']._loaded_options = None
+  _globals['_SESSION'].fields_by_name['etag']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_SESSIONERROR'].fields_by_name['code']._loaded_options = None
+  _globals['_SESSIONERROR'].fields_by_name['code']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_SESSIONERROR'].fields_by_name['message']._loaded_options = None
+  _globals['_SESSIONERROR'].fields_by_name['message']._serialized_options = b'\332\231\031\002 \001'
   _globals['_STARTSESSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
   _globals['_STARTSESSIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['spec']._loaded_options = None
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['spec']._serialized_options = b'\332\231\031\002\030\001'
   _globals['_STARTSESSIONREQUEST'].fields_by_name['on_conflict']._loaded_options = None
-  _globals['_STARTSESSIONREQUEST'].fields_by_name['on_conflict']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STARTSESSIONREQUEST'].fields_by_name['on_conflict']._serialized_options = b'\272H\005\202\001\002\020\001\332\231\031\024Z\022\n\007restart\022\007restart'
   _globals['_STARTSESSIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_STARTSESSIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
+  _globals['_STARTSESSIONRESPONSE'].fields_by_name['session']._loaded_options = None
+  _globals['_STARTSESSIONRESPONSE'].fields_by_name['session']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_STARTSESSIONRESPONSE'].fields_by_name['created']._loaded_options = None
+  _globals['_STARTSESSIONRESPONSE'].fields_by_name['created']._serialized_options = b'\332\231\031\002\010\001'
+  _globals['_STARTSESSIONRESPONSE']._loaded_options = None
+  _globals['_STARTSESSIONRESPONSE']._serialized_options = b'\332\231\0313\022\037\n\tsessionId\022\022session.session_id\022\020\n\006status\"\006active'
   _globals['_STOPSESSIONREQUEST'].oneofs_by_name['target']._loaded_options = None
   _globals['_STOPSESSIONREQUEST'].oneofs_by_name['target']._serialized_options = b'\272H\002\010\001'
   _globals['_STOPSESSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
@@ -78,12 +112,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOPSESSIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\021r\017\030\350\0072\n^[^\\x00]*$'
   _globals['_STOPSESSIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_STOPSESSIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
+  _globals['_STOPSESSIONRESPONSE']._loaded_options = None
+  _globals['_STOPSESSIONRESPONSE']._serialized_options = b'\332\231\0314\022\037\n\tsessionId\022\022session.session_id\022\021\n\006status\"\007stopped'
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+  _globals['_RESTARTSESSIONREQUEST'].fields_by_name['spec']._loaded_options = None
+  _globals['_RESTARTSESSIONREQUEST'].fields_by_name['spec']._serialized_options = b'\332\231\031\002\030\001'
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\021r\017\030\350\0072\n^[^\\x00]*$'
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RESTARTSESSIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
+  _globals['_RESTARTSESSIONRESPONSE'].fields_by_name['session']._loaded_options = None
+  _globals['_RESTARTSESSIONRESPONSE'].fields_by_name['session']._serialized_options = b'\332\231\031\002 \001'
+  _globals['_RESTARTSESSIONRESPONSE']._loaded_options = None
+  _globals['_RESTARTSESSIONRESPONSE']._serialized_options = b'\332\231\0313\022\037\n\tsessionId\022\022session.session_id\022\020\n\006status\"\006active'
   _globals['_GETSESSIONREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_GETSESSIONREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._loaded_options = None
@@ -110,52 +152,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['labels']._loaded_options = None
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['labels']._serialized_options = b'\272H\005\232\001\002\020\020'
+  _globals['_LISTSESSIONSRESPONSE']._loaded_options = None
+  _globals['_LISTSESSIONSRESPONSE']._serialized_options = b'\332\231\031\023\022\021\n\005count\032\010sessions'
   _globals['_SESSIONSERVICE'].methods_by_name['StartSession']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['StartSession']._serialized_options = b'\210\231\031\002'
+  _globals['_SESSIONSERVICE'].methods_by_name['StartSession']._serialized_options = b'\210\231\031\002\332\231\031\200\002\n\nstartAgent\022\006Agents\032\033Start a session of an agent \311\001*\007created2+/api/v1/agent-sessions/{session.session_id}J\017AGENT_NOT_FOUNDJ\016SESSION_EXISTSJ\020SESSION_STOPPINGJ\025SERVER_NOT_REGISTEREDRJ{\"sessionType\": \"custom\", \"title\": \"Trial\", \"context\": {\"goal\": \"to try\"}}\202\323\344\223\002G\"\037/api/v1/agents/{agent_id}/start:\001*Z!\"\034/api/agents/{agent_id}/start:\001*'
   _globals['_SESSIONSERVICE'].methods_by_name['StopSession']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['StopSession']._serialized_options = b'\210\231\031\002'
+  _globals['_SESSIONSERVICE'].methods_by_name['StopSession']._serialized_options = b'\210\231\031\002\332\231\031s\n\tstopAgent\022\006Agents\032:Stop an agent\'s live session; nothing to stop is a successJ\017AGENT_NOT_FOUNDJ\021SESSION_AMBIGUOUS\202\323\344\223\002E\"\036/api/v1/agents/{agent_id}/stop:\001*Z \"\033/api/agents/{agent_id}/stop:\001*'
   _globals['_SESSIONSERVICE'].methods_by_name['RestartSession']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['RestartSession']._serialized_options = b'\210\231\031\002'
+  _globals['_SESSIONSERVICE'].methods_by_name['RestartSession']._serialized_options = b'\210\231\031\002\332\231\031\352\001\n\014restartAgent\022\006Agents\032EEnd an agent\'s live session, if there is one, and start its successor \311\0012+/api/v1/agent-sessions/{session.session_id}J\017AGENT_NOT_FOUNDJ\016SESSION_EXISTSJ\020SESSION_STOPPINGJ\021SESSION_AMBIGUOUSJ\025SERVER_NOT_REGISTERED\202\323\344\223\002K\"!/api/v1/agents/{agent_id}/restart:\001*Z#\"\036/api/agents/{agent_id}/restart:\001*'
   _globals['_SESSIONSERVICE'].methods_by_name['GetSession']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['GetSession']._serialized_options = b'\210\231\031\001'
+  _globals['_SESSIONSERVICE'].methods_by_name['GetSession']._serialized_options = b'\210\231\031\001\332\231\031,\022\010Sessions\032\rGet a sessionJ\021SESSION_NOT_FOUND\202\323\344\223\002.\022#/api/v1/agent-sessions/{session_id}b\007session'
   _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._loaded_options = None
-  _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._serialized_options = b'\210\231\031\001'
-  _globals['_SESSIONSTATE']._serialized_start=3427
-  _globals['_SESSIONSTATE']._serialized_end=3690
-  _globals['_SESSIONTYPE']._serialized_start=3693
-  _globals['_SESSIONTYPE']._serialized_end=3865
-  _globals['_ONCONFLICT']._serialized_start=3867
-  _globals['_ONCONFLICT']._serialized_end=3988
-  _globals['_SESSIONSPEC']._serialized_start=156
-  _globals['_SESSIONSPEC']._serialized_end=878
-  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_start=833
-  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_end=878
-  _globals['_SESSION']._serialized_start=881
-  _globals['_SESSION']._serialized_end=1392
-  _globals['_SESSIONERROR']._serialized_start=1394
-  _globals['_SESSIONERROR']._serialized_end=1439
-  _globals['_STARTSESSIONREQUEST']._serialized_start=1442
-  _globals['_STARTSESSIONREQUEST']._serialized_end=1683
-  _globals['_STARTSESSIONRESPONSE']._serialized_start=1685
-  _globals['_STARTSESSIONRESPONSE']._serialized_end=1773
-  _globals['_STOPSESSIONREQUEST']._serialized_start=1776
-  _globals['_STOPSESSIONREQUEST']._serialized_end=2022
-  _globals['_STOPSESSIONRESPONSE']._serialized_start=2024
-  _globals['_STOPSESSIONRESPONSE']._serialized_end=2094
-  _globals['_RESTARTSESSIONREQUEST']._serialized_start=2097
-  _globals['_RESTARTSESSIONREQUEST']._serialized_end=2312
-  _globals['_RESTARTSESSIONRESPONSE']._serialized_start=2314
-  _globals['_RESTARTSESSIONRESPONSE']._serialized_end=2437
-  _globals['_GETSESSIONREQUEST']._serialized_start=2439
-  _globals['_GETSESSIONREQUEST']._serialized_end=2521
-  _globals['_GETSESSIONRESPONSE']._serialized_start=2523
-  _globals['_GETSESSIONRESPONSE']._serialized_end=2592
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=2595
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=3325
-  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=833
-  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=878
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=3327
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3424
-  _globals['_SESSIONSERVICE']._serialized_start=3991
-  _globals['_SESSIONSERVICE']._serialized_end=4559
+  _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._serialized_options = b'\210\231\031\001\332\231\031\'\022\010Sessions\032\033List sessions, newest first\202\323\344\223\002\030\022\026/api/v1/agent-sessions'
+  _globals['_SESSIONSTATE']._serialized_start=3863
+  _globals['_SESSIONSTATE']._serialized_end=4162
+  _globals['_SESSIONTYPE']._serialized_start=4165
+  _globals['_SESSIONTYPE']._serialized_end=4349
+  _globals['_ONCONFLICT']._serialized_start=4352
+  _globals['_ONCONFLICT']._serialized_end=4493
+  _globals['_SESSIONSPEC']._serialized_start=219
+  _globals['_SESSIONSPEC']._serialized_end=972
+  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_start=927
+  _globals['_SESSIONSPEC_LABELSENTRY']._serialized_end=972
+  _globals['_SESSION']._serialized_start=975
+  _globals['_SESSION']._serialized_end=1534
+  _globals['_SESSIONERROR']._serialized_start=1536
+  _globals['_SESSIONERROR']._serialized_end=1597
+  _globals['_STARTSESSIONREQUEST']._serialized_start=1600
+  _globals['_STARTSESSIONREQUEST']._serialized_end=1873
+  _globals['_STARTSESSIONRESPONSE']._serialized_start=1876
+  _globals['_STARTSESSIONRESPONSE']._serialized_end=2037
+  _globals['_STOPSESSIONREQUEST']._serialized_start=2040
+  _globals['_STOPSESSIONREQUEST']._serialized_end=2286
+  _globals['_STOPSESSIONRESPONSE']._serialized_start=2289
+  _globals['_STOPSESSIONRESPONSE']._serialized_end=2417
+  _globals['_RESTARTSESSIONREQUEST']._serialized_start=2420
+  _globals['_RESTARTSESSIONREQUEST']._serialized_end=2643
+  _globals['_RESTARTSESSIONRESPONSE']._serialized_start=2646
+  _globals['_RESTARTSESSIONRESPONSE']._serialized_end=2834
+  _globals['_GETSESSIONREQUEST']._serialized_start=2836
+  _globals['_GETSESSIONREQUEST']._serialized_end=2918
+  _globals['_GETSESSIONRESPONSE']._serialized_start=2920
+  _globals['_GETSESSIONRESPONSE']._serialized_end=2989
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=2992
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=3736
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=927
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=972
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=3738
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3860
+  _globals['_SESSIONSERVICE']._serialized_start=4496
+  _globals['_SESSIONSERVICE']._serialized_end=6097
 # @@protoc_insertion_point(module_scope)

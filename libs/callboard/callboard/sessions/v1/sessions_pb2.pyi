@@ -415,7 +415,7 @@ class StopSessionRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """The agent's live session. One that runs several at once is AMBIGUOUS."""
+    """The agent's live session. One that runs several at once is rejected: SESSION_AMBIGUOUS."""
     session_id: _builtins.str
     """The session of this id."""
     reason: _builtins.str

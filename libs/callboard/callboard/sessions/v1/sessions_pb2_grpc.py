@@ -68,7 +68,7 @@ class SessionServiceServicer:
 
     def StartSession(self, request, context):
         """Starts a session for an agent. `on_conflict` says what happens when an exclusive agent has a live session already.
-        While that one is stopping the call is ABORTED.
+        While that one is stopping the call is rejected: SESSION_STOPPING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

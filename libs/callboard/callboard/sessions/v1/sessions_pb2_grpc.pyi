@@ -18,7 +18,7 @@ class SessionServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.StartSessionRequest, _sessions_pb2.StartSessionResponse]
     """Starts a session for an agent. `on_conflict` says what happens when an exclusive agent has a live session already.
-    While that one is stopping the call is ABORTED.
+    While that one is stopping the call is rejected: SESSION_STOPPING.
     """
     StopSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.StopSessionRequest, _sessions_pb2.StopSessionResponse]
     """Stops an agent's live session, or one session by id: cancels its commands, disconnects the agent, and returns the
@@ -43,7 +43,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_sessions_pb2.StartSessionRequest, _abc.Awaitable[_sessions_pb2.StartSessionResponse]],
     ) -> _abc.Awaitable[_sessions_pb2.StartSessionResponse]:
         """Starts a session for an agent. `on_conflict` says what happens when an exclusive agent has a live session already.
-        While that one is stopping the call is ABORTED.
+        While that one is stopping the call is rejected: SESSION_STOPPING.
         """
 
     @_abc_1.abstractmethod
