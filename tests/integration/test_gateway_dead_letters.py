@@ -97,9 +97,9 @@ async def test_a_requeue_by_filter_says_all_that_it_knows(rig: Rig) -> None:
 
 
 async def test_a_dry_run_tells_how_many_match(rig: Rig) -> None:
-    for path, rpc in (("requeue", "RequeueDeadLetters"), ("purge", "PurgeDeadLetters")):
+    for path, rpc, matched in (("requeue", "RequeueDeadLetters", 7), ("purge", "PurgeDeadLetters", 2)):
         told = (await rig.call("POST", f"{ALL}/{path}", json={"filter": {}, "dryRun": True})).json()
-        assert (told["dryRun"], told["matched"]) == (True, rig.script.answers[rpc].matched)
+        assert (told["dryRun"], told["matched"]) == (True, matched)
         assert rig.script.said(rpc).dry_run
         told = (await rig.call("POST", f"{ALL}/{path}", json={"ids": ["a"], "dryRun": True})).json()
         assert told["matched"] is None

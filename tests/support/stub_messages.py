@@ -115,11 +115,15 @@ def default_answers() -> dict[str, Any]:
         "GetCommand": commands_pb2.GetCommandResponse(command=a_command()),
         "ListCommands": commands_pb2.ListCommandsResponse(commands=[a_command()]),
         "CancelCommand": commands_pb2.CancelCommandResponse(command=a_command()),
-        "CancelCommands": commands_pb2.CancelCommandsResponse(cancelled=3, requested=1, more=True),
+        "CancelCommands": lambda request: commands_pb2.CancelCommandsResponse(
+            cancelled=3, requested=1, more=True, dry_run=request.dry_run
+        ),
         "GetDeadLetter": commands_pb2.GetDeadLetterResponse(dead_letter=a_dead_letter()),
         "ListDeadLetters": commands_pb2.ListDeadLettersResponse(dead_letters=[a_dead_letter()]),
-        "RequeueDeadLetter": commands_pb2.RequeueDeadLetterResponse(command=accepted),
-        "RequeueDeadLetters": commands_pb2.RequeueDeadLettersResponse(
+        "RequeueDeadLetter": lambda request: commands_pb2.RequeueDeadLetterResponse(
+            command=accepted, requeued_from=request.command_id
+        ),
+        "RequeueDeadLetters": lambda request: commands_pb2.RequeueDeadLettersResponse(
             results=[
                 commands_pb2.RequeueResult(command_id="a", command=accepted),
                 commands_pb2.RequeueResult(command_id="b", refusal=a_refusal()),
@@ -129,10 +133,11 @@ def default_answers() -> dict[str, Any]:
             refused=1,
             more=True,
             next_page_token="more",
-            matched=7,
+            dry_run=request.dry_run,
+            matched=7 if _counts(request) else None,
         ),
         "PurgeDeadLetter": commands_pb2.PurgeDeadLetterResponse(),
-        "PurgeDeadLetters": commands_pb2.PurgeDeadLettersResponse(
+        "PurgeDeadLetters": lambda request: commands_pb2.PurgeDeadLettersResponse(
             results=[
                 commands_pb2.PurgeResult(command_id="a"),
                 commands_pb2.PurgeResult(command_id="b", refusal=a_refusal()),
@@ -140,6 +145,11 @@ def default_answers() -> dict[str, Any]:
             purged=1,
             refused=1,
             more=False,
-            matched=2,
+            dry_run=request.dry_run,
+            matched=2 if _counts(request) else None,
         ),
     }
+
+
+def _counts(request: Any) -> bool:
+    return bool(request.dry_run and request.HasField("filter"))

@@ -116,7 +116,9 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
             done = await self._cancels.would_cancel(current_caller().tenant_id, wanted, limit)
         else:
             done = await self._cancels.many(actor(), wanted, limit, _how(request), key_of(request))
-        return commands_pb2.CancelCommandsResponse(cancelled=done.cancelled, requested=done.requested, more=done.more)
+        return commands_pb2.CancelCommandsResponse(
+            cancelled=done.cancelled, requested=done.requested, more=done.more, dry_run=request.dry_run
+        )
 
 
 def _new_or_refused(spec: commands_pb2.CommandSpec, path: str) -> NewCommand | ServiceError:

@@ -28,7 +28,7 @@ class Answered:
 
     plan: Plan
     results: Sequence[Requeued]
-    matched: int = 0
+    matched: int | None = None
 
 
 def write_plan(plan: Plan) -> str:

@@ -50,7 +50,7 @@ class PurgedMany:
     ids: tuple[str, ...]
     refused: dict[str, ServiceError]
     more: bool = False
-    matched: int = 0
+    matched: int | None = None
 
 
 class DeadLetterBatches:
@@ -134,9 +134,9 @@ class DeadLetterBatches:
         place = _place_after(chosen[-1], wanted) if len(found) > len(chosen) else None
         return Plan(tuple(str(match.command_id) for match in chosen), place is not None, place)
 
-    async def _matched(self, tenant_id: str, wanted: Selection) -> int:
+    async def _matched(self, tenant_id: str, wanted: Selection) -> int | None:
         if wanted.matching is None:
-            return 0
+            return None
         return await self._letters.count(tenant_id, wanted.matching, COUNTED_AT_MOST)
 
     async def _requeue_all(self, actor: Actor, given: Sequence[str], changes: Changes, key: str) -> list[Requeued]:

@@ -67,7 +67,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         changes = changes_of(request.options, request.params_json if request.HasField("params_json") else None)
         command_id = command_id_of(request.command_id)
         done = await self._letters.requeue(actor(), command_id, changes, request.request_id)
-        return commands_pb2.RequeueDeadLetterResponse(command=accepted(done))
+        return commands_pb2.RequeueDeadLetterResponse(command=accepted(done), requeued_from=request.command_id)
 
     async def RequeueDeadLetters(
         self, request: commands_pb2.RequeueDeadLettersRequest, context: Context
@@ -81,7 +81,8 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         refused = sum(one.error is not None for one in done.results)
         return commands_pb2.RequeueDeadLettersResponse(
             results=requeue_results(done.results), requeued=len(done.results) - refused, refused=refused,
-            more=done.plan.more, next_page_token=token_after(done.plan, wanted), matched=done.matched,
+            more=done.plan.more, next_page_token=token_after(done.plan, wanted), dry_run=request.dry_run,
+            matched=done.matched,
         )  # fmt: skip
 
     async def PurgeDeadLetter(
@@ -102,5 +103,6 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
             done = await self._batches.purge(tenant_id, wanted, key_of(request))
         return commands_pb2.PurgeDeadLettersResponse(
             results=[purge_result(one, done.refused.get(one)) for one in done.ids],
-            purged=len(done.ids) - len(done.refused), refused=len(done.refused), more=done.more, matched=done.matched,
+            purged=len(done.ids) - len(done.refused), refused=len(done.refused), more=done.more,
+            dry_run=request.dry_run, matched=done.matched,
         )  # fmt: skip
