@@ -10,8 +10,8 @@ import structlog
 
 from callboard.auth.v1 import auth_pb2
 from libs.errors import Reason, ServiceError
-from libs.identity.cache import ExpiringCache
 from libs.identity.keys import hash_key, parse_key_id
+from libs.identity.lookups import Lookups
 from libs.identity.principal import KeyRecord, Principal
 
 _log = structlog.get_logger(__name__)
@@ -41,9 +41,7 @@ class Authenticator:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._known = ExpiringCache[Principal](_REMEMBERED, _KNOWN_SECONDS)
-        self._unknown = ExpiringCache[bool](_REMEMBERED, _UNKNOWN_SECONDS)
-        self._under_way: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._lookups = Lookups[Principal](_REMEMBERED, _KNOWN_SECONDS, _UNKNOWN_SECONDS)
         self._watched: dict[bytes, set[Cut]] = {}
         self._expiries: dict[bytes, float | None] = {}
 
@@ -55,11 +53,7 @@ class Authenticator:
         if parse_key_id(token) is None:
             raise _invalid()
         key_hash = hash_key(token)
-        principal = self._known.get(key_hash)
-        if principal is None:
-            if self._unknown.get(key_hash):
-                raise _invalid()
-            principal = await self._looked_up(key_hash)
+        principal = await self._lookups.get(key_hash, lambda: self._ask(key_hash))
         if principal is None or _is_over(principal.expires_at):
             raise _invalid()
         return principal
@@ -98,7 +92,7 @@ class Authenticator:
         if not over:
             try:
                 async with slots:
-                    principal = await self._ask(key_hash)
+                    principal = await self._lookups.refresh(key_hash, lambda: self._ask(key_hash))
             except ServiceError as error:
                 _log.warning("key_check_failed", reason=error.reason)
                 return
@@ -107,30 +101,12 @@ class Authenticator:
             for cut in list(self._watched.get(key_hash, ())):
                 cut(_invalid())
 
-    async def _looked_up(self, key_hash: bytes) -> Principal | None:
-        """Ask once, however many calls wait for the same key."""
-        task = self._under_way.get(key_hash)
-        if task is None:
-            task = self._under_way[key_hash] = asyncio.create_task(self._ask(key_hash), name="key lookup")
-            task.add_done_callback(lambda done: self._forget(key_hash, done))
-        # Shielded: one caller that goes away must not take the answer from the others.
-        return await asyncio.shield(task)
-
-    def _forget(self, key_hash: bytes, done: "asyncio.Task[Principal | None]") -> None:
-        self._under_way.pop(key_hash, None)
-        if not done.cancelled():
-            done.exception()  # marks it as seen when every caller has gone away
-
     async def _ask(self, key_hash: bytes) -> Principal | None:
         record = await self._lookup(key_hash)
         if record is None or record.revoked or not hmac.compare_digest(record.key_hash, key_hash):
-            self._known.drop(key_hash)
-            self._unknown.put(key_hash, value=True)
             return None
         expires_at = record.expires_at.timestamp() if record.expires_at else None
-        principal = Principal(record.tenant_id, record.key_id, _ROLES[record.role], expires_at, key_hash)
-        self._known.put(key_hash, principal)
-        return principal
+        return Principal(record.tenant_id, record.key_id, _ROLES[record.role], expires_at, key_hash)
 
 
 def _is_over(expires_at: float | None) -> bool:

@@ -9,8 +9,8 @@ import pytest
 
 from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
-from libs.identity.cache import ExpiringCache
 from libs.identity.keys import new_key
+from libs.identity.lookups import Lookups
 from libs.identity.principal import KeyRecord
 from tests.support.eventually import eventually
 from tests.support.rpc import KeyRing
@@ -136,10 +136,16 @@ async def test_secrets_are_in_no_repr(keys: KeyRing) -> None:
     assert str(key.key_hash) not in repr(principal) + repr(keys.records[key.key_hash])
 
 
-def test_a_cache_keeps_what_was_used_last() -> None:
-    cache = ExpiringCache[int](2, 60)
-    cache.put(b"a", 1)
-    cache.put(b"b", 2)
-    assert cache.get(b"a") == 1
-    cache.put(b"c", 3)
-    assert (cache.get(b"a"), cache.get(b"b"), cache.get(b"c")) == (1, None, 3)
+async def test_lookups_remember_what_was_used_last() -> None:
+    lookups, asked = Lookups[bytes](2, 60), []
+
+    async def get(key: bytes) -> None:
+        async def ask() -> bytes:
+            asked.append(key)
+            return key
+
+        assert await lookups.get(key, ask) == key
+
+    for key in (b"a", b"b", b"a", b"c", b"a", b"b"):
+        await get(key)
+    assert asked == [b"a", b"b", b"c", b"b"]
