@@ -118,6 +118,14 @@ async def test_refusals_are_decided_in_order(rig: Rig) -> None:
     _problem(await post(right, **rig.auth()), 409, "AGENT_EXISTS")
 
 
+async def test_rule_that_the_service_checks_is_told_before_a_missing_role(rig: Rig) -> None:
+    for body, field in (({"type": "a", "timeout": "0.5s"}, "timeout"), ({"type": "a", "backoff": "2h"}, "backoff")):
+        answer = await rig.call("POST", COMMAND, role="viewer", json=body)
+        assert [error["field"] for error in _problem(answer, 400, "FIELD_INVALID")["errors"]] == [field]
+    _problem(await rig.call("POST", COMMAND, role="viewer", json={"type": "a"}), 403, "ROLE_REQUIRED")
+    assert rig.script.count("SubmitCommand") == 0
+
+
 @pytest.mark.parametrize(
     ("method", "path", "role", "status"),
     [

@@ -1,0 +1,107 @@
+"""The rules of single values, as conditions of generated code and the words in which REST names them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from libs.contract.fields import Field, Kind
+from libs.contract.words import words_of
+
+_MOST_INT32 = 2**31 - 1
+_MOST_INT64 = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition under which the value `v` is refused, and the source of the rule that it breaks."""
+
+    condition: str
+    rule: str
+
+
+def check(condition: str, rule: str) -> Check:
+    """Make a check whose rule is a constant text."""
+    return Check(condition, repr(rule))
+
+
+def type_checks(kind: Kind) -> list[Check]:
+    """Return the check of a JSON value's type."""
+    match kind:
+        case Kind.TEXT:
+            return [check("type(v) is not str", "Input should be a valid string")]
+        case Kind.WHOLE:
+            return [check("type(v) is not int", "Input should be a valid integer")]
+        case Kind.NUMBER:
+            return [check("type(v) is not int and type(v) is not float", "Input should be a valid number")]
+        case Kind.FLAG:
+            return [check("v is not True and v is not False", "Input should be a valid boolean")]
+        case _:
+            return [check("type(v) is not dict", "Input should be a valid dictionary")]
+
+
+def text_checks(field: Field, pattern: str, match: str) -> list[Check]:
+    """Return the checks of a text's length and form; `match` names the pattern's compiled match."""
+    rules, checks = field.rules.string, []
+    if rules.max_len and not field.option.pattern:
+        rule = f"String should have at most {_count(rules.max_len, 'character')}"
+        checks.append(check(f"len(v) > {rules.max_len}", rule))
+    if rules.min_len and not field.option.pattern:
+        rule = f"String should have at least {_count(rules.min_len, 'character')}"
+        checks.append(check(f"len(v) < {rules.min_len}", rule))
+    if pattern:
+        checks.append(check(f"{match}(v) is None", f"String should match pattern '{pattern}'"))
+    return checks
+
+
+def whole_bounds(field: Field) -> tuple[int, int]:
+    """Return the least and the most that a whole number may be. Without presence 0 means "not given", which JSON says
+    by leaving the field out."""
+    is_long = field.descriptor.cpp_type in (field.descriptor.CPPTYPE_INT64, field.descriptor.CPPTYPE_UINT64)
+    rules: Any = field.rules.int64 if is_long else field.rules.int32
+    least = rules.gte or (0 if field.descriptor.has_presence else 1)
+    return least, rules.lte or (_MOST_INT64 if is_long else _MOST_INT32)
+
+
+def whole_checks(field: Field) -> list[Check]:
+    """Return the checks of a whole number's size."""
+    least, most = whole_bounds(field)
+    return [
+        check(f"v < {least}", f"Input should be greater than or equal to {least}"),
+        check(f"v > {most}", f"Input should be less than or equal to {most}"),
+    ]
+
+
+def one_of(values: list[Any]) -> str:
+    """Return the rule of a value that must be one of a few."""
+    *others, last = [repr(value) for value in values]
+    return f"Input should be {', '.join(others)} or {last}" if others else f"Input should be {last}"
+
+
+def word_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
+    """Return the numbers of the words that a field takes. The words `true` and `false` are flags in JSON."""
+    allowed = list(getattr(field.rules.enum, "in"))
+    flags = {} if as_text else {"true": True, "false": False}
+    numbers = words_of(field.enum).numbers
+    return {flags.get(word, word): number for word, number in numbers.items() if not allowed or number in allowed}
+
+
+def most_checks(kind: str, most: int) -> list[Check]:
+    """Return the check of how many values a list or a dictionary has."""
+    number = "{len(v)}" if kind == "List" else "more"
+    rule = f"f'{kind} should have at most {_count(most, 'item')} after validation, not {number}'"
+    return [Check(f"len(v) > {most}", rule)] if most else []
+
+
+def too_short(kind: str) -> str:
+    """Return the rule of a list that is empty."""
+    return f"{kind} should have at least 1 item after validation, not 0"
+
+
+def exactly_one(names: list[str], *, is_required: bool) -> str:
+    """Return the rule of names of which one may be given."""
+    if is_required:
+        return f"exactly one of {' and '.join(names)} is required"
+    return f"at most one of {' and '.join(names)} may be given"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

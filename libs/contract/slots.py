@@ -1,0 +1,114 @@
+"""What a caller may say in one JSON object, and where each value goes in the request message."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from google.protobuf.descriptor import Descriptor, OneofDescriptor
+
+from buf.validate import validate_pb2
+from callboard.options.v1 import rest_pb2
+from libs.contract.fields import Field, Kind, fields_of
+
+KEY_FIELD = "request_id"
+"""The field that is the header Idempotency-Key in REST, wherever a request has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one name: `above` leads to the message that holds the field."""
+
+    name: str
+    above: tuple[str, ...]
+    field: Field
+    is_required: bool
+
+    @property
+    def path(self) -> str:
+        """The path of proto names."""
+        return ".".join((*self.above, self.field.proto_name))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an operation leaves to others: the paths that the URL and headers fill, those that it does not take, and
+    the field that is the body. `is_whole` lets one object say everything, as for a call by its name."""
+
+    bound: Collection[str] = ()
+    without: Collection[str] = ()
+    body: str = ""
+    is_whole: bool = False
+    if_match: str = ""
+
+
+@dataclass(slots=True)
+class Scope:
+    """One JSON object: its names, the messages that lie flat in it, names of which one may be given, the mask of what
+    is given, and the rule that it breaks when it gives nothing."""
+
+    message: Descriptor
+    slots: list[Slot] = field(default_factory=list)
+    flat: list[tuple[str, ...]] = field(default_factory=list)
+    choices: list[tuple[list[str], bool]] = field(default_factory=list)
+    body: str = ""
+    mask: Field | None = None
+    not_empty: str = ""
+
+
+def scope_of(message: Descriptor, limits: Limits) -> Scope:
+    """Return what an object may say of a message."""
+    scope = Scope(message, body=limits.body, not_empty=message.GetOptions().Extensions[rest_pb2.message].not_empty)
+    scope.slots = _collect(scope, message, (), limits)
+    return scope
+
+
+def _collect(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: Limits) -> list[Slot]:
+    slots: list[Slot] = []
+    for one in fields_of(message):
+        path = ".".join((*above, one.proto_name))
+        if _is_taken(message, one, above, limits) or path in limits.without:
+            continue
+        if one.kind is Kind.MASK:
+            scope.mask = one
+        elif one.option.flatten or path == limits.body:
+            scope.flat.append((*above, one.proto_name))
+            slots += _collect(scope, one.message, (*above, one.proto_name), limits)
+        elif _is_said(one, path, above, limits):
+            slots.append(Slot(one.name, above, one, one.is_required))
+    return _chosen(scope, message, above, limits, slots)
+
+
+def _is_said(one: Field, path: str, above: tuple[str, ...], limits: Limits) -> bool:
+    """Whether the object says it: callers do not set what is output only, and the key is a header."""
+    is_key = one.proto_name == KEY_FIELD and len(above) <= (limits.body != "")
+    return (limits.is_whole or not is_key) and (not one.is_output_only or path == limits.if_match)
+
+
+def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: Limits, slots: list[Slot]) -> list[Slot]:
+    """Note which names rule each other out; one that is left alone is required when one of them is."""
+    for names, is_required in _choices(message):
+        rivals = [slot for slot in slots if slot.above == above and slot.field.proto_name in names]
+        if len(rivals) > 1:
+            scope.choices.append(([slot.name for slot in rivals], is_required))
+        elif rivals and is_required:
+            slots[slots.index(rivals[0])] = replace(rivals[0], is_required=True)
+    return slots
+
+
+def _is_taken(message: Descriptor, one: Field, above: tuple[str, ...], limits: Limits) -> bool:
+    """Whether the URL or a header says it, or says a rival of which only one may be given."""
+    rivals = {one.proto_name}
+    for names, _ in _choices(message):
+        if one.proto_name in names:
+            rivals |= set(names)
+    return any(".".join((*above, name)) in limits.bound for name in rivals)
+
+
+def _choices(message: Descriptor) -> Iterator[tuple[list[str], bool]]:
+    """Yield sets of fields of which at most one is given, and whether one has to be."""
+    for oneof in cast("list[OneofDescriptor]", message.oneofs):
+        names = [one.name for one in oneof.fields]
+        if len(names) > 1:
+            yield names, oneof.GetOptions().Extensions[validate_pb2.oneof].required
+    for rule in message.GetOptions().Extensions[validate_pb2.message].oneof:
+        yield list(rule.fields), rule.required

@@ -1,0 +1,126 @@
+"""JSON as callers send it, read strictly.
+
+Refused, each naming what is wrong: malformed JSON, a key that is given twice, NaN and Infinity (also as a number too
+large for a double), nesting deeper than 64, NUL characters and lone surrogates, neither of which Postgres can hold.
+"""
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+from libs.errors import FieldViolation, Reason, ServiceError
+from libs.jsontext import MAX_DEPTH
+
+_HIDDEN = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+"""An escape that may stand for a NUL or a lone surrogate; raw ones are no JSON, and no UTF-8, anyway."""
+
+
+def read_json(body: bytes) -> Any:
+    """Return the value that a body holds; raises ServiceError JSON_INVALID."""
+    try:
+        value = _decoder.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise _error_of("", f"must be UTF-8; byte {error.start} is not") from None
+    except json.JSONDecodeError as error:
+        raise _error_of("", f"must be JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:  # the only one that is left: an integer of more digits than Python reads
+        raise _error_of("", "must not hold a number of thousands of digits") from None
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise _too_deep()
+    if _HIDDEN.search(body):
+        _check_texts(value)
+    return value
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the object that a body holds; raises ServiceError JSON_INVALID."""
+    value = read_json(body)
+    if not isinstance(value, dict):
+        rule = "must be a JSON object"
+        raise ServiceError(Reason.JSON_INVALID, f"the body {rule}", violations=[FieldViolation("", rule)])
+    return value
+
+
+def write_json(value: Any) -> str:
+    """Write a value that was read as compact JSON; numbers of any size keep all of their digits."""
+    return _encode(value)
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _error_of(key, "is given twice")
+            seen.add(key)
+    return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise _error_of("", "must not hold a number that is too large for a double")
+    return number
+
+
+def _refuse_constant(text: str) -> Any:
+    raise _error_of("", f"must not hold {text}")
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    level, depth = [value], 0
+    while level:
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        depth += 1
+        if depth >= limit and any(isinstance(item, dict | list) for item in level):
+            return True
+    return False
+
+
+def _check_texts(value: Any) -> None:
+    stack: list[tuple[str, Any]] = [("", value)]
+    while stack:
+        path, item = stack.pop()
+        match item:
+            case str():
+                _check_text(path, item)
+            case dict():
+                for key, child in item.items():
+                    _check_text(path, key)
+                    stack.append((f"{path}.{key}" if path else key, child))
+            case list():
+                stack.extend((f"{path}[{index}]", child) for index, child in enumerate(item))
+            case _:
+                pass
+
+
+def _check_text(path: str, text: str) -> None:
+    if "\x00" in text:
+        raise _error_of(path, "must not contain NUL characters")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _error_of(path, "must not contain lone surrogates")
+
+
+def _too_deep() -> ServiceError:
+    return _error_of("", f"must not be nested deeper than {MAX_DEPTH}")
+
+
+def _error_of(field: str, rule: str) -> ServiceError:
+    shown = field.encode(errors="replace").decode().replace("\x00", "?")[:256]
+    detail = f"{shown}: {rule}" if shown else f"the body {rule}"
+    return ServiceError(Reason.JSON_INVALID, detail, violations=[FieldViolation(shown, rule)])
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object_of, parse_float=_finite, parse_constant=_refuse_constant, strict=True
+)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

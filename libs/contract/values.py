@@ -1,0 +1,72 @@
+"""Single values, as the compiled readers and writers handle them: times, spans, and JSON that travels as text."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+
+import orjson
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_NANOSECONDS = 1_000_000_000
+_LONGEST_SECONDS = 1_000_000_000
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EMPTY_OBJECT = orjson.Fragment(b"{}")
+digits = re.compile(r"\d{1,9}", re.ASCII).fullmatch
+"""Match a whole number as a query has it."""
+
+
+def write_time(time: Timestamp) -> str:
+    """Write a Timestamp as RFC 3339 in UTC, with microseconds."""
+    return f"{_second(time.seconds)}.{time.nanos // 1000:06d}Z"
+
+
+def write_span(span: Duration) -> float:
+    """Write a Duration as a number of seconds."""
+    return span.seconds + span.nanos / _NANOSECONDS if span.nanos else span.seconds
+
+
+def embed(text: str) -> orjson.Fragment:
+    """Embed JSON as it is, on one line: line breaks within its texts are escaped, so others stand between tokens."""
+    return orjson.Fragment(text.replace("\r", " ").replace("\n", " ") if "\n" in text or "\r" in text else text)
+
+
+@lru_cache(4096)
+def camel(name: str) -> str:
+    """Write a snake_case name in camelCase."""
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def set_span(span: Duration, value: object) -> None:
+    """Set a Duration to a number of seconds or a text such as `30s`; ValueError, with the rule, for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_SECONDS:
+        nanoseconds = round(value * _NANOSECONDS)
+    else:
+        match = _SPAN.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("must be a number of seconds, or a text such as 30s")
+        nanoseconds = int(Decimal(match.group(1)) * _NANOSECONDS)
+    span.seconds, span.nanos = divmod(nanoseconds, _NANOSECONDS)
+
+
+def set_time(time: Timestamp, value: object) -> None:
+    """Set a Timestamp to an RFC 3339 time, with its nine digits; ValueError, with the rule, for anything else."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be a time as in RFC 3339, such as 2026-01-31T09:30:00Z")
+    day, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{zone.upper()}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time that exists") from None
+    since = moment - _EPOCH  # not `timestamp()`: a float loses nanoseconds
+    time.seconds, time.nanos = since.days * 86_400 + since.seconds, int((fraction or "").ljust(9, "0"))
+
+
+@lru_cache(4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

@@ -1,1 +1,0 @@
-"""The HTTP edge: what comes in over a connection and what goes out."""

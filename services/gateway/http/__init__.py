@@ -1,0 +1,1 @@
+"""HTTP: what comes in over a connection and what goes out."""

@@ -1,0 +1,44 @@
+"""How ready the suite is, seen from the gateway: it asks both services."""
+
+import asyncio
+
+import grpc
+
+from callboard.health.v1 import health_pb2, health_pb2_grpc
+from services.gateway.http.responses import Response, json_response
+
+_SECONDS = 2.0
+_NAMES = {health_pb2.READINESS_READY: "ready", health_pb2.READINESS_DEGRADED: "degraded"}
+_NOT_READY = "notReady"
+_ORDER = ("ready", "degraded", _NOT_READY)
+
+
+class Readiness:
+    """Says 503 until all parts were up once, and later while the database or a service is away."""
+
+    def __init__(self, services: dict[str, health_pb2_grpc.ReadinessServiceStub]) -> None:
+        self._services = services
+        self._was_ready = False
+
+    async def respond(self) -> Response:
+        """Ask, and respond as `/readyz`."""
+        said = await asyncio.gather(*(self._ask(name, stub) for name, stub in self._services.items()))
+        parts: dict[str, str] = {}
+        for own in said:
+            for part, state in own.items():
+                parts[part] = max(parts.get(part, "ready"), state, key=_ORDER.index)
+        self._was_ready = self._was_ready or all(state == "ready" for state in parts.values())
+        status = max((parts[name] for name in self._services), key=_ORDER.index)
+        if not self._was_ready:
+            status = _NOT_READY
+        value = {"status": status, "parts": parts}
+        return json_response(503 if status == _NOT_READY else 200, value, {"Cache-Control": "no-store"})
+
+    async def _ask(self, name: str, stub: health_pb2_grpc.ReadinessServiceStub) -> dict[str, str]:
+        """Return the service's own readiness under its name, and its parts under theirs."""
+        try:
+            answer = await stub.GetReadiness(health_pb2.GetReadinessRequest(), timeout=_SECONDS)
+        except grpc.aio.AioRpcError:
+            return {name: _NOT_READY}
+        parts = {part: _NAMES.get(state, _NOT_READY) for part, state in answer.parts.items()}
+        return {**parts, name: _NAMES.get(answer.readiness, _NOT_READY)}

@@ -1,1 +1,0 @@
-"""The shapes of REST bodies, queries and answers."""

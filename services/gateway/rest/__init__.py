@@ -1,0 +1,1 @@
+"""REST: the operations of the contract, and what is particular to some of them."""

@@ -1,0 +1,23 @@
+"""All routes: those of the contract, some with what is particular to them."""
+
+from collections.abc import Callable, Mapping
+
+from libs.contract import all_methods
+from libs.contract.operations import Operation
+from services.gateway.rest.overrides.agents import update_agent
+from services.gateway.rest.overrides.events import agent_events, append_events, session_events
+from services.gateway.rest.routes import Route, compiled_route
+
+OVERRIDES: Mapping[str, Callable[[Operation], Route]] = {
+    "updateAgent": update_agent,
+    "getSessionEvents": session_events,
+    "appendSessionEvents": append_events,
+    "followAgentEvents": agent_events,
+}
+STREAM_RPC = "callboard.events.v1.EventService.StreamEvents"
+
+
+def routes() -> list[Route]:
+    """Compile all routes."""
+    operations = [operation for method in all_methods() for operation in method.operations]
+    return [OVERRIDES.get(operation.id, compiled_route)(operation) for operation in operations]

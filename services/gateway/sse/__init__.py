@@ -1,0 +1,1 @@
+"""Streams of events, as Server-Sent Events."""

@@ -1,0 +1,28 @@
+"""Frames of Server-Sent Events."""
+
+import orjson
+
+from callboard.events.v1 import events_pb2
+from libs.contract import writer_of
+
+COMMENT_KEEPALIVE = b": keepalive\n\n"
+
+
+def frames(batch: events_pb2.EventBatch) -> bytes:
+    """Write a batch: the cursor as id, the type as event, the event as JSON on one line as data."""
+    write = writer_of(events_pb2.Event.DESCRIPTOR)
+    return b"".join(
+        b"id: %b\nevent: %b\ndata: %b\n\n"
+        % (streamed.cursor.encode(), streamed.event.type.encode(), orjson.dumps(write(streamed.event)))
+        for streamed in batch.events
+    )
+
+
+def bookmark(cursor: str) -> bytes:
+    """Write a frame that dispatches nothing, and from which a client resumes nevertheless."""
+    return b"id: %b\n\n" % cursor.encode()
+
+
+def comment(text: str) -> bytes:
+    """Write a comment, which clients skip."""
+    return b": %b\n\n" % text.encode()

@@ -1,1 +1,0 @@
-"""Pure functions between REST JSON and the contract's messages."""
