@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.protos.artifacts import PACKAGE, generate, replace_files, stale_files
 from tools.protos.clients.schema import ContractError
 from tools.protos.compiler import PROTOS, Compiler, run_buf
+from tools.protos.compiler import run as run_tool
 
 RELEASED = PROTOS / "released.binpb"
 
@@ -27,6 +28,7 @@ def check(compiler: Compiler, folder: Path) -> None:
     stale = stale_files(folder / "out", PACKAGE)
     if stale:
         sys.exit("generated files are stale; run `make protos`:\n  " + "\n  ".join(stale))
+    run_tool(sys.executable, "-m", "libs.contract")  # in a process of its own: it reads the generated files
 
 
 def main() -> None:

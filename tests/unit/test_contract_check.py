@@ -1,0 +1,100 @@
+"""`make check` names each method without REST options, and each option that names nothing."""
+
+from collections.abc import Callable
+
+import pytest
+from google.api import annotations_pb2, http_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+
+from callboard import descriptors
+from callboard.options.v1 import rest_pb2
+from libs.contract import all_methods
+from libs.contract.check import WITHOUT_REST, problems
+
+_FILE = "callboard/commands/v1/commands.proto"
+Change = Callable[[FileDescriptorProto], None]
+
+
+def methods_of(change: Change) -> list[MethodDescriptor]:
+    """The methods of the command service, as they would be with a change of its file."""
+    pool = DescriptorPool()
+    for file in descriptors.contract().file:
+        if file.name == _FILE:
+            change(file)
+        pool.Add(file)
+    services = pool.FindFileByName(_FILE).services_by_name.values()
+    return [method for service in services for method in service.methods]
+
+
+def problems_of(change: Change) -> list[str]:
+    return problems(methods_of(change), [name for name in WITHOUT_REST if "commands" in name])
+
+
+def method(file: FileDescriptorProto, name: str) -> rest_pb2.Operation:
+    (found,) = [one for service in file.service for one in service.method if one.name == name]
+    operation: rest_pb2.Operation = found.options.Extensions[rest_pb2.operation][0]
+    return operation
+
+
+def http(file: FileDescriptorProto, name: str) -> http_pb2.HttpRule:
+    (found,) = [one for service in file.service for one in service.method if one.name == name]
+    return found.options.Extensions[annotations_pb2.http]
+
+
+def field(file: FileDescriptorProto, message: str, name: str) -> rest_pb2.FieldRule:
+    (owner,) = [one for one in file.message_type if one.name == message]
+    (found,) = [one for one in owner.field if one.name == name]
+    rule: rest_pb2.FieldRule = found.options.Extensions[rest_pb2.field]
+    return rule
+
+
+def test_contract_has_no_problem() -> None:
+    assert problems(one.descriptor for one in all_methods()) == []
+    assert problems_of(lambda file: None) == []
+
+
+def test_method_without_an_operation_is_named() -> None:
+    def forget(file: FileDescriptorProto) -> None:
+        for service in file.service:
+            for one in service.method:
+                if one.name == "GetCommand":
+                    one.options.ClearExtension(rest_pb2.operation)
+                    one.options.ClearExtension(annotations_pb2.http)
+
+    (problem,) = problems_of(forget)
+    assert problem.startswith("callboard.commands.v1.CommandService.GetCommand: has no operation of REST")
+
+
+def test_exception_that_is_no_method_is_named() -> None:
+    names = [*WITHOUT_REST, "callboard.commands.v1.CommandService.Gone"]
+    assert problems([one.descriptor for one in all_methods()], names) == [
+        "callboard.commands.v1.CommandService.Gone: is in the list of exceptions, and is no method"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda file: method(file, "SubmitCommand").reasons.append("NOPE"), "reasons names NOPE"),
+        (lambda file: setattr(method(file, "SubmitCommand"), "location", "/{command.no}"), "location names command.no"),
+        (lambda file: setattr(method(file, "GetCommand"), "created", "made"), "created names made"),
+        (lambda file: setattr(method(file, "CancelCommand"), "if_match", "etag"), "if_match names etag"),
+        (lambda file: method(file, "ListCommands").without.append("nope"), "without names nope"),
+        (lambda file: setattr(method(file, "ListCommands"), "summary", ""), "has no tag or no summary"),
+        (lambda file: setattr(method(file, "SubmitCommand"), "example", '{"nope": 1}'), "the example has nope"),
+        (lambda file: setattr(method(file, "SubmitCommand"), "id", "getCommand"), "getCommand is there 2 times"),
+        (lambda file: setattr(http(file, "GetCommand"), "response_body", "nope"), "response_body names nope"),
+        (lambda file: setattr(http(file, "GetCommand"), "get", "/api/v1/commands/{nope}"), "the path names 'nope'"),
+        (lambda file: http(file, "GetCommand").additional_bindings.add(get="/api/v1/x"), "2 paths of REST"),
+        (lambda file: setattr(field(file, "Command", "state"), "flatten", True), "Command.state: flatten does not fit"),
+        (lambda file: setattr(field(file, "Command", "attempt"), "json", 1), "Command.attempt: json does not fit"),
+        (lambda file: setattr(field(file, "Command", "type"), "negated", True), "Command.type: negated does not fit"),
+        (lambda file: field(file, "ListCommandsResponse", "commands").without.append("x"), "commands: without names x"),
+        (lambda file: setattr(field(file, "CommandSpec", "type"), "name", "params"), "2 fields have the name params"),
+    ],
+)  # fmt: skip
+def test_option_that_names_nothing_is_named(change: Change, named: str) -> None:
+    found = problems_of(change)
+    assert any(named in problem for problem in found), found
