@@ -7,7 +7,7 @@ SPREAD := --numprocesses auto --dist loadgroup
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
-.PHONY: help setup up demo test test-fast coverage check bench chaos chaos-mutations chaos-proofs protos lock clean
+.PHONY: help setup up demo test test-fast coverage check bench chaos chaos-mutations chaos-proofs protos sql lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,12 +33,13 @@ coverage: setup ## Run all tests, and report which lines and branches of service
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: setup ## Check format, lint, types, import directions and protos
+check: setup ## Check format, lint, types, import directions, protos and SQL
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTHON) -m tools.protos check
+	$(PYTHON) tools/sql check
 
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
@@ -55,6 +56,9 @@ chaos-proofs: setup ## Measure what is promised of faults: pauses, kills, wipes,
 
 protos: setup ## Generate from the protos: messages, stubs, descriptors, the clients
 	@$(PYTHON) -m tools.protos generate
+
+sql: setup ## Generate the SQL that comes from the tables of states and codes
+	@$(PYTHON) tools/sql generate
 
 lock: setup ## Compile requirements/*.in into the lock files (UPGRADE=1 takes new versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.txt

@@ -1,5 +1,6 @@
 """How an attempt at a command ends: failures, the retry decision, and what is written of it."""
 
+from libs.attempts.codes import ClaimCode, ConnectionState, FenceCode, Outcome
 from libs.attempts.failure import AttemptFailedError, Failure, FailureCode
 from libs.attempts.finish import LARGE_RESULT_BYTES, Finish, Report
 from libs.attempts.outcomes import acknowledged, cancelled, ended_by, succeeded
@@ -10,11 +11,15 @@ __all__ = [
     "LARGE_RESULT_BYTES",
     "MAX_RELEASES",
     "AttemptFailedError",
+    "ClaimCode",
+    "ConnectionState",
     "Failure",
     "FailureCode",
+    "FenceCode",
     "Finish",
     "Finishes",
     "GiveUp",
+    "Outcome",
     "PostgresFinishes",
     "Report",
     "Retry",

@@ -10,16 +10,25 @@ from libs.identity.keys import new_key
 from services.cli.errors import NewerDatabaseError, RefusedError
 
 DEVELOPMENT_TENANT = "default"
+_START_ANEW = (
+    "to start anew without its data, drop the database and create it again, or, when `callboard up` made it, remove"
+    " $CALLBOARD_HOME/postgres"
+)
 
 
 def migrate(admin_url: str) -> None:
-    """Brings the schema to this version's; raises NewerDatabaseError when it is ahead of us."""
-    from libs.db.migrate import NewerSchemaError, upgrade
+    """Brings the schema to this release's. Raises NewerDatabaseError and RefusedError."""
+    from libs.db.migrate import MigrationError, NewerSchemaError, OldSchemaError, upgrade
+    from services.cli.schema import schema_sources
 
     try:
-        upgrade(admin_url)
+        upgrade(admin_url, schema_sources())
     except NewerSchemaError as error:
-        raise NewerDatabaseError(f"{error}: use the newer version, or another CALLBOARD_HOME") from error
+        raise NewerDatabaseError(f"{error}: use the newer release, or another CALLBOARD_HOME") from error
+    except OldSchemaError as error:
+        raise RefusedError(f"{error}: {_START_ANEW}") from error
+    except MigrationError as error:
+        raise RefusedError(str(error)) from error
 
 
 def ensure_development_key(admin_url: str, path: Path) -> None:

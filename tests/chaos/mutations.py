@@ -3,10 +3,13 @@
 from tests.chaos.delivery_mutations import DELIVERY_MUTATIONS
 from tests.chaos.mutation import Mutation, one_patch
 
-_SQL = "libs/db/migrations/sql/0001/"
-_RUN, _STOP = _SQL + "07_command_run.sql", _SQL + "08_command_stop.sql"
-_SUBMIT = "libs/db/migrations/sql/0004/01_command_submit.sql"
-_LOG, _LIFE = _SQL + "04_session_log.sql", _SQL + "09_session_lifecycle.sql"
+_COMMANDS, _DISPATCH = "services/command/commands/functions/", "services/command/dispatch/functions/"
+_SESSIONS, _EVENTS = "services/session/sessions/functions/", "services/session/events/functions/"
+_SUBMIT, _RESOLVE = _COMMANDS + "submit.sql", _COMMANDS + "resolve_submits.sql"
+_KEYS = _COMMANDS + "take_submit_keys.sql"
+_CLAIM, _RESOLVE_CLAIMS = _DISPATCH + "claim.sql", _DISPATCH + "resolve_claims.sql"
+_FINISH, _RESOLVE_FINISHES = _DISPATCH + "finish.sql", _DISPATCH + "resolve_finishes.sql"
+_REPORT, _ADVANCE = _DISPATCH + "report.sql", _SESSIONS + "advance_stop.sql"
 _LEASE, _TAIL = "services/runner/leases/service.py", "services/session/events/tail.py"
 _LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
 
@@ -14,21 +17,20 @@ MUTATIONS = (
     Mutation(
         "a paused runner's ends are not fenced",
         (
-            (_RUN, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
-            (_RUN, "where c.ctid = h.at and c.lease_token = h.token and", "where c.ctid = h.at and"),
-            (_RUN, "where c.ctid = l.at and c.lease_token = l.token and", "where c.ctid = l.at and"),
+            (_RESOLVE_FINISHES, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
+            (_REPORT, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
+            (_FINISH, "where c.ctid = h.at and c.lease_token = h.token and", "where c.ctid = h.at and"),
+            (_REPORT, "where c.ctid = l.at and c.lease_token = l.token and", "where c.ctid = l.at and"),
             (_LEASE, _LAPSE, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I2", "I3"}),
         40.0,
     ),
-    one_patch(
-        "a key does not hold", _SUBMIT, "where k.expires_at < clock_timestamp()", "where true", "F7", "I9", "I13"
-    ),
+    one_patch("a key does not hold", _KEYS, "where k.expires_at < clock_timestamp()", "where true", "F7", "I9", "I13"),
     one_patch(
         "another body with a key is taken",
-        _SUBMIT,
+        _RESOLVE,
         "when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then",
         "when k.command_id <> i.id then",
         "F2",
@@ -36,7 +38,7 @@ MUTATIONS = (
     ),
     one_patch(
         "numbers are counted twice",
-        _LOG,
+        _EVENTS + "append_locked.sql",
         "set last_seq = h.last_seq +",
         "set last_seq = h.last_seq + 1 +",
         "F2",
@@ -54,7 +56,7 @@ MUTATIONS = (
     ),
     one_patch(
         "an attempt has the number after next",
-        _RUN,
+        _CLAIM,
         "set state = 'running', attempt = c.attempt + 1,",
         "set state = 'running', attempt = c.attempt + 2,",
         "F2",
@@ -62,8 +64,8 @@ MUTATIONS = (
     ),
     one_patch(
         "charges are not counted",
-        _RUN,
-        "charged = c.charged + (h.charged and h.final <> 'released')::integer,",
+        _FINISH,
+        "charged = c.charged + h.is_charged::integer,",
         "charged = c.charged,",
         "F2",
         "I3",
@@ -71,29 +73,40 @@ MUTATIONS = (
     ),
     one_patch(
         "the dead have no letter",
-        _RUN,
-        "from held h where h.final = 'failed'\n  ), told",
-        "from held h where false\n  ), told",
+        _FINISH,
+        "from item h where h.final = 'failed'\n  ), events",
+        "from item h where false\n  ), events",
         "F2",
         "I6",
     ),
     one_patch(
-        "a stop waits for nobody", _LIFE, "if v_cancel.open_commands = 0 then", "if true then", "F2", "I2", "I7", "I8"
+        "a stop waits for nobody",
+        _ADVANCE,
+        "if v_cancel.open_commands = 0 then",
+        "if true then",
+        "F2",
+        "I2",
+        "I7",
+        "I8",
     ),
     Mutation(
         "an agent has several sessions",
         (
-            (_LIFE, "if not v_agent.concurrent then", "if false then"),
-            (_SQL + "03_session_tables.sql", "create unique index sessions_live on", "create index sessions_live on"),
+            (_SESSIONS + "start_one.sql", "if not v_agent.concurrent then", "if false then"),
+            (
+                "libs/db/migrations/0001_baseline/03_session_tables.sql",
+                "create unique index sessions_live on",
+                "create index sessions_live on",
+            ),
         ),
         "F24",
         frozenset({"I8"}),
     ),
     one_patch(
         "a start's key is not kept",
-        _LIFE,
-        "v_codes[v_index] := session.take_key(p_tenant, 'start',",
-        "perform session.take_key(p_tenant, 'start',",
+        _SESSIONS + "start.sql",
+        "if v_codes[v_index] <> 'taken' then",
+        "if false then",
         "F2",
         "I9",
     ),
@@ -110,7 +123,7 @@ MUTATIONS = (
     ),
     one_patch(
         "what is stopped stays ready",
-        _STOP,
+        _COMMANDS + "cancel_open.sql",
         "where d.tenant_id = p_tenant and d.command_id = any (array(select k.command_id from chosen k))",
         "where d.tenant_id = p_tenant and false",
         "F2",
@@ -127,16 +140,16 @@ MUTATIONS = (
     ),
     one_patch(
         "a cancel is forgotten at the end",
-        _RUN,
-        "case when c.cancel_requested_at is not null then 'cancelled' else i.outcome end",
-        "i.outcome",
+        _RESOLVE_FINISHES,
+        "when c.cancel_requested_at is not null then 'cancelled' else i.outcome end",
+        "else i.outcome end",
         "F2",
         "I1",
         "I2",
     ),
     one_patch(
         "a cancel that came before its command is forgotten",
-        _SUBMIT,
+        _KEYS,
         "cancelled = case when k.expires_at >= clock_timestamp() then k.cancelled end",
         "cancelled = null",
         "F2",
@@ -145,9 +158,9 @@ MUTATIONS = (
     Mutation(
         "a session that stops lets commands begin",
         (
-            (_RUN, "when o.state is distinct from 'active' then", "when o.state is null then"),
+            (_RESOLVE_CLAIMS, "when o.state is distinct from 'active' then", "when o.state is null then"),
             # So that something is left to begin: a stop cancels what waits by force alone.
-            (_LIFE, "p_session_uid, 500, p_force", "p_session_uid, 500 * p_force::integer, p_force"),
+            (_ADVANCE, "p_session_uid, 500, p_force", "p_session_uid, 500 * p_force::integer, p_force"),
         ),
         "F2",
         frozenset({"I7"}),

@@ -23,6 +23,7 @@ from services.cli.checks import grpc_serves, http_ok
 from services.cli.embedded import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
+from services.cli.schema import schema_sources
 from services.cli.settings import LOOPBACK, Addresses
 from tests.chaos.disks import ENGINES, own_disk, own_image
 from tests.chaos.journal import Journal
@@ -158,7 +159,7 @@ def _home(folder: Path, http: Part | None, out: Path) -> Home:
 
 def _furnish(postgres: PostgresServer) -> str:
     postgres.provision()
-    upgrade(postgres.admin_url)
+    upgrade(postgres.admin_url, schema_sources())
     with psycopg.connect(postgres.admin_url) as connection:
         return create_key(connection, TENANT, "admin").secret_text
 

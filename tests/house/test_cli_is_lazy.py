@@ -6,7 +6,7 @@ import sys
 import pytest
 
 # pydantic is not among them: typer itself converts arguments with it
-_HEAVY = {"alembic", "fastapi", "grpc", "mcp", "nats", "psycopg", "rich", "sqlalchemy"}
+_HEAVY = {"fastapi", "grpc", "mcp", "nats", "psycopg", "rich", "sqlalchemy"}
 _PROGRAM = """
 import sys
 from services.cli.__main__ import app

@@ -19,7 +19,7 @@ LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
 # How a row is made into an event in SQL: `row(<session>, '<type>', <level>, ...`
 _WRITTEN = re.compile(r"row\(\s*\S+?,\s*'((?:session|agent|command)\.[a-z_]+)',\s*(\d)")
 # The one type that is made: a session's last event is named for the state that it ends in.
-_CLOSING = re.compile(r"'session\.' \|\| \(v_row\.closing ->> 'state'\), 4,")
+_CLOSING = re.compile(r"'session\.' \|\| \(v_closing ->> 'state'\), 4,")
 _ENDS = {"session.stopped", "session.failed"}
 _CALLERS = {"iteration", "learning", "tool.called", "custom.*"}
 
@@ -35,7 +35,7 @@ def rows(document: str) -> dict[str, list[str]]:
 
 
 def sql() -> str:
-    return "\n".join(path.read_text() for path in sorted((ROOT / "libs/db/migrations/sql").rglob("*.sql")))
+    return "\n".join(path.read_text() for path in sorted((ROOT / "services").rglob("functions/*.sql")))
 
 
 @pytest.mark.parametrize("reason", Reason)

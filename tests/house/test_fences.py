@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_FOLDERS = ("libs/db/migrations/sql", "libs/attempts", "services/command", "services/runner")
+_FOLDERS = ("libs/db/migrations", "libs/attempts", "services/command", "services/runner")
 SOURCES = sorted(path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.sql"))
 
 # Writes that name no lease, because they end it or there is none; each with what makes it safe. All but the last two
 # hold the partition's lock.
 WITHOUT = {
     "command.claim": "of what waits, found as such in the same statement: the claim makes the lease",
-    "command.stop_session": "asks those that run; ends those that wait, or, by force, takes the lease away",
+    "command.request_stop": "asks those that run",
+    "command.cancel_open": "ends those that wait, or, by force, takes the lease away",
     "command.cancel": "asks those that run; ends those that wait, or takes the lease away",
     "command.dispatch_lost": "of what waits, found as such in the same statement",
     "forget_commands": "of what ended long ago: `expires_at` is set by the end alone",
@@ -41,6 +42,10 @@ def _statement(text: str) -> str:
     return text
 
 
+def writes_of(name: str) -> list[str]:
+    return [one for path in SOURCES for where, one in writes(path.read_text(encoding="utf-8")) if where == name]
+
+
 def is_fenced(statement: str) -> bool:
     _, _, condition = statement.rpartition("where")
     return bool(re.search(r"lease_token = \w+\.token", condition)) and "state = 'running'" in condition
@@ -52,13 +57,16 @@ def test_a_write_to_a_command_is_fenced_by_its_lease(path: Path) -> None:
     assert unfenced - WITHOUT.keys() == set()
 
 
-@pytest.mark.parametrize("name", ["command.stop_session", "command.cancel"])
+@pytest.mark.parametrize("name", ["command.cancel_open", "command.cancel"])
 def test_what_ends_a_running_command_without_its_lease_takes_the_lease_away(name: str) -> None:
-    found = [one for path in SOURCES for where, one in writes(path.read_text(encoding="utf-8")) if where == name]
-    ends = [one for one in found if "state = 'cancelled'" in one]
+    ends = [one for one in writes_of(name) if "state = 'cancelled'" in one]
     assert ends
     assert all("lease_token = null" in one and "runner_id = null" in one for one in ends)
-    asks = [one for one in found if one not in ends]
+
+
+@pytest.mark.parametrize("name", ["command.request_stop", "command.cancel"])
+def test_what_asks_a_running_command_to_stop_changes_nothing_else_of_it(name: str) -> None:
+    asks = [one for one in writes_of(name) if "state = 'cancelled'" not in one]
     assert asks
     assert not any(re.search(r"\b(state|attempt|result|error|lease_token) =", one.split("where")[0]) for one in asks)
 
@@ -70,9 +78,11 @@ def test_the_runners_writes_are_among_those_that_were_read() -> None:
     assert {"command.finish", "command.report"} <= fenced
 
 
-def test_a_write_without_its_fence_is_noticed() -> None:
-    source = (ROOT / "libs/db/migrations/sql/0001/07_command_run.sql").read_text(encoding="utf-8")
-    for fence in (" and c.lease_token = h.token", " and c.lease_token = l.token"):
-        assert source.count(fence) == 1
-        broken = source.replace(fence, "")
-        assert {name for name, one in writes(broken) if not is_fenced(one)} - WITHOUT.keys()
+@pytest.mark.parametrize(
+    ("file", "fence"), [("finish.sql", " and c.lease_token = h.token"), ("report.sql", " and c.lease_token = l.token")]
+)
+def test_a_write_without_its_fence_is_noticed(file: str, fence: str) -> None:
+    source = (ROOT / "services/command/dispatch/functions" / file).read_text(encoding="utf-8")
+    assert source.count(fence) == 1
+    broken = source.replace(fence, "")
+    assert {name for name, one in writes(broken) if not is_fenced(one)} - WITHOUT.keys()

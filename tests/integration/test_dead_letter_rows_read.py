@@ -35,9 +35,11 @@ select %(tenant)s, id, 0, id, 'ses', 'clock', 'echo', '{}', case when rare then 
 from numbered
 """
 _LETTERS = """
-insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, reason, dead_at, requeued_as)
+insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, reason, correlation_id, dead_at,
+                                  requeued_as)
 select %(tenant)s, id, case when rare then 'bell' else 'clock' end, case when rare then 'ses-2' else 'ses-1' end,
-       case when rare then 'rare' else 'echo' end, case when rare then 'TOOL_NOT_FOUND' else 'TOOL_ERROR' end, at,
+       case when rare then 'rare' else 'echo' end, case when rare then 'TOOL_NOT_FOUND' else 'TOOL_ERROR' end,
+       case when rare then 'rare' else id::text end, at,
        case when n <= %(letters)s - 20 then id end
 from numbered
 """

@@ -128,9 +128,10 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[TestNats]:
 def migrated_template(postgres: TestPostgres) -> str:
     """The name of a database that has all migrations, to be cloned and never connected to."""
     from libs.db.migrate import upgrade
+    from services.cli.schema import schema_sources
 
     _execute(postgres, sql.SQL("create database {}").format(sql.Identifier(_TEMPLATE)))
-    upgrade(postgres.admin_url_of(_TEMPLATE))
+    upgrade(postgres.admin_url_of(_TEMPLATE), schema_sources())
     return _TEMPLATE
 
 

@@ -70,9 +70,10 @@ async def running_suite(
 
 def _furnish(postgres: PostgresServer) -> str:
     from libs.db.migrate import upgrade
+    from services.cli.schema import schema_sources
 
     postgres.provision()
-    upgrade(postgres.admin_url)
+    upgrade(postgres.admin_url, schema_sources())
     with psycopg.connect(postgres.admin_url) as connection:
         return create_key(connection, TENANT, "admin").secret_text
 

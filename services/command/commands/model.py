@@ -1,5 +1,6 @@
 """A command: what it is, and what a caller asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,60 @@ class CommandState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = {
+    CommandState.SCHEDULED: frozenset({CommandState.RUNNING, CommandState.FAILED, CommandState.CANCELLED}),
+    CommandState.QUEUED: frozenset({CommandState.RUNNING, CommandState.FAILED, CommandState.CANCELLED}),
+    CommandState.RUNNING: frozenset(
+        {CommandState.RETRYING, CommandState.SUCCEEDED, CommandState.FAILED, CommandState.CANCELLED}
+    ),
+    CommandState.RETRYING: frozenset({CommandState.RUNNING, CommandState.FAILED, CommandState.CANCELLED}),
+    CommandState.WAITING: frozenset({CommandState.QUEUED, CommandState.CANCELLED}),
+    CommandState.SUCCEEDED: frozenset(),
+    CommandState.FAILED: frozenset(),
+    CommandState.CANCELLED: frozenset(),
+}
+"""The states that each state may change to. SQL has its lists of states from this table: see `tools/sql`."""
+OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
+"""An open command is not finished. Every other command has an end: its state is final."""
+CAN_CLAIM = frozenset(state for state, following in TRANSITIONS.items() if CommandState.RUNNING in following)
+"""A runner may claim a command in these states."""
+
+
+class SubmitCode(StrEnum):
+    """What became of a submit, or of a requeue, which is a submit too."""
+
+    OK = "ok"
+    REPLAY = "replay"
+    REUSED = "reused"
+    AMBIGUOUS = "ambiguous"
+    NO_SESSION = "no_session"
+    AGENT_NOT_FOUND = "agent_not_found"
+    SESSION_NOT_FOUND = "session_not_found"
+    MOVED = "moved"
+    NOT_ACTIVE = "not_active"
+    LETTER_GONE = "letter_gone"
+    REQUEUED = "requeued"
+    NOT_ITS_SESSION = "not_its_session"
+
+
+class CancelCode(StrEnum):
+    """What became of a cancel."""
+
+    CANCELLED = "cancelled"
+    REQUESTED = "requested"
+    FINISHED = "finished"
+    GONE = "gone"
+
+
+class KeyCode(StrEnum):
+    """What became of an idempotency key that a call wants to use."""
+
+    TAKEN = "taken"
+    REPLAY = "replay"
+    REUSED = "reused"
+    IN_USE = "in_use"
 
 
 DEFAULT_MAX_ATTEMPTS = 3

@@ -1,6 +1,6 @@
 -- name: submit
 select ord, code, command_id, correlation_id, agent_id, session_id, enqueued_at, runner_id, state,
-       first_position, last_position, hint
+       first_position, last_position, notification
 from command.submit(%s, %s::smallint, %s::json, %s, %s, %s, %s);
 
 -- name: stored
@@ -22,7 +22,7 @@ where c.tenant_id = %s and c.command_id = %s;
 select part from command.commands where tenant_id = %s and command_id = %s;
 
 -- name: cancel
-select command_id, code, state, runner_id, first_position, last_position, hint
+select command_id, code, state, runner_id, first_position, last_position, notification
 from command.cancel(%s, %s::smallint, %s::json);
 
 -- name: cancel_key
@@ -42,7 +42,7 @@ on conflict (tenant_id, method, key) do update
       command_id = case when k.expires_at < now() then excluded.command_id else k.command_id end,
       expires_at = case when k.expires_at < now() then excluded.expires_at else k.expires_at end
 returning case when old.hash is null or old.expires_at < new.expires_at then 'taken'
-               when new.hash = %(hash)s then 'replay' else 'reused' end;
+               when new.hash = %(hash)s then 'replay' else 'reused' end::command.key_code as code;
 
 -- name: drop_key
 delete from command.idempotency where tenant_id = %(tenant)s and method = %(method)s and key = %(key)s;
@@ -63,7 +63,7 @@ returning case when old.hash is null or old.expires_at < new.expires_at then 'ta
                when new.hash <> %(hash)s then 'reused'
                when new.answer is not null then 'replay'
                when new.lease_until <> old.lease_until then 'taken'
-               else 'in_use' end as code, new.plan, new.answer;
+               else 'in_use' end::command.key_code as code, new.plan, new.answer;
 
 -- name: keep_plan
 update command.idempotency set plan = coalesce(plan, %(plan)s)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,15 @@ COUNTED_AT_MOST = 10_000
 """A dry run counts no further: counting a million would cost more than it tells."""
 DEFAULT_LIMIT = 100
 """How many dead letters one call by filter takes when its caller does not say."""
+
+
+class PurgeCode(StrEnum):
+    """What became of a purge."""
+
+    OK = "ok"
+    REPLAY = "replay"
+    REUSED = "reused"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,5 +153,5 @@ select c.tenant_id, c.part, array_agg(c.command_id) from unnest(%s::uuid[]) as i
 group by c.tenant_id, c.part;
 
 -- name: dispatch_lost
-select command_id, state, first_position, last_position, hint
+select command_id, state, first_position, last_position, notification
 from command.dispatch_lost(%s, %s::smallint, %s, %s, %s);

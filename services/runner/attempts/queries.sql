@@ -5,8 +5,8 @@ select c.* from unnest(%s::uuid[]) as i(command_id) cross join lateral (
   from command.commands c where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: claim
-select command_id, code, lease_token, attempt, charged, released, first_position, last_position, hint
+select command_id, code, lease_token, attempt, charged, released, first_position, last_position, notification
 from command.claim(%s, %s::smallint, %s, %s);
 
 -- name: report
-select command_id, code, first_position, last_position, hint from command.report(%s, %s::smallint, %s::json);
+select command_id, code, first_position, last_position, notification from command.report(%s, %s::smallint, %s::json);

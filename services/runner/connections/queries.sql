@@ -8,7 +8,7 @@ where (n.tenant_id, n.session_uid) in (
 returning n.tenant_id, n.session_uid, n.part, n.session_id, n.agent_id, n.kind, n.server, n.attempts;
 
 -- name: connected
-select session_uid, first_position, last_position, hint
+select session_uid, first_position, last_position, notification
 from command.connected(%s, %s::smallint, %s, %s::json);
 
 -- name: connect_failed
@@ -17,7 +17,7 @@ set state = 'wanted', runner_id = null, connect_after = clock_timestamp() + %s *
 where tenant_id = %s and session_uid = %s and runner_id = %s and state in ('connecting', 'connected');
 
 -- name: fail_session
-select (s).code, (s).runners, (s).first_position, (s).last_position, (s).hint
+select (s).code, (s).runners, (s).first_position, (s).last_position, (s).notification
 from (select session.fail(%s, %s::smallint, %s, %s, %s::jsonb) as s offset 0) x;
 
 -- name: closed

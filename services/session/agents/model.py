@@ -3,6 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class KeyCode(StrEnum):
+    """What became of an idempotency key that a call wants to use."""
+
+    TAKEN = "taken"
+    REPLAY = "replay"
+    REUSED = "reused"
+    RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,5 +23,5 @@ returning agent_id, display_name, kind, server, concurrent, labels, version, cre
 delete from session.agents a
 where a.tenant_id = %(tenant)s and a.agent_id = %(agent_id)s and a.version = %(version)s
   and not exists (select from session.sessions s where s.tenant_id = a.tenant_id and s.agent_id = a.agent_id
-                  and s.state in ('created', 'active', 'paused', 'stopping'))
+                  and s.ended_at is null)
 returning a.agent_id;

@@ -15,7 +15,6 @@ from libs.ids import partition_of
 from services.session.agents.model import Agent, NewAgent
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
-_LEASE = "30 seconds"
 
 
 class PostgresAgents:
@@ -99,8 +98,8 @@ async def _take_key(
     if key is None:
         return "taken", None
     cursor = await connection.execute(
-        "select session.take_key(%s, %s, %s, %s, %s::interval)",
-        (tenant_id, key.method, key.key, key.hash, _LEASE),
+        "select session.take_key(%s, %s, %s, %s)",
+        (tenant_id, key.method, key.key, key.hash),
     )
     row = await cursor.fetchone()
     if row is None or row[0] != "replay":

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from zlib import crc32
 
 import orjson
@@ -11,6 +12,17 @@ import orjson
 from libs.errors import Reason, ServiceError
 
 LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
+
+
+class AppendCode(StrEnum):
+    """What became of an append."""
+
+    OK = "ok"
+    SESSION_NOT_FOUND = "session_not_found"
+    MOVED = "moved"
+    NOT_ACTIVE = "not_active"
+    REUSED = "reused"
+    RUNNING = "running"
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 select session.make_buckets(4);
 
 -- name: append
-select ord, code, first_seq, last_seq, detail, first_position, last_position, hint
+select ord, code, first_seq, last_seq, detail, first_position, last_position, notification
 from session.append_items(%s, %s::smallint, %s::jsonb);
 
 -- name: head

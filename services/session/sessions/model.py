@@ -23,10 +23,56 @@ class SessionState(StrEnum):
     @property
     def is_live(self) -> bool:
         """Whether the session counts as the agent's live one."""
-        return self in _LIVE
+        return self in LIVE
 
 
-_LIVE = frozenset({SessionState.CREATED, SessionState.ACTIVE, SessionState.PAUSED, SessionState.STOPPING})
+TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = {
+    SessionState.CREATED: frozenset({SessionState.ACTIVE, SessionState.STOPPING}),
+    SessionState.ACTIVE: frozenset({SessionState.PAUSED, SessionState.STOPPING}),
+    SessionState.PAUSED: frozenset({SessionState.ACTIVE, SessionState.STOPPING}),
+    SessionState.STOPPING: frozenset(
+        {SessionState.COMPLETED, SessionState.FAILED, SessionState.TIMED_OUT, SessionState.STOPPED}
+    ),
+    SessionState.COMPLETED: frozenset(),
+    SessionState.FAILED: frozenset(),
+    SessionState.TIMED_OUT: frozenset(),
+    SessionState.STOPPED: frozenset(),
+}
+"""The states that each state may change to. SQL has its lists of states from this table: see `tools/sql`."""
+LIVE = frozenset(state for state, following in TRANSITIONS.items() if following)
+"""A live session counts as its agent's. Every other session is over: its state is final."""
+CAN_STOP = frozenset(state for state, following in TRANSITIONS.items() if SessionState.STOPPING in following)
+"""A stop begins in these states, and callers' events are taken until it has begun."""
+
+
+class StartCode(StrEnum):
+    """What became of a start."""
+
+    CREATED = "created"
+    EXISTING = "existing"
+    LIVE = "live"
+    STOPPING = "stopping"
+    AGENT_NOT_FOUND = "agent_not_found"
+    ID_TAKEN = "id_taken"
+    REUSED = "reused"
+    RUNNING = "running"
+
+
+class StopCode(StrEnum):
+    """What became of a step of a stop or restart."""
+
+    STOPPED = "stopped"
+    STOPPING = "stopping"
+    NONE = "none"
+    STARTED = "started"
+    REPLAYED = "replayed"
+    ALREADY_STOPPING = "already_stopping"
+    AMBIGUOUS = "ambiguous"
+    AGENT_NOT_FOUND = "agent_not_found"
+    SESSION_NOT_FOUND = "session_not_found"
+    ID_TAKEN = "id_taken"
+    REUSED = "reused"
+    RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)

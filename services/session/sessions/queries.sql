@@ -1,16 +1,16 @@
 -- name: start
-select ord, code, session_uid, snapshot, detail, first_position, last_position, hint
+select ord, code, session_uid, snapshot, detail, first_position, last_position, notification
 from session.start(%s, %s::smallint, %s::jsonb);
 
 -- name: stop
 select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
-       (s).first_position, (s).last_position, (s).hint, (s).detail
+       (s).first_position, (s).last_position, (s).notification, (s).detail
 from (select session.stop(%s, %s::smallint, %s::jsonb) as s offset 0) x;
 
 -- name: stop_further
 select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
-       (s).first_position, (s).last_position, (s).hint, (s).detail
-from (select session.stop_further(%s, %s::smallint, %s, %s) as s offset 0) x;
+       (s).first_position, (s).last_position, (s).notification, (s).detail
+from (select session.advance_stop(%s, %s::smallint, %s, %s) as s offset 0) x;
 
 -- name: by_uid
 select s.session_uid, s.session_id, s.agent_id, s.part, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,

@@ -1,0 +1,40 @@
+"""What the database says of a runner's calls."""
+
+from enum import StrEnum
+
+
+class ClaimCode(StrEnum):
+    """What became of a claim."""
+
+    OK = "ok"
+    GONE = "gone"
+    RUNNER_DEAD = "runner_dead"
+    NOT_DUE = "not_due"
+    SESSION_NOT_ACTIVE = "session_not_active"
+    NOT_OWNER = "not_owner"
+
+
+class FenceCode(StrEnum):
+    """Whether a runner still held the lease of the command that it wrote to."""
+
+    OK = "ok"
+    FENCED = "fenced"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    RETRYING = "retrying"
+    RELEASED = "released"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ConnectionState(StrEnum):
+    """How far the connection of a session's agent is."""
+
+    WANTED = "wanted"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSING = "closing"

@@ -1,0 +1,27 @@
+"""Bring a database to the schema of this release: numbered migrations, then functions that changed."""
+
+from libs.db.migrate.errors import (
+    ChangedSignatureError,
+    EditedMigrationError,
+    LockedSchemaError,
+    MigrationError,
+    NewerSchemaError,
+    OldSchemaError,
+    SourceError,
+)
+from libs.db.migrate.patience import Patience
+from libs.db.migrate.sources import SchemaSources
+from libs.db.migrate.upgrade import upgrade
+
+__all__ = [
+    "ChangedSignatureError",
+    "EditedMigrationError",
+    "LockedSchemaError",
+    "MigrationError",
+    "NewerSchemaError",
+    "OldSchemaError",
+    "Patience",
+    "SchemaSources",
+    "SourceError",
+    "upgrade",
+]

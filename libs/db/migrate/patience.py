@@ -1,0 +1,48 @@
+"""How a migration waits for locks: briefly at each try, and for a long time in all."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+import structlog
+
+from libs.db.errors import is_retryable
+from libs.db.migrate.errors import LockedSchemaError
+
+_Result = TypeVar("_Result")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. `lock` bounds one wait for a lock, `first` and `longest` the pauses between tries, `total` all of it.
+
+    A request for a table's lock queues in front of every later query of that table. So the request gives up after
+    `lock`, and the pause lets the queries through.
+    """
+
+    lock: float = 2.0
+    first: float = 0.5
+    longest: float = 15.0
+    total: float = 600.0
+
+
+def with_patience(patience: Patience, transaction: Callable[[], _Result]) -> _Result:
+    """Run a transaction until it gets its locks; raises `LockedSchemaError` when it does not in time."""
+    deadline = time.monotonic() + patience.total
+    pause = patience.first
+    while True:
+        try:
+            return transaction()
+        except psycopg.OperationalError as error:
+            if not is_retryable(error):
+                raise
+            detail = str(error).splitlines()[0]
+            if time.monotonic() >= deadline:
+                raise LockedSchemaError(patience.total, detail) from error
+            _log.warning("migration_waits_for_a_lock", pause=pause, detail=detail)
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads the tries, no more
+        pause = min(pause * 2, patience.longest)

@@ -1,0 +1,92 @@
+"""One upgrade: the migrations that are pending, then the definitions that changed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from libs.db.migrate.definitions import Definitions
+from libs.db.migrate.ledger import Ledger
+from libs.db.migrate.patience import Patience, with_patience
+from libs.db.migrate.sources import Migration, SchemaSources, read_definitions, read_migrations
+from libs.db.migrate.steps import check_steps, run_steps
+
+_LOCK = 0x43414C4C
+_POLL_SECONDS = 0.1
+# The server looks now and then whether the client is still there: what a killed upgrade was at, ends within a second.
+_OPTIONS = "-c client_connection_check_interval=1s -c statement_timeout=0 -c client_min_messages=warning"
+
+
+def upgrade(url: str, sources: SchemaSources, patience: Patience | None = None) -> None:
+    """Bring the database at `url` (`postgresql://...`) to the schema in `sources`; does nothing when it is there.
+
+    Safe to call from several processes at once. Raises `MigrationError`.
+    """
+    migrations, definitions = read_migrations(sources.migrations), read_definitions(sources.functions)
+    for migration in migrations:
+        if migration.is_without_transaction:
+            check_steps(migration)
+    with psycopg.connect(url, autocommit=True, options=_OPTIONS) as connection, _alone(connection):
+        ledger = Ledger(connection)
+        ledger.prepare()
+        current = Definitions(connection, ledger, definitions, sources.grants)
+        _Upgrade(connection, ledger, current, patience or Patience()).run(ledger.pending(migrations))
+        for statement in sources.afterwards:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let one upgrade into the database at a time.
+
+    Whoever waits asks again and again: a statement that waited inside the server would hold a snapshot, for which
+    `create index concurrently` in the upgrade that runs would wait in turn.
+    """
+    while connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
+        time.sleep(_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+class _Upgrade:
+    def __init__(
+        self, connection: psycopg.Connection[Any], ledger: Ledger, definitions: Definitions, patience: Patience
+    ) -> None:
+        self._connection, self._ledger = connection, ledger
+        self._definitions, self._patience = definitions, patience
+
+    def run(self, pending: tuple[Migration, ...]) -> None:
+        """Apply the migrations, those in a row that can in one transaction, the last of them with the definitions."""
+        rows = [(apart, list(row)) for apart, row in groupby(pending, lambda each: each.is_without_transaction)]
+        last = rows.pop()[1] if rows and not rows[-1][0] else []
+        for is_apart, row in rows:
+            if is_apart:
+                for migration in row:
+                    run_steps(self._connection, self._ledger, migration)
+            else:
+                self._in_transaction(row, is_last=False)
+        if last or not self._definitions.is_current():
+            self._in_transaction(last, is_last=True)
+
+    def _in_transaction(self, migrations: list[Migration], *, is_last: bool) -> None:
+        def transaction() -> None:
+            with self._connection.transaction():
+                self._connection.execute(f"set local lock_timeout = '{self._patience.lock * 1000:.0f}ms'".encode())
+                for migration in migrations:
+                    self._apply(migration)
+                if is_last:
+                    self._definitions.apply_all()
+
+        with_patience(self._patience, transaction)
+
+    def _apply(self, migration: Migration) -> None:
+        for script in migration.scripts:
+            self._definitions.apply_for(script)
+            self._connection.execute(script.encode())
+        self._ledger.remember_migration(migration)

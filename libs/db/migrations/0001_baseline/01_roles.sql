@@ -1,0 +1,22 @@
+-- The schemas, and the roles that the services act in. A service connects with a login of its own and takes one of these
+-- roles for the whole connection. Neither owns a table, so neither can undo what the triggers reject.
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array['callboard_session', 'callboard_command'] loop
+    if not exists (select from pg_roles where rolname = v_role) then
+      execute format('create role %I nologin', v_role);
+    end if;
+    if exists (select from pg_roles where rolname = 'callboard_app') then
+      execute format('grant %I to callboard_app', v_role);
+    end if;
+    execute format('grant %I to %I', v_role, current_user);
+  end loop;
+end
+$$;
+
+create schema identity;
+create schema session;
+create schema command;
+grant usage on schema identity, session, command to callboard_session, callboard_command;

@@ -1,0 +1,47 @@
+-- Resolves the session of each item of a submit and decides its code. Runs after the partition's lock. Plain SQL without
+-- settings: the planner inlines it.
+--
+-- Plans are made once for a connection, often while a table is nearly empty, and the planner then likes to begin a join
+-- with all rows of a tenant. So whatever is looked up by key for each item stands in a lateral subquery that `offset 0`
+-- fences, here and in the other functions. What was found under the partition's lock does not change while that is held,
+-- and is updated by its ctid.
+create or replace function command.resolve_submits(p_tenant text, p_partition smallint, p_items json, p_method text,
+                                                   p_agents text[], p_sessions text[])
+returns setof command.resolved_submit language sql stable as $$
+  with target as materialized (
+    select * from session.targets(p_tenant, p_agents, p_sessions)
+  ), of_agent as materialized (
+    select t.agent_id, count(*) as n, (array_agg(t.session_uid))[1] as session_uid,
+           (array_agg(t.session_id))[1] as session_id, (array_agg(t.part))[1] as part, (array_agg(t.state))[1] as state
+    from target t where session.is_live(t.state) group by t.agent_id
+  )
+  select i.*, coalesce(a.session_uid, s.session_uid), coalesce(a.session_id, s.session_id),
+         coalesce(a.agent_id, s.agent_id), coalesce(a.state, s.state),
+         case
+           when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then 'replay'
+           when k.command_id <> i.id then 'reused'
+           when i.requeued_from is not null and l.command_id is null then 'letter_gone'
+           when l.requeued_as is not null or i.requeued_from is not null
+             and row_number() over (partition by i.requeued_from order by i.ordinality) > 1 then 'requeued'
+           when l.agent_id <> s.agent_id then 'not_its_session'
+           when a.n > 1 then 'ambiguous'
+           when i.agent_id is not null and a.agent_id is null then 'no_session'
+           when i.session_id is not null and s.session_id is null then 'session_not_found'
+           when coalesce(a.part, s.part) <> p_partition then 'moved'
+           when coalesce(a.state, s.state) <> 'active' then 'not_active'
+           else 'ok' end,
+         k.command_id, n.runner_id, k.cancelled
+  from json_populate_recordset(null::command.submit_item, p_items) with ordinality as i
+  left join of_agent a on i.agent_id is not null and a.agent_id = i.agent_id
+  left join target s on i.session_id is not null and s.session_id = i.session_id
+  left join lateral (
+    select k.command_id, k.hash, k.cancelled from command.idempotency k
+    where i.key is not null and k.tenant_id = p_tenant and k.method = p_method and k.key = i.key offset 0) k on true
+  left join lateral (
+    select l.command_id, l.requeued_as, l.agent_id from command.dead_letters l
+    where i.requeued_from is not null and l.tenant_id = p_tenant and l.command_id = i.requeued_from offset 0) l on true
+  left join lateral (
+    select n.runner_id from command.connections n
+    where n.tenant_id = p_tenant and n.session_uid = coalesce(a.session_uid, s.session_uid)
+      and n.state = 'connected' offset 0) n on true
+$$;

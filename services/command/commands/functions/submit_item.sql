@@ -1,0 +1,25 @@
+-- One item of a submit, as it comes from the command service. `hash` is in hexadecimal; `event` is the payload of
+-- `command.enqueued`.
+create type command.submit_item as (
+  id                uuid,
+  agent_id          text,
+  session_id        text,
+  type              text,
+  params            text,
+  correlation_id    text,
+  actor             text,
+  address           text,
+  key               text,
+  hash              text,
+  max_attempts      smallint,
+  timeout_ms        integer,
+  backoff_ms        integer,
+  max_backoff_ms    integer,
+  priority          smallint,
+  not_before        timestamptz,
+  retry_tool_errors boolean,
+  ordering_key      text,
+  retention_s       integer,
+  requeued_from     uuid,
+  event             text
+);

@@ -1,0 +1,42 @@
+-- Purges the dead letters of these ids in one transaction with the caller's key. With `p_requeued` true or false it takes
+-- only letters that were requeued, or were not; with null it takes both. The answer is JSON: {purged: [...], more}.
+-- Returns 'ok', 'replay' or 'reused'.
+--
+-- Others that change several letters (a requeue, the mark that they were published) lock them in an order of their own.
+-- So this function waits for nobody while it holds locks: it tries the letters that are locked a few times more, and then
+-- gives up the whole purge, to be run again.
+create or replace function command.purge_letters(p_tenant text, p_key text, p_hash bytea, p_ids uuid[],
+                                                 p_requeued boolean, p_more boolean)
+returns table (code command.purge_code, answer text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_step   record;
+  v_left   uuid[] := p_ids;
+  v_purged uuid[] := '{}';
+begin
+  select * into code, answer
+    from command.take_purge_key(p_tenant, 'purge_many', p_key, p_hash, gen_random_uuid());
+  if code <> 'ok' then
+    return next;
+    return;
+  end if;
+  for v_try in 1 .. 6 loop
+    v_step := command.purge_free(p_tenant, v_left, p_requeued);
+    v_purged := v_purged || v_step.purged;
+    v_left := v_step.remaining;
+    exit when v_left is null;
+    perform pg_sleep(0.02);
+  end loop;
+  if v_left is not null then
+    raise exception 'dead letters are in use' using errcode = 'lock_not_available';
+  end if;
+  answer := json_build_object('more', p_more, 'purged', array(
+    select i.id from unnest(p_ids) with ordinality as i(id, ord) where i.id = any (v_purged) order by i.ord))::text;
+  if p_key is not null then
+    update command.idempotency k set answer = purge_letters.answer
+      where k.tenant_id = p_tenant and k.method = 'purge_many' and k.key = p_key;
+  end if;
+  return next;
+end
+$$;

@@ -1,0 +1,8 @@
+-- Who may call the functions of the command service. Run again whenever a function changed: a new function may be called
+-- by everybody until this takes it back.
+revoke all on all functions in schema command from public, callboard_session, callboard_command;
+grant execute on function
+  command.submit, command.cancel, command.cancel_key, command.claim, command.report, command.finish,
+  command.dispatch_lost, command.connected, command.purge_letter, command.purge_letters, command.requeue_targets,
+  command.oldest_snapshot, command.can_claim
+  to callboard_command;

@@ -1,0 +1,7 @@
+-- What became of one item of `start`. `detail` is the id of the session that is live already.
+create type session.start_result as (
+  code        text,
+  session_uid uuid,
+  detail      text,
+  events      session.new_event[]
+);

@@ -1,0 +1,164 @@
+"""How a migration waits for locks, and how one that broke in the middle is taken up again."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from libs.db.migrate import LockedSchemaError, Patience, SchemaSources, upgrade
+from tests.support.engines import TestPostgres
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+QUICK = Patience(lock=0.2, first=0.1, longest=0.2, total=30.0)
+INDEX = "-- callboard: no transaction\ncreate index concurrently items_by_id on box.items (id);\nanalyze box.items;"
+_UPGRADE = """
+import sys
+from pathlib import Path
+from libs.db.migrate import SchemaSources, upgrade
+upgrade(sys.argv[1], SchemaSources(Path(sys.argv[2])))
+"""
+
+
+@pytest.fixture
+def url(postgres: TestPostgres) -> Iterator[str]:
+    """A database without anything in it."""
+    name = sql.Identifier(f"test_{uuid4().hex}")
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(name))
+        yield postgres.admin_url_of(name.as_string().strip('"'))
+        connection.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
+@pytest.fixture
+def sources(tmp_path: Path, url: str) -> SchemaSources:
+    """Sources whose first migration the database has: a table with a row."""
+    text = "create schema box; create table box.items (id integer); insert into box.items values (1);"
+    (tmp_path / "0001_first.sql").write_text(text)
+    found = SchemaSources(tmp_path)
+    upgrade(url, found)
+    return found
+
+
+def rows(url: str, query: str) -> list[Any]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(query.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def holding(url: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction that has run a statement and stays open until it is rolled back."""
+    with psycopg.connect(url, options="-c default_transaction_isolation=repeatable\\ read") as connection:
+        connection.execute(statement.encode())
+        yield connection
+
+
+@contextmanager
+def upgrading(url: str, sources: SchemaSources, patience: Patience = QUICK) -> Iterator[threading.Thread]:
+    """An upgrade in a thread; at the end it has to come to its end by itself."""
+    thread = threading.Thread(target=upgrade, args=(url, sources, patience))
+    thread.start()
+    yield thread
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+async def waits(url: str, query: str) -> bool:
+    """Whether a backend is at such a query and waits for a lock."""
+    activity = f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '{query}%'"  # noqa: S608
+    return bool(await asyncio.to_thread(rows, url, activity))
+
+
+async def test_a_migration_behind_a_long_transaction_lets_queries_through_and_ends_after_it(
+    url: str, sources: SchemaSources
+) -> None:
+    (sources.migrations / "0002_more.sql").write_text("alter table box.items add column word text;")
+    with holding(url, "select * from box.items") as reader, upgrading(url, sources):
+        for _ in range(3):
+            await eventually(lambda: waits(url, "alter table"))
+            # A reader queues behind the migration for the length of one try, and not of the long transaction.
+            assert await asyncio.wait_for(asyncio.to_thread(rows, url, "select id from box.items"), 10) == [(1,)]
+        assert rows(url, "select count(*) from information_schema.columns where column_name = 'word'") == [(0,)]
+        reader.rollback()
+    assert rows(url, "select word from box.items") == [(None,)]
+
+
+def test_a_migration_that_never_gets_its_lock_says_so_and_changes_nothing(url: str, sources: SchemaSources) -> None:
+    text = "create table box.more (); alter table box.items add column word text;"
+    (sources.migrations / "0002_more.sql").write_text(text)
+    with (
+        holding(url, "select * from box.items"),
+        pytest.raises(LockedSchemaError, match=r"changed nothing.*end the long transaction"),
+    ):
+        upgrade(url, sources, replace(QUICK, total=0.5))
+    assert rows(url, "select to_regclass('box.more')") == [(None,)]
+    upgrade(url, sources)
+    assert rows(url, "select word from box.items") == [(None,)]
+
+
+def is_valid(url: str) -> list[Any]:
+    return rows(url, "select indisvalid from pg_index where indexrelid = to_regclass('box.items_by_id')")
+
+
+async def has_half_an_index(url: str) -> bool:
+    return await asyncio.to_thread(is_valid, url) == [(False,)]
+
+
+async def test_a_killed_migration_is_resumed_and_its_broken_index_made_anew(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_index.sql").write_text(INDEX)
+    with holding(url, "select * from box.items"):  # its snapshot keeps the index from becoming valid
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _UPGRADE, url, str(sources.migrations), cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        await eventually(lambda: has_half_an_index(url))
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        await eventually(lambda: nobody_migrates(url))
+        [(broken,)] = rows(url, "select to_regclass('box.items_by_id')::oid")
+    assert is_valid(url) == [(False,)]
+    upgrade(url, sources)
+    assert is_valid(url) == [(True,)]
+    assert rows(url, "select to_regclass('box.items_by_id')::oid") != [(broken,)]
+    assert rows(url, "select name from callboard.migrations order by 1") == [("0001_first",), ("0002_index",)]
+
+
+async def nobody_migrates(url: str) -> bool:
+    held = "select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where"
+    return await asyncio.to_thread(rows, url, f"{held} datname = current_database())") == [(0,)]
+
+
+async def test_a_second_migration_waits_for_the_first_without_holding_it_up(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_index.sql").write_text(INDEX)
+    with holding(url, "select * from box.items") as reader, upgrading(url, sources), upgrading(url, sources):
+        await eventually(lambda: has_half_an_index(url))
+        reader.rollback()
+    assert is_valid(url) == [(True,)]
+    assert rows(url, "select count(*) from callboard.steps") == [(2,)]
+
+
+def test_a_step_that_is_done_is_not_run_again(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_index.sql").write_text(INDEX)
+    rows(url, "create index items_by_id on box.items (id)")  # as if the run had ended before it could note it
+    [before] = rows(url, "select to_regclass('box.items_by_id')::oid")
+    upgrade(url, sources)
+    assert rows(url, "select to_regclass('box.items_by_id')::oid") == [before]
+
+
+def test_what_comes_after_a_step_waits_for_it(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_index.sql").write_text(INDEX)
+    (sources.migrations / "0003_more.sql").write_text("comment on index box.items_by_id is 'there';")
+    upgrade(url, sources)
+    assert rows(url, "select obj_description('box.items_by_id'::regclass)") == [("there",)]
