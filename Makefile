@@ -39,7 +39,7 @@ check: setup ## Check format, lint, types, import directions, protos and SQL
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTHON) -m tools.protos check
-	$(PYTHON) tools/sql check
+	$(PYTHON) -m tools.sql check
 
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
@@ -58,7 +58,7 @@ protos: setup ## Generate from the protos: messages, stubs, descriptors, the cli
 	@$(PYTHON) -m tools.protos generate
 
 sql: setup ## Generate the SQL that comes from the tables of states and codes
-	@$(PYTHON) tools/sql generate
+	@$(PYTHON) -m tools.sql generate
 
 lock: setup ## Compile requirements/*.in into the lock files (UPGRADE=1 takes new versions)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) requirements/uv.in --output-file requirements/uv.txt

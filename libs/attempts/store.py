@@ -1,14 +1,17 @@
 """The ends of attempts in Postgres: the one way in which a runner or the reconciler ends an attempt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 
+from libs.attempts.codes import FenceCode, Outcome
 from libs.attempts.finish import LARGE_RESULT_BYTES, Finish
 from libs.db import Database, KeyedBatcher, load_statements
-from libs.notifications import Notifier
+from libs.notifications import Appended, Notifier
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 
@@ -16,8 +19,16 @@ _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 class Finishes(Protocol):
     """Ends attempts. Every end is fenced by the lease token of its claim."""
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt; returns the state that the command is in now, or `fenced` when the lease is gone."""
+
+
+@dataclass(slots=True)
+class _FinishRow(Appended):
+    command_id: UUID
+    code: str
+    state: str | None
+    unblocked: bool
 
 
 class PostgresFinishes:
@@ -28,19 +39,19 @@ class PostgresFinishes:
         self._notifier = notifier
         self._finishes: KeyedBatcher[tuple[str, int], Finish, str] = KeyedBatcher(self._flush_finishes)
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt; answers the state that the command is in now, or `fenced`."""
-        return await self._finishes.run((tenant_id, part), finish)
+        return await self._finishes.run((tenant_id, partition), finish)
 
     async def _flush_finishes(self, key: tuple[str, int], finishes: Sequence[Finish]) -> Sequence[str]:
-        tenant_id, part = key
+        tenant_id, partition = key
         items = [_finish_item(finish) for finish in finishes]
-        rows = await self._database.rows(_SQL["finish"], (tenant_id, part, orjson.dumps(items).decode()))
-        if rows and rows[0][-3] is not None:
-            self._notifier.appended(tenant_id, part, *rows[0][-3:])
-        if any(row[2] in ("retrying", "released") or row[3] for row in rows):
+        body = orjson.dumps(items).decode()
+        rows = await self._database.records(_FinishRow, _SQL["finish"], (tenant_id, partition, body))
+        rows[0].announce(self._notifier, tenant_id, partition)
+        if any(row.state in (Outcome.RETRYING, Outcome.RELEASED) or row.unblocked for row in rows):
             self._notifier.commands_waiting()
-        return [row[1] if row[1] == "fenced" else row[2] for row in rows]
+        return [row.state or FenceCode.FENCED.value for row in rows]
 
 
 def _finish_item(finish: Finish) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import psycopg
 import structlog
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import AsyncRowFactory, class_row, tuple_row
+from psycopg.rows import AsyncRowFactory, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retryable
+from libs.db.records import record_row
 from libs.db.statements import Statement
 from libs.failpoints import failpoint
 
@@ -193,18 +194,18 @@ class Database:
             await self.pool.putconn(connection)  # closed: the pool drops it and makes another
         return await self.pool.getconn()
 
-    async def rows(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows as tuples."""
-        async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            await _execute(cursor, statement, parameters)
-            return await cursor.fetchall() if cursor.description else []
-
     async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
-        """Run a statement and return its rows as instances of `kind`, columns by name."""
-        factory = cast(AsyncRowFactory[_Row], class_row(kind))
+        """Run a statement and return its rows as instances of the dataclass `kind`, columns by name."""
+        factory = cast(AsyncRowFactory[_Row], record_row(kind))
         async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
             await _execute(cursor, statement, parameters)
             return await cursor.fetchall()
+
+    async def values(self, statement: str, parameters: Parameters = ()) -> list[Any]:
+        """Run a statement of one column and return its values, none when it returns no rows."""
+        async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            await _execute(cursor, statement, parameters)
+            return [value for (value,) in await cursor.fetchall()] if cursor.description else []
 
     async def selected(self, kind: type[_Row], query: "ClauseElement") -> list[_Row]:
         """Run an SQLAlchemy Core query and return its rows as instances of `kind`."""

@@ -55,9 +55,9 @@ def runner_consumer(runner_id: UUID, priority: int) -> ConsumerSpec:
     )
 
 
-def dispatch_subject(tenant_id: str, priority: int, part: int, runner_id: UUID) -> str:
+def dispatch_subject(tenant_id: str, priority: int, partition: int, runner_id: UUID) -> str:
     """Return the subject of a dispatch."""
-    return f"commands.{tenant_id}.{priority}.{part}.{runner_id.hex}"
+    return f"commands.{tenant_id}.{priority}.{partition}.{runner_id.hex}"
 
 
 def dead_letter_subject(tenant_id: str, reason: str) -> str:

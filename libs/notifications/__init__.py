@@ -1,5 +1,6 @@
 """Subjects and format of the notifications that services send each other over core NATS."""
 
+from libs.notifications.appended import Appended
 from libs.notifications.bus_notifier import BusNotifier
 from libs.notifications.notifier import Notifier
 from libs.notifications.subjects import (
@@ -18,6 +19,7 @@ __all__ = [
     "CONNECTIONS_WANTED",
     "EVENTS",
     "SESSIONS_CLOSING",
+    "Appended",
     "BusNotifier",
     "Notifier",
     "decode_notification",

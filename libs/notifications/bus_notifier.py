@@ -19,9 +19,9 @@ class BusNotifier:
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
 
-    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None:
+    def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None:
         """Say which positions a partition has gained, with the events themselves when they are small."""
-        self._notifications.publish(events_subject(tenant_id, part), encode_notification(first, last, lines))
+        self._notifications.publish(events_subject(tenant_id, partition), encode_notification(first, last, lines))
 
     def runner_asked(self, runner_id: UUID) -> None:
         """Announce to a runner that it has something to do."""

@@ -7,7 +7,7 @@ from uuid import UUID
 class Notifier(Protocol):
     """Announces what was committed. Its methods do not raise or wait."""
 
-    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None:
+    def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None:
         """Say which positions a partition has gained, with the events themselves when they are small."""
 
     def runner_asked(self, runner_id: UUID) -> None:

@@ -8,9 +8,9 @@ COMMANDS_WAITING = "callboard.commands.waiting"
 SESSIONS_CLOSING = "callboard.sessions.closing"
 
 
-def events_subject(tenant_id: str, part: int) -> str:
+def events_subject(tenant_id: str, partition: int) -> str:
     """Return the subject of a log partition's hints."""
-    return f"{EVENTS}.{tenant_id}.{part}"
+    return f"{EVENTS}.{tenant_id}.{partition}"
 
 
 def runner_subject(runner_id: UUID | str) -> str:

@@ -29,6 +29,8 @@ def migrate(admin_url: str) -> None:
         raise RefusedError(f"{error}: {_START_ANEW}") from error
     except MigrationError as error:
         raise RefusedError(str(error)) from error
+    except psycopg.Error as error:
+        raise RefusedError(f"cannot migrate the database: {str(error).strip()}") from error
 
 
 def ensure_development_key(admin_url: str, path: Path) -> None:

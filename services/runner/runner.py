@@ -172,9 +172,11 @@ class Runner:
                 self._start_side_task(self._connections.kill(uid), f"kill {uid}")
             for tenant_id, uid in asked.close:
                 self._start_side_task(self._close(tenant_id, uid), f"close {uid}")
-            for tenant_id, part, command_id, token in asked.running:
+            for tenant_id, partition, command_id, token in asked.running:
                 if command_id not in self._attempts.known:
-                    self._start_side_task(self._release(tenant_id, part, command_id, token), f"release {command_id}")
+                    self._start_side_task(
+                        self._release(tenant_id, partition, command_id, token), f"release {command_id}"
+                    )
 
     async def _close(self, tenant_id: str, session_uid: UUID) -> None:
         try:
@@ -182,13 +184,13 @@ class Runner:
         except ServiceError as error:
             _log.warning("close_unsettled", session_uid=str(session_uid), reason=error.reason)
 
-    async def _release(self, tenant_id: str, part: int, command_id: UUID, token: UUID) -> None:
+    async def _release(self, tenant_id: str, partition: int, command_id: UUID, token: UUID) -> None:
         """Give back a command whose claim committed without its answer reaching this runner (rule 11)."""
         event = f'{{"error":{{"code":"{FailureCode.RUNNER_SHUTDOWN}"}}}}'
         finish = Finish(command_id, token, "released", f"runner:{self.runner_id}", event, charged=False)
         try:
             failpoint("runner.before_release")
-            state = await self._stores.attempts.finish(tenant_id, part, finish)
+            state = await self._stores.attempts.finish(tenant_id, partition, finish)
             _log.info("claim_released", command_id=str(command_id), state=state)
         except ServiceError as error:
             _log.warning("release_failed", command_id=str(command_id), reason=error.reason)

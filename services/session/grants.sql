@@ -4,7 +4,7 @@ revoke all on all functions in schema session from public, callboard_session, ca
 grant execute on function
   session.bucket_of, session.make_buckets, session.lock_log, session.append_events, session.event_line,
   session.start, session.stop, session.advance_stop, session.append_items, session.snapshot, session.take_key,
-  session.finish_key, session.is_live
+  session.finish_key, session.drop_key
   to callboard_session;
 -- What the command service may call of this schema.
-grant execute on function session.fail, session.part_of to callboard_command;
+grant execute on function session.fail, session.partition_of to callboard_command;

@@ -38,8 +38,8 @@ DELIVERY_MUTATIONS = (
         (
             (
                 _COMMANDS,
-                "        self._parts: dict",
-                "        self._runner: UUID | None = None\n        self._parts: dict",
+                "        self._partitions: dict",
+                "        self._runner: UUID | None = None\n        self._partitions: dict",
             ),
             (
                 _COMMANDS,
@@ -48,13 +48,15 @@ DELIVERY_MUTATIONS = (
                 "        if self._runner:\n"
                 "            early = [(item['priority'], UUID(item['id'])) for item in batch]\n"
                 "            self._dispatches.enqueue(\n"
-                "                [Dispatch(tenant_id, part, level, self._runner, id_, 1) for level, id_ in early]\n"
+                "                [Dispatch(tenant_id, partition, level, self._runner, id_, 1)\n"
+                "                 for level, id_ in early]\n"
                 "            )\n",
             ),
             (
                 _COMMANDS,
-                "        *_, first, last, notification = rows[0]\n",
-                "        *_, first, last, notification = rows[0]\n        self._runner = rows[0][7] or self._runner\n",
+                "        rows[0].announce(self._notifier, tenant_id, partition)\n        failpoint",
+                "        self._runner = rows[0].runner_id or self._runner\n"
+                "        rows[0].announce(self._notifier, tenant_id, partition)\n        failpoint",
             ),
         ),
         "F2",

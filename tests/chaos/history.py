@@ -52,7 +52,7 @@ class History:
     @cached_property
     def events(self) -> list[Row]:
         """All events, by partition, in the order of their positions."""
-        return sorted(self.rows("events"), key=lambda row: (row["tenant_id"], row["part"], row["position"]))
+        return sorted(self.rows("events"), key=lambda row: (row["tenant_id"], row["partition"], row["position"]))
 
     @cached_property
     def by_session(self) -> dict[str, list[Row]]:

@@ -92,7 +92,7 @@ MUTATIONS = (
     Mutation(
         "an agent has several sessions",
         (
-            (_SESSIONS + "start_one.sql", "if not v_agent.concurrent then", "if false then"),
+            (_SESSIONS + "start_one.sql", "if v_agent.exclusive then", "if false then"),
             (
                 "libs/db/migrations/0001_baseline/03_session_tables.sql",
                 "create unique index sessions_live on",

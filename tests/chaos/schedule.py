@@ -125,7 +125,7 @@ _LINKS = _TO_ENGINES + [f"client>{name}" for name in REPLICAS[:4]]
 def _drop(draw: random.Random, left: float) -> tuple[float, list[Step]]:
     target = draw.choice([name for name in _TO_ENGINES if name.endswith("postgres")])
     known = {
-        "session": ("session\\.start", "session\\.stop", "session\\.stop_further"),
+        "session": ("session\\.start", "session\\.stop", "session\\.advance_stop"),
         "runner": ("command\\.claim", "command\\.finish", "command\\.report"),
     }
     statement = draw.choice(known.get(target.partition("-")[0], ("command\\.submit", "command\\.", "dispatch")))

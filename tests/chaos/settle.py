@@ -35,7 +35,7 @@ TABLES: dict[str, str] = {
     "log": "select to_jsonb(t) - 'head' from session.log t",
     "session_keys": "select to_jsonb(t) - 'hash' from session.idempotency t",
     "events": "select to_jsonb(t) - 'payload' - 'link' || jsonb_build_object('payload', left(t.payload, 1000)) "
-    "from session.events t order by t.part, t.position",
+    "from session.events t order by t.partition, t.position",
 }
 _OPEN = (
     "select (select count(*) from command.commands where finished_at is null)"

@@ -19,12 +19,12 @@ def numbers_have_no_gap(history: History) -> list[str]:
             broken.append(f"{head['session_id']} has {count} events, and its head says {head['last_seq']}")
     positions: dict[tuple[str, int], list[int]] = defaultdict(list)
     for event in history.events:
-        positions[event["tenant_id"], event["part"]].append(event["position"])
+        positions[event["tenant_id"], event["partition"]].append(event["position"])
     for log in history.rows("log"):
-        found = positions[log["tenant_id"], log["part"]]
+        found = positions[log["tenant_id"], log["partition"]]
         if found != list(range(1, log["position"] + 1)):
             broken.append(
-                f"partition {log['part']} is at {log['position']}, with positions {_odd(found)} of {len(found)}"
+                f"partition {log['partition']} is at {log['position']}, with positions {_odd(found)} of {len(found)}"
             )
     return broken
 

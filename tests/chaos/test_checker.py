@@ -20,8 +20,8 @@ COMMAND = "01900000-0000-7000-8000-000000000001"
 
 def _event(position: int, seq: int, type_: str, *, command: str | None = None, session: str = "s1") -> Row:
     return {
-        "tenant_id": "acme", "part": 1, "position": position, "seq": seq, "event_id": f"e{position}", "type": type_,
-        "session_id": session, "agent_id": "echo-1", "command_id": command,
+        "tenant_id": "acme", "partition": 1, "position": position, "seq": seq, "event_id": f"e{position}",
+        "type": type_, "session_id": session, "agent_id": "echo-1", "command_id": command,
         "payload": '{"attempt": 1}', "actor": "key:1" if type_ == "command.enqueued" else "runner:1",
     }  # fmt: skip
 
@@ -64,7 +64,7 @@ def _sound() -> dict[str, Any]:
         "effects": [start, {**start, "time": 1.6, "phase": "end"}],
         "sessions": [{"tenant_id": "acme", "session_uid": "u1", "session_id": "s1", "agent_id": "echo-1",
                       "state": "stopped", "ended_at": "x"}],
-        "heads": [{"session_id": "s1", "last_seq": 5}], "log": [{"tenant_id": "acme", "part": 1, "position": 5}],
+        "heads": [{"session_id": "s1", "last_seq": 5}], "log": [{"tenant_id": "acme", "partition": 1, "position": 5}],
         "command_keys": [{"method": "submit", "key": "key-1", "command_id": COMMAND}], "dead_letters": [],
         "ready": [], "connections": [], "dispatches": [{"time": 1.2, "command_id": COMMAND}],
     }  # fmt: skip

@@ -78,7 +78,7 @@ async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
     ((code, new, attempt),) = await claim(suite, owner, accepted.command_id)
     assert (code, attempt) == ("ok", 2)
     assert new != old
-    before = await suite.value("select position from session.log where part = %s", PART)
+    before = await suite.value("select position from session.log where partition = %s", PART)
     assert (await finish(suite, accepted.command_id, old))[0] == "fenced"
     report = [{"id": accepted.command_id, "token": str(old), "progress": "{}", "type": "command.progress",
                "payload": "{}", "actor": "zombie"}]  # fmt: skip
@@ -88,7 +88,7 @@ async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
         orjson.dumps(report).decode(),
     )
     assert (UUID(accepted.command_id), "fenced") in rows
-    assert await suite.value("select position from session.log where part = %s", PART) == before
+    assert await suite.value("select position from session.log where partition = %s", PART) == before
     assert (await get_command(client, accepted.command_id)).state == RUNNING
     assert await finish(suite, accepted.command_id, new) == ("ok", "succeeded")
     assert (await finish(suite, accepted.command_id, new))[0] == "fenced"

@@ -29,10 +29,10 @@ OLD, NEW = 3, 2  # events of the session in the first week and in the second
 
 async def pass_a_week(suite: Suite, *, quiet: int = -1) -> None:
     """The next append goes to the next week; in the quiet partition there is none to come."""
-    await suite.rows("update session.log set bucket = bucket + 1 where part <> %s", quiet)
+    await suite.rows("update session.log set bucket = bucket + 1 where partition <> %s", quiet)
     await suite.rows(
-        "insert into session.segments (tenant_id, part, bucket, first_position)"
-        " select tenant_id, part, bucket, position + 1 from session.log where part <> %s",
+        "insert into session.segments (tenant_id, partition, bucket, first_position)"
+        " select tenant_id, partition, bucket, position + 1 from session.log where partition <> %s",
         quiet,
     )
 

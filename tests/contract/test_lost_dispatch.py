@@ -132,7 +132,7 @@ async def test_a_charge_that_the_database_refuses_is_made_later(suite: Suite, cl
     """The reader waits for the lock of the log for a second, is refused, and asks for the advisory again."""
     accepted = await submit(client)
     async with await psycopg.AsyncConnection.connect(suite.database_url) as blocker:
-        await blocker.execute("select 1 from session.log where part = %s for update", (PART,))
+        await blocker.execute("select 1 from session.log where partition = %s for update", (PART,))
         for wanted in (True, False):
             await eventually(partial(is_waiting, suite, wanted=wanted), 20)
         assert await suite.value("select max(charged) from command.commands") == 0

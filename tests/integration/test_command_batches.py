@@ -35,7 +35,7 @@ class Silent:
     def __init__(self) -> None:
         self.enqueued: list[Dispatch] = []
 
-    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
+    def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None: ...
     def connections_wanted(self) -> None: ...
     def commands_waiting(self) -> None: ...
     def sessions_closing(self) -> None: ...
@@ -75,8 +75,8 @@ async def stores(database_url: str, app_database_url: str) -> AsyncIterator[Stor
     )  # fmt: skip
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("select session.ensure_tenant('acme')")
-    for agent_id, concurrent in (("clock", False), ("many", True), ("idle", False)):
-        agent = NewAgent(agent_id, "", "echo", "", concurrent, {})
+    for agent_id, exclusive in (("clock", True), ("many", False), ("idle", True)):
+        agent = NewAgent(agent_id, "", "echo", "", exclusive, {})
         await PostgresAgents(session).create("acme", agent, None)
     yield made
     await session.close()
@@ -125,7 +125,7 @@ async def test_appends_with_one_key_in_one_batch_are_stored_once(stores: Stores)
 
     async def append(key: str | None, body: bytes = b"h") -> Any:
         known = IdempotencyKey("append", key, body) if key else None
-        return await stores.events.append(ACTOR, session.part, session.session_id, [event, event], known)
+        return await stores.events.append(ACTOR, session.partition, session.session_id, [event, event], known)
 
     answers = await asyncio.gather(append("k"), append(None), append("k"), append("k", b"other"), append("l"))
     assert [(a.code, a.first_seq, a.last_seq) for a in answers] == [
@@ -138,7 +138,7 @@ async def test_an_append_to_a_session_that_is_not_there_fails_alone(stores: Stor
     session = (await stores.start("clock")).session
     event = NewEvent("iteration", 1, None, "", "{}")
     answers = await asyncio.gather(
-        *(stores.events.append(ACTOR, session.part, id_, [event], None) for id_ in (session.session_id, "none"))
+        *(stores.events.append(ACTOR, session.partition, id_, [event], None) for id_ in (session.session_id, "none"))
     )
     assert [answer.code for answer in answers] == ["ok", "session_not_found"]
 
@@ -169,8 +169,8 @@ async def test_submits_with_one_key_and_other_bodies_in_one_batch_are_refused_an
 
 async def test_one_bad_submit_fails_alone_by_its_code(stores: Stores) -> None:
     await stores.start("clock")
-    part = partition_of("clock")
-    strangers = [f"x{n}" for n in range(400) if partition_of(f"x{n}") == part][:2]
+    partition = partition_of("clock")
+    strangers = [f"x{n}" for n in range(400) if partition_of(f"x{n}") == partition][:2]
     answers = await submit_all(
         stores, new_command(), new_command(strangers[0], key="k"), new_command(), new_command(strangers[1]),
     )  # fmt: skip

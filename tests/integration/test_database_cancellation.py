@@ -58,7 +58,7 @@ async def cancelled_after(moment: int, work: Coroutine[Any, Any, Any]) -> None:
 
 async def ask_for_ever(database: Database) -> None:
     while True:
-        await database.rows("select 1")
+        await database.values("select 1")
 
 
 async def test_a_loop_of_statements_ends_whenever_it_is_cancelled(database: Database) -> None:
@@ -102,14 +102,14 @@ async def test_who_is_cancelled_while_it_waits_for_a_connection_leaves_its_place
     database: Database,
 ) -> None:
     async with database.connection(), database.connection(), database.connection():
-        waiting = asyncio.create_task(database.rows("select 1"))
-        behind = asyncio.create_task(database.rows("select 2"))
+        waiting = asyncio.create_task(database.values("select 1"))
+        behind = asyncio.create_task(database.values("select 2"))
         await eventually(lambda: database.pool.get_stats().get("requests_waiting") == 2)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert not behind.done()
-    assert await asyncio.wait_for(behind, 5) == [(2,)]
+    assert await asyncio.wait_for(behind, 5) == [2]
     await assert_whole(database)
 
 
@@ -120,7 +120,7 @@ async def test_a_statement_that_is_cancelled_stops_in_the_database_too(database:
         async def at_work() -> int:
             return int((await (await admin.execute(active)).fetchall())[0][0])
 
-        sleeping = [asyncio.create_task(database.rows("select pg_sleep(60)")) for _ in range(SIZE)]
+        sleeping = [asyncio.create_task(database.values("select pg_sleep(60)")) for _ in range(SIZE)]
 
         async def all_sleep() -> bool:
             return await at_work() == SIZE
@@ -146,8 +146,8 @@ async def test_a_transaction_that_is_cancelled_is_rolled_back_and_its_connection
     async def insert() -> None:
         async with database.connection() as connection, connection.transaction():
             await connection.execute(
-                "insert into session.agents (tenant_id, agent_id, display_name, kind, server, concurrent, labels)"
-                " values ('acme', 'half', '', 'echo', '', false, '{}')"
+                "insert into session.agents (tenant_id, agent_id, display_name, kind, server, exclusive, labels)"
+                " values ('acme', 'half', '', 'echo', '', true, '{}')"
             )
             inserted.set()
             await asyncio.Event().wait()
@@ -165,18 +165,18 @@ async def test_a_transaction_that_is_cancelled_is_rolled_back_and_its_connection
 
 async def test_the_last_words_of_who_was_cancelled_before_are_written(database: Database) -> None:
     """A cancellation from before is no reason to end once more."""
-    answers: list[list[tuple[Any, ...]]] = []
+    answers: list[list[Any]] = []
 
     async def work() -> None:
         try:
-            await database.rows("select pg_sleep(60)")
+            await database.values("select pg_sleep(60)")
         finally:
-            answers.append(await database.rows("select 'last words'"))
+            answers.append(await database.values("select 'last words'"))
 
     task = asyncio.create_task(work())
     await eventually(lambda: database.pool.get_stats()["pool_available"] == SIZE - 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert answers == [[("last words",)]]
+    assert answers == [["last words"]]
     await assert_whole(database)

@@ -16,13 +16,13 @@ async def test_connections_that_died_while_they_rested_are_replaced_before_anyon
     database = Database.of(app_database_url, role="callboard_session", name="pooled", size=4)
     await database.open()
     try:
-        await asyncio.gather(*(database.rows("select pg_sleep(0.05)") for _ in range(4)))
+        await asyncio.gather(*(database.values("select pg_sleep(0.05)") for _ in range(4)))
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
             await admin.execute(
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'pooled'"
             )
         for _ in range(8):
-            assert await database.rows("select 1") == [(1,)]
+            assert await database.values("select 1") == [1]
     finally:
         await database.close()
 
@@ -31,8 +31,8 @@ async def test_who_asks_is_lent_the_connection_that_was_used_last(app_database_u
     database = Database.of(app_database_url, role="callboard_session", name="pooled", size=4)
     await database.open()
     try:
-        await asyncio.gather(*(database.rows("select pg_sleep(0.05)") for _ in range(4)))
-        backends = {(await database.rows("select pg_backend_pid()"))[0][0] for _ in range(8)}
+        await asyncio.gather(*(database.values("select pg_sleep(0.05)") for _ in range(4)))
+        backends = {(await database.values("select pg_backend_pid()"))[0] for _ in range(8)}
         assert len(backends) == 1
     finally:
         await database.close()

@@ -27,7 +27,7 @@ with numbered as (
 """
 _COMMANDS = """
 insert into command.commands (
-  tenant_id, command_id, part, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
+  tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
   max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, retry_tool_errors, retention_s, state, enqueued_at,
   finished_at)
 select %(tenant)s, id, 0, id, 'ses', 'clock', 'echo', '{}', case when rare then 'rare' else id::text end, 'key:k',
@@ -82,7 +82,7 @@ class Rig:
 
     async def _rows_read(self) -> int:
         """Counted once a connection has told, which it does by itself a second later: both have to."""
-        await self._database.rows("select pg_stat_force_next_flush()")
+        await self._database.values("select pg_stat_force_next_flush()")
         await self._admin.execute(b"select pg_stat_force_next_flush()")
         row = await (await self._admin.execute(_READ.encode())).fetchone()
         return int(row[0]) if row else 0

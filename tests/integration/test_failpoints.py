@@ -74,6 +74,6 @@ async def test_a_lost_reply_leaves_the_statement_committed(database_url: str, tm
         with pytest.raises(ServiceError) as caught:
             await database.changed(statements["finish"])
         assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
-        assert await database.rows(statements["claim"]) == [(1,)]
+        assert await database.values(statements["claim"]) == [1]
     finally:
         await database.close()

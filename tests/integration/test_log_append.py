@@ -21,7 +21,7 @@ LINES = """
     select session.event_line(e.position, e.seq, e.session_uid, e.event_id, e.type, e.level, e.session_id, e.agent_id,
                               e.command_id, e.correlation_id, e.actor, e.address,
                               (extract(epoch from e.created_at) * 1000000)::bigint, e.payload), e.link
-    from session.events e where e.tenant_id = 'acme' and e.part = %s order by e.position
+    from session.events e where e.tenant_id = 'acme' and e.partition = %s order by e.position
 """
 
 
@@ -42,11 +42,11 @@ class Log:
             cursor = await connection.execute(query.encode(), parameters or None)
             return await cursor.fetchall() if cursor.description else []
 
-    async def add_session(self, part: int = PART, tenant: str = "acme") -> UUID:
+    async def add_session(self, partition: int = PART, tenant: str = "acme") -> UUID:
         uid = uuid4()
         await self.rows(
-            "insert into session.heads (tenant_id, session_uid, part, session_id, agent_id, state, first_bucket)"
-            " values (%s, %s, %s, %s, 'clock', 'active', 0)", tenant, uid, part, f"ses-{uid.hex}",
+            "insert into session.heads (tenant_id, session_uid, partition, session_id, agent_id, state, first_bucket)"
+            " values (%s, %s, %s, %s, 'clock', 'active', 0)", tenant, uid, partition, f"ses-{uid.hex}",
         )  # fmt: skip
         return uid
 
@@ -90,7 +90,7 @@ async def test_positions_and_seqs_have_no_holes_whatever_rolls_back_or_is_killed
     committed = sum(await asyncio.gather(*(write(number) for number in range(6))))
     positions = [row[0] for row in await log.rows("select position from session.events order by position")]
     assert positions == list(range(1, committed + 1))
-    assert (await log.rows("select position from session.log where part = %s", PART))[0][0] == committed
+    assert (await log.rows("select position from session.log where partition = %s", PART))[0][0] == committed
     for uid in log.sessions:
         seqs = [r[0] for r in await log.rows("select seq from session.events where session_uid = %s order by 1", uid)]
         assert seqs == list(range(1, len(seqs) + 1))
@@ -159,7 +159,7 @@ async def test_the_hash_chain_is_verified_by_computing_it_again(log: Log) -> Non
     for size in (1, 3, 2, 7):
         await log.rows(APPEND, PART, batch(*((log.sessions[i % 4], f'{{"i":{i}}}') for i in range(size))))
     assert await broken_link(log) is None
-    assert (await log.rows("select head from session.log where part = %s", PART))[0][0] == await last_link(log)
+    assert (await log.rows("select head from session.log where partition = %s", PART))[0][0] == await last_link(log)
 
 
 async def test_the_hash_chain_does_not_depend_on_the_readers_time_zone(log: Log) -> None:
@@ -219,9 +219,9 @@ async def test_a_new_week_begins_a_segment_and_a_clock_that_goes_back_does_not(l
     await log.rows("update session.segments set bucket = bucket - 1")
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
     (week,) = (await log.rows("select session.bucket_of(clock_timestamp())"))[0]
-    segments = "select bucket, first_position from session.segments where part = %s order by 1"
+    segments = "select bucket, first_position from session.segments where partition = %s order by 1"
     assert await log.rows(segments, PART) == [(week - 1, 1), (week, 2)]
-    await log.rows("update session.log set bucket = bucket + 1 where part = %s", PART)  # as if the clock was ahead
+    await log.rows("update session.log set bucket = bucket + 1 where partition = %s", PART)  # as if the clock was ahead
     await log.rows("insert into session.segments values ('acme', %s, %s, 3)", PART, week + 1)
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
     assert await log.rows("select bucket from session.events where position = 3") == [(week + 1,)]

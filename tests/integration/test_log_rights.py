@@ -23,7 +23,7 @@ def with_event(database_url: str) -> str:
     execute(database_url, "select session.ensure_tenant('acme')")
     execute(
         database_url,
-        "insert into session.heads (tenant_id, session_uid, part, session_id, agent_id, state, first_bucket)"
+        "insert into session.heads (tenant_id, session_uid, partition, session_id, agent_id, state, first_bucket)"
         " values ('acme', %s, 0, 'ses-1', 'clock', 'active', 0)", uid,
     )  # fmt: skip
     event = f'({uid},iteration,1,,cor,key:k,"",{{}})'

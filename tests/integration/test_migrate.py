@@ -18,6 +18,8 @@ from libs.db.migrate import (
     SchemaSources,
     upgrade,
 )
+from services.cli.database import migrate
+from services.cli.errors import RefusedError
 from services.cli.schema import schema_sources
 from tests.support.engines import TestPostgres
 
@@ -91,6 +93,12 @@ def test_a_database_of_before_the_baseline_is_rejected_and_left_alone(empty_url:
     with pytest.raises(OldSchemaError, match="before release"):
         upgrade(empty_url, schema_sources())
     assert rows(empty_url, "select count(*) from pg_namespace where nspname in ('session', 'callboard')") == [(0,)]
+
+
+def test_the_command_line_says_how_to_start_anew(empty_url: str) -> None:
+    rows(empty_url, "create table schema_version (version_num text)")
+    with pytest.raises(RefusedError, match=r"made before release 0\.1\.0.*drop the database.*remove \$CALLBOARD_HOME"):
+        migrate(empty_url)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:

@@ -23,7 +23,7 @@ class Held:
 
 
 async def oldest(database: Database) -> float:
-    return float((await database.rows("select command.oldest_snapshot()"))[0][0])
+    return float((await database.values("select command.oldest_snapshot()"))[0])
 
 
 async def test_the_age_of_the_oldest_snapshot_is_known_to_a_role_that_sees_no_other_session(

@@ -71,7 +71,7 @@ class Services:
         """An agent with a session that a runner has connected, and one session and agent beside it."""
         await self.admin.execute("select session.ensure_tenant('acme')")
         await self.leases.register(self.runner, "r", 10, 600.0)
-        await self.agents.create(TENANT, NewAgent("clock", "", "echo", "", False, {}), None)
+        await self.agents.create(TENANT, NewAgent("clock", "", "echo", "", True, {}), None)
         started = await self.sessions.start(ACTOR, "clock", SessionSpec(), fail_on_conflict=False, key=None)
         assert started.session is not None
         self.session_id = started.session.session_id
@@ -80,7 +80,7 @@ class Services:
 
     async def rows_read(self) -> int:
         for database in self.databases:
-            await database.rows("select pg_stat_force_next_flush()")
+            await database.values("select pg_stat_force_next_flush()")
         row = await (await self.admin.execute(_READ.encode())).fetchone()
         return int(row[0]) if row else 0
 
@@ -162,7 +162,7 @@ async def grow(services: Services) -> None:
     """Hundreds of commands that wait, as many keys, and agents with sessions, for the same tenant."""
     await asyncio.gather(*(services.commands.submit(BY, "submit", a_command(uuid4().hex)) for _ in range(400)))
     for number in range(40):
-        await services.agents.create(TENANT, NewAgent(f"a{number}", "", "echo", "", False, {}), None)
+        await services.agents.create(TENANT, NewAgent(f"a{number}", "", "echo", "", True, {}), None)
     starts = (
         services.sessions.start(ACTOR, f"a{number}", SessionSpec(), fail_on_conflict=False, key=None)
         for number in range(40)

@@ -136,7 +136,7 @@ class CommandStores:
         return [self.run(self._start(agent_id)) for agent_id in AGENTS]
 
     async def _start(self, agent_id: str) -> Place:
-        await self._agents.create(self.tenant, NewAgent(agent_id, "", "echo", "", False, {}), None)
+        await self._agents.create(self.tenant, NewAgent(agent_id, "", "echo", "", True, {}), None)
         by = SessionActor(self.tenant, "key:k", "127.0.0.1")
         started = await self._sessions.start(by, agent_id, SessionSpec(), fail_on_conflict=True, key=None)
         assert started.session is not None
@@ -189,7 +189,7 @@ class CommandStores:
             dict(attempts),
             {row["command_id"]: row for row in rows("command.dead_letters")},
             {row["session_uid"]: row for row in rows("command.connections")},
-            rows("session.events", "part", "position"),
+            rows("session.events", "partition", "position"),
         )
 
 

@@ -7,13 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from libs.attempts import (
-    AttemptFailedError,
-    Failure,
-    FailureCode,
-    Finish,
-    Report,
-)
+from libs.attempts import AttemptFailedError, ClaimCode, Failure, FailureCode, Finish, Report
 from libs.errors import Reason, ServiceError
 from services.runner.attempts.ports import Claim, Work
 from services.runner.attempts.service import Attempts
@@ -47,7 +41,7 @@ class Memory:
         self.reports: list[Report] = []
 
     async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
-        return Claim("ok", command_id, uuid4(), 1, 0, self.released)
+        return Claim(ClaimCode.OK, command_id, uuid4(), 1, 0, self.released)
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work:
         return Work(command_id, SESSION, "x", "{}", "c", 1000, 3, 10, 10, False, self.error)
@@ -73,7 +67,7 @@ class Away(Memory):
     async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
         self.calls += 1
         if command_id in self.claimed:
-            return Claim("gone", command_id, None, 0, 0, 0)
+            return Claim(ClaimCode.GONE, command_id, None, 0, 0, 0)
         if self.commits:
             self.claimed.add(command_id)
         self.claims -= 1

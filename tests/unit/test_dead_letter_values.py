@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.model import Command
+from services.command.commands.model import Command, SubmitCode
 from services.command.commands.ports import Submitted
 from services.command.dead_letters.batch_answers import (
     Requeued,
@@ -71,7 +71,7 @@ def test_a_priority_of_zero_is_a_change() -> None:
 def test_a_plan_and_its_answer_survive_being_kept() -> None:
     plan = Plan(("a", "b"), more=True, place={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
     assert read_plan(write_plan(plan)) == plan
-    made = Submitted("ok", MADE, "c", "clock", "ses-1", NOW, "active")
+    made = Submitted(SubmitCode.OK, MADE, "c", "clock", "ses-1", NOW, "active")
     error = ServiceError(Reason.DEAD_LETTER_REQUEUED, "before", metadata={"requeued_as": str(MADE)})
     first, second = read_requeued(write_requeued([Requeued("a", command=made), Requeued("b", error=error)]))
     assert first == Requeued("a", command=made)

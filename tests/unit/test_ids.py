@@ -30,10 +30,10 @@ def test_all_random_bits_of_a_uuid7_vary() -> None:
     assert zeros & free == free
 
 
-@pytest.mark.parametrize(("key", "part"), [("clock", 2), ("", 0), ("agent-1", 9), ("ünïcode", 10)])
-def test_the_partition_of_a_key_never_changes(key: str, part: int) -> None:
+@pytest.mark.parametrize(("key", "partition"), [("clock", 2), ("", 0), ("agent-1", 9), ("ünïcode", 10)])
+def test_the_partition_of_a_key_never_changes(key: str, partition: int) -> None:
     """Part of the stored data: if this fails, existing tenants cannot find their logs any more."""
-    assert partition_of(key) == part
+    assert partition_of(key) == partition
 
 
 def test_partitions_are_used_evenly() -> None:

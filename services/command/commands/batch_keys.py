@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from libs.errors import Reason, ServiceError
+from services.command.commands.model import KeyCode
 from services.command.commands.ports import BatchKeyStore
 
 LEASE_SECONDS = 60.0
@@ -13,9 +14,9 @@ LEASE_SECONDS = 60.0
 
 def check_key(code: str) -> None:
     """Refuse a key that was used with another request, or whose first use still runs."""
-    if code == "reused":
+    if code == KeyCode.REUSED:
         raise ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
-    if code == "in_use":
+    if code == KeyCode.IN_USE:
         raise ServiceError(Reason.IDEMPOTENCY_KEY_IN_USE, "the first request with this idempotency key still runs")
 
 

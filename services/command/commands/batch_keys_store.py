@@ -36,5 +36,5 @@ class PostgresBatchKeys:
 
     async def _keep(self, what: str, tenant_id: str, key: str, text: str) -> str:
         values = {"tenant": tenant_id, "method": self._method, "key": key, what: text}
-        rows = await self._database.rows(_SQL[f"keep_{what}"], values)
-        return str(rows[0][0]) if rows else text  # without a row the key's 24 hours ended meanwhile
+        kept = await self._database.values(_SQL[f"keep_{what}"], values)
+        return str(kept[0]) if kept else text  # without a row the key's 24 hours ended meanwhile

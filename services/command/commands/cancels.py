@@ -14,7 +14,7 @@ from services.command.commands.batch_keys import (
     check_key,
     leased,
 )
-from services.command.commands.model import Cancel, Command, OpenCommandFilter
+from services.command.commands.model import Cancel, CancelCode, Command, CommandState, KeyCode, OpenCommandFilter
 from services.command.commands.ports import BatchKeyStore, Cancelled, CommandStore
 from services.command.commands.service import (
     IdempotentCalls,
@@ -69,7 +69,7 @@ class Cancels:
         if key is None:
             return await self._all_of(actor, await self._choose(actor.tenant_id, wanted, limit), how)
         taken = await self._keys.take(actor.tenant_id, key.key, key.request, LEASE_SECONDS)
-        if taken.code == "replay" and taken.answer:
+        if taken.code == KeyCode.REPLAY and taken.answer:
             return CancelledMany(**orjson.loads(taken.answer))
         check_key(taken.code)
         async with leased(self._keys, actor.tenant_id, key.key):
@@ -92,15 +92,15 @@ class Cancels:
     async def _all_of(self, actor: Actor, chosen: tuple[list[UUID], bool], how: Cancel) -> CancelledMany:
         ids, more = chosen
         codes = Counter(one.code for one in await self._store.cancel(actor, ids, how))
-        return CancelledMany(codes["cancelled"], codes["requested"], more)
+        return CancelledMany(codes[CancelCode.CANCELLED], codes[CancelCode.REQUESTED], more)
 
     async def _cancelled(self, actor: Actor, command_id: UUID, done: Cancelled) -> Command:
-        if done.code == "finished" and done.state != "cancelled":
+        if done.code == CancelCode.FINISHED and done.state != CommandState.CANCELLED:
             raise ServiceError(
                 Reason.COMMAND_FINISHED, f"command {command_id} has ended: it {done.state}",
                 metadata={"command_id": str(command_id), "state": done.state},
             )  # fmt: skip
         command = await self._store.get(actor.tenant_id, command_id)
-        if done.code == "gone" or command is None:
+        if done.code == CancelCode.GONE or command is None:
             raise command_missing()
         return command

@@ -32,7 +32,7 @@ TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = {
     CommandState.FAILED: frozenset(),
     CommandState.CANCELLED: frozenset(),
 }
-"""The states that each state may change to. SQL has its lists of states from this table: see `tools/sql`."""
+"""The states that each state may change to. SQL has its lists of states from this table: see `tools.sql`."""
 OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
 """An open command is not finished. Every other command has an end: its state is final."""
 CAN_CLAIM = frozenset(state for state, following in TRANSITIONS.items() if CommandState.RUNNING in following)

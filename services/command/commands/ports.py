@@ -9,10 +9,13 @@ from uuid import UUID
 from libs.calls import Actor
 from services.command.commands.model import (
     Cancel,
+    CancelCode,
     Command,
     CommandFilter,
+    KeyCode,
     NewCommand,
     OpenCommandFilter,
+    SubmitCode,
 )
 from services.command.dispatch.model import Dispatch
 
@@ -21,7 +24,7 @@ from services.command.dispatch.model import Dispatch
 class Submitted:
     """The answer to one submit: `ok`, `replay`, or why it was refused, with the session's state when that is why."""
 
-    code: str
+    code: SubmitCode
     command_id: UUID
     correlation_id: str
     agent_id: str
@@ -34,7 +37,7 @@ class Submitted:
 class Cancelled:
     """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`."""
 
-    code: str
+    code: CancelCode
     state: str
 
 
@@ -65,7 +68,7 @@ class CommandStore(Protocol):
 class KeyStore(Protocol):
     """Idempotency keys of operations that are the same when they are done twice."""
 
-    async def take(self, tenant_id: str, method: str, key: str, request: bytes, command_id: UUID) -> str:
+    async def take(self, tenant_id: str, method: str, key: str, request: bytes, command_id: UUID) -> KeyCode:
         """Take a key: `taken`, `replay` of the same request, or `reused` for another."""
 
     async def drop(self, tenant_id: str, method: str, key: str) -> None:

@@ -7,8 +7,8 @@ from command.submit(%s, %s::smallint, %s::json, %s, %s, %s, %s);
 select c.command_id from unnest(%s::uuid[]) as i(command_id) cross join lateral (
   select c.command_id from command.commands c where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
--- name: part_of_session
-select part from session.part_of(%s, %s) as part where part is not null;
+-- name: partition_of_session
+select partition from session.partition_of(%s, %s) as partition where partition is not null;
 
 -- name: get
 select c.command_id, c.session_id, c.agent_id, c.type, c.params, c.correlation_id, c.requested_by, c.requeued_from,
@@ -18,8 +18,8 @@ select c.command_id, c.session_id, c.agent_id, c.type, c.params, c.correlation_i
 from command.commands c left join command.results r using (tenant_id, command_id)
 where c.tenant_id = %s and c.command_id = %s;
 
--- name: part
-select part from command.commands where tenant_id = %s and command_id = %s;
+-- name: partition
+select partition from command.commands where tenant_id = %s and command_id = %s;
 
 -- name: cancel
 select command_id, code, state, runner_id, first_position, last_position, notification
@@ -28,9 +28,9 @@ from command.cancel(%s, %s::smallint, %s::json);
 -- name: cancel_key
 select command.cancel_key(%s, %s, %s::jsonb);
 
--- name: parts
-select c.command_id, c.part from unnest(%s::uuid[]) as i(command_id) cross join lateral (
-  select c.command_id, c.part from command.commands c
+-- name: partitions
+select c.command_id, c.partition from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.command_id, c.partition from command.commands c
   where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: take_key

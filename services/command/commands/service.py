@@ -9,7 +9,7 @@ from uuid import UUID
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
-from services.command.commands.model import Command, NewCommand
+from services.command.commands.model import Command, NewCommand, SubmitCode
 from services.command.commands.ports import (
     CommandStore,
     KeyStore,
@@ -58,7 +58,7 @@ class Commands:
         """Store a command and return its ids, or refuse."""
         done = await self._store.submit(actor, "submit", command)
         failpoint("commands.after_submit_before_answer")
-        if done.code in ("ok", "replay"):
+        if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
             return done
         raise error_of(done, command)
 
@@ -96,18 +96,22 @@ def error_for(
 ) -> ServiceError:  # fmt: skip
     """Make the refusal of a submit that was answered with this code; `dead` is the dead letter that it requeues."""
     about = {"agent_id": agent, "session_id": session, "state": state}
-    reason, message = {
-        "agent_not_found": (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
-        "session_not_found": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
-        "moved": (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
-        "not_its_session": (Reason.SESSION_NOT_FOUND, f"session {session} is not one of the dead command's agent"),
-        "no_session": (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
-        "not_active": (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
-        "ambiguous": (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
-        "letter_gone": (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
-        "requeued": (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was requeued before"),
-        "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
-    }[code]
+    errors: dict[str, tuple[Reason, str]] = {
+        SubmitCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
+        SubmitCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        SubmitCode.MOVED: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        SubmitCode.NOT_ITS_SESSION: (
+            Reason.SESSION_NOT_FOUND,
+            f"session {session} is not one of the dead command's agent",
+        ),
+        SubmitCode.NO_SESSION: (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
+        SubmitCode.NOT_ACTIVE: (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
+        SubmitCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
+        SubmitCode.LETTER_GONE: (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
+        SubmitCode.REQUEUED: (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was requeued before"),
+        SubmitCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+    }
+    reason, message = errors[code]
     return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,50 +17,50 @@ from libs.dispatches import PRIORITIES
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
 from libs.ids import partition_of, uuid7
-from libs.notifications import Notifier
+from libs.notifications import Appended, Notifier
 from services.command.commands.model import (
     Cancel,
+    CancelCode,
     Command,
     CommandFilter,
     NewCommand,
     OpenCommandFilter,
+    SubmitCode,
 )
 from services.command.commands.ports import Cancelled, DispatchQueue, Submitted
 from services.command.dispatch.model import Dispatch
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
-COLUMNS = [
-    "command_id",
-    "session_id",
-    "agent_id",
-    "type",
-    "params",
-    "correlation_id",
-    "requested_by",
-    "requeued_from",
-    "max_attempts",
-    "timeout_ms",
-    "backoff_ms",
-    "max_backoff_ms",
-    "priority",
-    "not_before",
-    "retry_tool_errors",
-    "ordering_key",
-    "retention_s",
-    "state",
-    "attempt",
-    "charged",
-    "progress",
-    "result",
-    "error",
-    "cancel_requested_at",
-    "enqueued_at",
-    "started_at",
-    "finished_at",
-    "next_attempt_at",
-]
+COLUMNS = [field.name for field in fields(Command)]
 TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in COLUMNS), schema="command")
-_PARTS_KEPT = 100_000
+_PARTITIONS_KEPT = 100_000
+
+
+@dataclass(slots=True)
+class _SubmitRow(Appended):
+    ord: int
+    code: str
+    command_id: UUID
+    correlation_id: str | None
+    agent_id: str | None
+    session_id: str | None
+    enqueued_at: datetime
+    runner_id: UUID | None
+    state: str | None
+
+
+@dataclass(slots=True)
+class _CancelRow(Appended):
+    command_id: UUID
+    code: str
+    state: str | None
+    runner_id: UUID | None
+
+
+@dataclass(slots=True)
+class _Placed:
+    command_id: UUID
+    partition: int
 
 
 class PostgresCommands:
@@ -69,7 +70,7 @@ class PostgresCommands:
         self._database = database
         self._notifier = notifier
         self._dispatches = dispatches
-        self._parts: dict[tuple[str, str], int] = {}
+        self._partitions: dict[tuple[str, str], int] = {}
         self._submits: KeyedBatcher[tuple[str, int, str], dict[str, Any], Submitted] = KeyedBatcher(
             self._flush, max_batch=250
         )
@@ -78,64 +79,62 @@ class PostgresCommands:
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
         """Store a command, or answer for the one that its key stands for."""
         item = _item(actor, command)
-        part = await self._part(actor.tenant_id, command)
-        done = await self._submits.run((actor.tenant_id, part, method), item)
-        if done.code == "moved":
+        partition = await self._partition(actor.tenant_id, command)
+        done = await self._submits.run((actor.tenant_id, partition, method), item)
+        if done.code == SubmitCode.MOVED:
             # The session's id was deleted and used again since its partition was last read.
-            self._parts.pop((actor.tenant_id, command.session_id), None)
-            part = await self._part(actor.tenant_id, command)
-            done = await self._submits.run((actor.tenant_id, part, method), item)
+            self._partitions.pop((actor.tenant_id, command.session_id), None)
+            partition = await self._partition(actor.tenant_id, command)
+            done = await self._submits.run((actor.tenant_id, partition, method), item)
         return done
 
-    async def _part(self, tenant_id: str, command: NewCommand) -> int:
+    async def _partition(self, tenant_id: str, command: NewCommand) -> int:
         if command.agent_id:
             return partition_of(command.agent_id)
-        kept = self._parts.get((tenant_id, command.session_id))
+        kept = self._partitions.get((tenant_id, command.session_id))
         if kept is not None:
             return kept
-        rows = await self._database.rows(_SQL["part_of_session"], (tenant_id, command.session_id))
-        if not rows:
+        found = await self._database.values(_SQL["partition_of_session"], (tenant_id, command.session_id))
+        if not found:
             raise ServiceError(
                 Reason.SESSION_NOT_FOUND,
                 f"there is no session {command.session_id}",
                 metadata={"session_id": command.session_id},
             )
-        if len(self._parts) >= _PARTS_KEPT:
-            self._parts.clear()
-        part: int = rows[0][0]
-        self._parts[tenant_id, command.session_id] = part
-        return part
+        if len(self._partitions) >= _PARTITIONS_KEPT:
+            self._partitions.clear()
+        partition: int = found[0]
+        self._partitions[tenant_id, command.session_id] = partition
+        return partition
 
     async def _flush(self, key: tuple[str, int, str], items: Sequence[dict[str, Any]]) -> list[Submitted]:
-        tenant_id, part, _ = key
+        tenant_id, partition, _ = key
         batch = _folded(items)
         try:
-            rows = await self._database.rows(_SQL["submit"], _parameters(key, batch))
+            rows = await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
         except BusyError:  # rolled back for certain: the lane runs it again
             raise
         except ServiceError:
             # The commit may have happened (failures, row 20): the same ids are looked up, never stored twice.
             rows = await self._again(key, batch)
-        *_, first, last, notification = rows[0]
-        if first is not None:
-            self._notifier.appended(tenant_id, part, first, last, notification)
+        rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("commands.after_submit_before_offer")
         self._dispatches.enqueue(
             [
-                Dispatch(tenant_id, part, item["priority"], row[7], row[2], 1)
+                Dispatch(tenant_id, partition, item["priority"], row.runner_id, row.command_id, 1)
                 for row, item in zip(rows, batch, strict=True)
-                if row[1] == "ok" and row[7] is not None
+                if row.code == SubmitCode.OK and row.runner_id is not None
             ]
         )
         done = {item["id"]: _submitted(row) for row, item in zip(rows, batch, strict=True)}
         return [done[item["same_as"] if "same_as" in item else item["id"]] for item in items]
 
-    async def _again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    async def _again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[_SubmitRow]:
         ids = [item["id"] for item in batch]
-        stored = await self._database.rows(_SQL["stored"], (ids, key[0]))
+        stored = await self._database.values(_SQL["stored"], (ids, key[0]))
         if stored:
             raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the outcome is not known; try again with the same key")
-        return await self._database.rows(_SQL["submit"], _parameters(key, batch))
+        return await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
 
     async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
         """Return a command, None when there is none."""
@@ -164,38 +163,37 @@ class PostgresCommands:
 
     async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
         """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
-        found = await self._database.rows(_SQL["parts"], (list(command_ids), actor.tenant_id))
-        parts: dict[UUID, int] = {row[0]: row[1] for row in found}
+        found = await self._database.records(_Placed, _SQL["partitions"], (list(command_ids), actor.tenant_id))
+        partitions = {row.command_id: row.partition for row in found}
 
         async def one(command_id: UUID) -> Cancelled:
-            if command_id not in parts:
-                return Cancelled("gone", "")
+            if command_id not in partitions:
+                return Cancelled(CancelCode.GONE, "")
             item = {
                 "id": str(command_id), "mode": how.mode.value, "grace_ms": how.grace_ms, "reason": how.reason,
                 "actor": actor.name, "address": actor.address,
             }  # fmt: skip
-            return await self._cancels.run((actor.tenant_id, parts[command_id]), item)
+            return await self._cancels.run((actor.tenant_id, partitions[command_id]), item)
 
         return await asyncio.gather(*(one(command_id) for command_id in command_ids))
 
     async def _flush_cancels(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Cancelled]:
-        tenant_id, part = key
-        rows = await self._database.rows(_SQL["cancel"], (tenant_id, part, orjson.dumps(items).decode()))
-        *_, first, last, notification = rows[0]
-        if first is not None:
-            self._notifier.appended(tenant_id, part, first, last, notification)
+        tenant_id, partition = key
+        body = orjson.dumps(items).decode()
+        rows = await self._database.records(_CancelRow, _SQL["cancel"], (tenant_id, partition, body))
+        rows[0].announce(self._notifier, tenant_id, partition)
+        if rows[0].first_position is not None:
             self._notifier.commands_waiting()  # the next of an ordering key may go
-        for runner_id in {row[3] for row in rows if row[3] is not None}:
+        for runner_id in {row.runner_id for row in rows if row.runner_id is not None}:
             self._notifier.runner_asked(runner_id)
-        answers = {str(row[0]): Cancelled(row[1], row[2] or "") for row in rows}
+        answers = {str(row.command_id): Cancelled(CancelCode(row.code), row.state or "") for row in rows}
         return [answers[item["id"]] for item in items]
 
     async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
         """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
         about = orjson.dumps({"reason": how.reason, "actor": actor.name, "address": actor.address}).decode()
-        rows = await self._database.rows(_SQL["cancel_key"], (actor.tenant_id, key, about))
-        command_id: UUID | None = rows[0][0]
-        return command_id
+        (command_id,) = await self._database.values(_SQL["cancel_key"], (actor.tenant_id, key, about))
+        return command_id if isinstance(command_id, UUID) else None
 
     async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
         """Return commands that have not ended, oldest first."""
@@ -267,11 +265,11 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
 
 def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
     """Return a batch as the parameters of `command.submit`."""
-    tenant_id, part, method = key
+    tenant_id, partition, method = key
     agents = list({item["agent_id"] for item in batch if item["agent_id"]})
     sessions = list({item["session_id"] for item in batch if item["session_id"]})
     keyed = any(item["key"] for item in batch)
-    return tenant_id, part, orjson.dumps(batch).decode(), method, agents, sessions, keyed
+    return tenant_id, partition, orjson.dumps(batch).decode(), method, agents, sessions, keyed
 
 
 def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -293,8 +291,8 @@ def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _submitted(row: Sequence[Any]) -> Submitted:
-    _, code, command_id, correlation_id, agent_id, session_id, enqueued_at, _, state, *_ = row
+def _submitted(row: _SubmitRow) -> Submitted:
     return Submitted(
-        code, command_id, correlation_id or "", agent_id or "", session_id or "", enqueued_at, state or ""
+        SubmitCode(row.code), row.command_id, row.correlation_id or "", row.agent_id or "", row.session_id or "",
+        row.enqueued_at, row.state or "",
     )  # fmt: skip

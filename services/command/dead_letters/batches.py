@@ -12,7 +12,7 @@ from services.command.commands.batch_keys import (
     check_key,
     leased,
 )
-from services.command.commands.model import Command
+from services.command.commands.model import Command, KeyCode, SubmitCode
 from services.command.commands.ports import BatchKeyStore, CommandStore
 from services.command.commands.service import (
     Key,
@@ -72,7 +72,7 @@ class DeadLetterBatches:
             return Answered(plan, await self._requeue_all(actor, plan.ids, changes, ""))
         tenant_id = actor.tenant_id
         taken = await self._keys.take(tenant_id, key.key, key.request, LEASE_SECONDS)
-        if taken.code == "replay" and taken.plan and taken.answer:
+        if taken.code == KeyCode.REPLAY and taken.plan and taken.answer:
             return Answered(read_plan(taken.plan), read_requeued(taken.answer))
         check_key(taken.code)
         async with leased(self._keys, tenant_id, key.key):
@@ -163,9 +163,9 @@ class DeadLetterBatches:
             done = await self._commands.submit(actor, "requeue", new)
         except ServiceError as error:
             return Requeued(given, error=error)
-        if done.code in ("ok", "replay"):
+        if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
             return Requeued(given, command=done)
-        if done.code == "letter_gone":
+        if done.code == SubmitCode.LETTER_GONE:
             return Requeued(given, error=letter_missing(command_id))
         return Requeued(given, error=error_of(done, new))
 
@@ -188,10 +188,10 @@ def _foreseen(letter: Letter, targets: dict[str, Target]) -> ServiceError | None
     if letter.requeued_as:
         return letter_requeued(letter.command_id, letter.requeued_as)
     target = targets[letter.agent_id]
-    if target.code == "ok":
+    if target.code == SubmitCode.OK:
         return None
     # Of several live sessions none is meant.
-    session = ("", "") if target.code == "ambiguous" else (target.session_id or "", target.state or "")
+    session = ("", "") if target.code == SubmitCode.AMBIGUOUS else (target.session_id or "", target.state or "")
     return error_for(target.code, letter.agent_id, *session, letter.command_id)
 
 

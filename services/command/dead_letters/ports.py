@@ -11,6 +11,7 @@ from services.command.dead_letters.model import (
     Attempt,
     DeadLetter,
     DeadLetterFilter,
+    PurgeCode,
 )
 
 
@@ -47,7 +48,7 @@ class Target:
 class Purged:
     """The answer to a purge: `ok`, `replay` or `reused`; which were purged, in order, and what was said of more."""
 
-    code: str
+    code: PurgeCode
     ids: tuple[UUID, ...] = ()
     more: bool = False
 
@@ -83,7 +84,7 @@ class DeadLetterStore(Protocol):
     async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
         """Return where the agents' commands would go now."""
 
-    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:
+    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
         """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
 
     async def purge_many(

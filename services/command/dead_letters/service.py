@@ -6,13 +6,10 @@ from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
 from services.command.commands.batch_keys import check_key
+from services.command.commands.model import SubmitCode
 from services.command.commands.ports import CommandStore, Submitted
 from services.command.commands.service import Key, error_of
-from services.command.dead_letters.model import (
-    Changes,
-    DeadLetter,
-    again,
-)
+from services.command.dead_letters.model import Changes, DeadLetter, PurgeCode, again
 from services.command.dead_letters.ports import DeadLetterStore
 
 
@@ -42,11 +39,11 @@ class DeadLetters:
         new = again(old, changes, key)
         done = await self._commands.submit(actor, "requeue", new)
         failpoint("dead_letters.after_requeue_before_answer")
-        if done.code in ("ok", "replay"):
+        if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
             return done
-        if done.code == "letter_gone":
+        if done.code == SubmitCode.LETTER_GONE:
             raise letter_missing(command_id)
-        if done.code == "requeued":
+        if done.code == SubmitCode.REQUEUED:
             letters = await self._letters.letters(actor.tenant_id, [old.command_id])
             letter = letters.get(old.command_id)
             raise letter_requeued(old.command_id, letter.requeued_as if letter else None)
@@ -58,7 +55,7 @@ class DeadLetters:
             raise letter_missing(command_id)
         code = await self._letters.purge(tenant_id, key.key if key else "", key.request if key else b"", command_id)
         check_key(code)
-        if code == "gone":
+        if code == PurgeCode.GONE:
             raise letter_missing(command_id)
 
 

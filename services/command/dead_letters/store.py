@@ -15,6 +15,7 @@ from services.command.dead_letters.model import (
     Attempt,
     DeadLetter,
     DeadLetterFilter,
+    PurgeCode,
 )
 from services.command.dead_letters.ports import (
     Letter,
@@ -57,6 +58,12 @@ class _Read(Command):
 @dataclass(frozen=True, slots=True)
 class _Count:
     number: int
+
+
+@dataclass(slots=True)
+class _PurgeRow:
+    code: str
+    answer: str
 
 
 class PostgresDeadLetters:
@@ -117,10 +124,10 @@ class PostgresDeadLetters:
         found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids), session_id))
         return {target.agent_id: target for target in found}
 
-    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> str:
+    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
         """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
-        rows = await self._database.rows(_SQL["purge"], (tenant_id, key or None, request, command_id))
-        return str(rows[0][0])
+        (code,) = await self._database.values(_SQL["purge"], (tenant_id, key or None, request, command_id))
+        return PurgeCode(code)
 
     async def purge_many(
         self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
@@ -129,8 +136,9 @@ class PostgresDeadLetters:
         return await self._purges.run(tenant_id, (tenant_id, key or None, request, list(ids), requeued, more))
 
     async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:
-        code, answer = (await self._database.rows(_SQL["purge_many"], purges[0]))[0]
-        if code == "reused":
+        (row,) = await self._database.records(_PurgeRow, _SQL["purge_many"], purges[0])
+        code = PurgeCode(row.code)
+        if code == PurgeCode.REUSED:
             return [Purged(code)]
-        told = orjson.loads(answer)
-        return [Purged(code, tuple(map(UUID, told["purged"])), told["more"])]
+        answer = orjson.loads(row.answer)
+        return [Purged(code, tuple(map(UUID, answer["purged"])), answer["more"])]

@@ -199,7 +199,7 @@ class JetStreamBroker:
 
 
 def _subject(dispatch: Dispatch) -> str:
-    return dispatch_subject(dispatch.tenant_id, dispatch.priority, dispatch.part, dispatch.runner_id)
+    return dispatch_subject(dispatch.tenant_id, dispatch.priority, dispatch.partition, dispatch.runner_id)
 
 
 def _message(subject: str, group: Sequence[Dispatch]) -> Message:

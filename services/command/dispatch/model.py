@@ -9,7 +9,7 @@ class Dispatch:
     """A command that may be delivered: ids only, the rest is in the database (failures, row 1)."""
 
     tenant_id: str
-    part: int
+    partition: int
     priority: int
     runner_id: UUID
     command_id: UUID

@@ -23,7 +23,7 @@ class ExpiredLease:
     """A running command whose runner is dead, or that did not heed its cancel in time."""
 
     tenant_id: str
-    part: int
+    partition: int
     command_id: UUID
     lease_token: UUID
     attempt: int
@@ -107,7 +107,7 @@ class DeliveryStore(Protocol):
     async def overdue_cancels(self) -> list[ExpiredLease]:
         """Return running commands whose cancel was not heeded in time."""
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt, fenced like a runner's."""
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:

@@ -21,9 +21,9 @@ with recursive waiting as (
 )
 update command.ready d set dispatch_after = clock_timestamp() + interval '2 seconds'
 from chosen c where d.tenant_id = c.tenant_id and d.command_id = c.command_id
-returning d.tenant_id, d.part, d.priority, c.runner_id, d.command_id, d.dispatch_no;
+returning d.tenant_id, d.partition, d.priority, c.runner_id, d.command_id, d.dispatch_no;
 
--- name: standing
+-- name: in_flight
 select tenant_id, priority, count(*) from command.ready where published_seq is not null group by tenant_id, priority;
 
 -- name: next_due
@@ -84,7 +84,7 @@ update command.ready d
 set published_seq = null, published_to = null, dispatch_no = d.dispatch_no + 1, dispatch_after = clock_timestamp()
 from lost l where d.tenant_id = l.tenant_id and d.command_id = l.command_id;
 
--- name: lapse_runners
+-- name: mark_runners_dead
 update command.runners set dead_at = clock_timestamp()
 where dead_at is null and lease_until < clock_timestamp() returning runner_id, name;
 
@@ -101,19 +101,22 @@ where n.state = 'closing' and (n.runner_id is null or n.runner_id in (
   select r.runner_id from command.runners r where r.dead_at is not null));
 
 -- name: expired
-select c.tenant_id, c.part, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
+select c.tenant_id, c.partition, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
        c.backoff_ms, c.max_backoff_ms, c.runner_id
 from command.commands c
 where c.state = 'running' and c.runner_id in (select r.runner_id from command.runners r where r.dead_at is not null)
 limit 500;
 
 -- name: overdue_cancels
-select c.tenant_id, c.part, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
+select c.tenant_id, c.partition, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
        c.backoff_ms, c.max_backoff_ms, c.runner_id
 from command.commands c
 where c.state = 'running' and c.cancel_deadline < clock_timestamp()
   and c.runner_id in (select r.runner_id from command.runners r)
 limit 500;
+
+-- name: oldest_snapshot
+select command.oldest_snapshot();
 
 -- name: forget_runners
 delete from command.runners r
@@ -146,11 +149,11 @@ where not published order by dead_at limit 200;
 update command.dead_letters set published = true
 where (tenant_id, command_id) in (select * from unnest(%s::text[], %s::uuid[]));
 
--- name: parts
-select c.tenant_id, c.part, array_agg(c.command_id) from unnest(%s::uuid[]) as i(command_id) cross join lateral (
-  select c.tenant_id, c.part, c.command_id from command.commands c
+-- name: partitions
+select c.tenant_id, c.partition, array_agg(c.command_id) as command_ids from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+  select c.tenant_id, c.partition, c.command_id from command.commands c
   where c.tenant_id = %s and c.command_id = i.command_id offset 0) c
-group by c.tenant_id, c.part;
+group by c.tenant_id, c.partition;
 
 -- name: dispatch_lost
 select command_id, state, first_position, last_position, notification

@@ -80,7 +80,7 @@ class Reconciler:
             await self._expire(stray)
             failpoint("reconciler.between_expiries")
         for stray in await self._store.overdue_cancels():
-            await self._store.finish(stray.tenant_id, stray.part, _cancelled(stray))
+            await self._store.finish(stray.tenant_id, stray.partition, _cancelled(stray))
             self._notifier.runner_asked(stray.runner_id)
         await self._store.orphaned()
         await self._store.forget()
@@ -90,7 +90,7 @@ class Reconciler:
         policy = RetryPolicy(stray.max_attempts, stray.backoff_ms, stray.max_backoff_ms)
         decision = decide(failure, policy, charged=stray.charged, released=stray.released, draw=self._random)
         finish = ended_by(failure, decision, stray.command_id, stray.lease_token, stray.attempt, _ACTOR)
-        state = await self._store.finish(stray.tenant_id, stray.part, finish)
+        state = await self._store.finish(stray.tenant_id, stray.partition, finish)
         _log.info(
             "lease_expired",
             command_id=str(stray.command_id),

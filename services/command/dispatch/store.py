@@ -1,6 +1,7 @@
 """The outbox and the reconciler's questions, in Postgres."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import orjson
 
 from libs.attempts import Finish, Finishes
 from libs.db import Database, load_statements
-from libs.notifications import Notifier
+from libs.notifications import Appended, Notifier
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
     ExpiredLease,
@@ -18,6 +19,38 @@ from services.command.dispatch.ports import (
 )
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
+
+
+@dataclass(slots=True)
+class _InFlight:
+    tenant_id: str
+    priority: int
+    count: int
+
+
+@dataclass(slots=True)
+class _PublishedTo:
+    published_to: UUID
+    priority: int
+
+
+@dataclass(slots=True)
+class _Runner:
+    runner_id: UUID
+    name: str
+
+
+@dataclass(slots=True)
+class _Group:
+    tenant_id: str
+    partition: int
+    command_ids: list[UUID]
+
+
+@dataclass(slots=True)
+class _LostRow(Appended):
+    command_id: UUID
+    state: str
 
 
 class PostgresDelivery:
@@ -30,18 +63,17 @@ class PostgresDelivery:
 
     async def due(self, each: int, limit: int) -> list[Dispatch]:
         """Take what is due for dispatch, at most `each` of a tenant and priority; others will not take it for 2 s."""
-        rows = await self._database.rows(_SQL["due"], {"each": each, "limit": limit})
-        return [Dispatch(*row) for row in rows]
+        return await self._database.records(Dispatch, _SQL["due"], {"each": each, "limit": limit})
 
     async def next_due(self) -> float | None:
         """Return in how many seconds something becomes due, None when nothing waits."""
-        rows = await self._database.rows(_SQL["next_due"])
-        return rows[0][0] if rows else None
+        (seconds,) = await self._database.values(_SQL["next_due"])
+        return None if seconds is None else float(seconds)
 
     async def in_flight(self) -> dict[tuple[str, int], int]:
         """Count the dispatches that stand in the stream, by tenant and priority."""
-        rows = await self._database.rows(_SQL["standing"])
-        return {(tenant, priority): count for tenant, priority, count in rows}
+        rows = await self._database.records(_InFlight, _SQL["in_flight"])
+        return {(row.tenant_id, row.priority): row.count for row in rows}
 
     async def mark(self, published: Sequence[Published]) -> None:
         """Remember where dispatches lie; those that were claimed meanwhile are gone."""
@@ -50,7 +82,8 @@ class PostgresDelivery:
 
     async def published_to(self) -> list[tuple[UUID, int]]:
         """Return the runners and priorities that dispatches stand for."""
-        return [(runner, priority) for runner, priority in await self._database.rows(_SQL["published_to"])]
+        rows = await self._database.records(_PublishedTo, _SQL["published_to"])
+        return [(row.published_to, row.priority) for row in rows]
 
     async def undelivered(self, runner_id: UUID, priority: int, epoch: str, upto: int) -> int:
         """Have those dispatched again that lie in another epoch, or at or below `upto` in this one."""
@@ -63,12 +96,13 @@ class PostgresDelivery:
 
     async def mark_runners_dead(self) -> list[tuple[UUID, str]]:
         """Declare the runners dead whose lease has lapsed."""
-        return [(runner, name) for runner, name in await self._database.rows(_SQL["lapse_runners"])]
+        rows = await self._database.records(_Runner, _SQL["mark_runners_dead"])
+        return [(row.runner_id, row.name) for row in rows]
 
     async def free_connections(self) -> int:
         """Take connections from dead runners; answers how many want a new runner."""
         await self._database.changed(_SQL["drop_connections"])
-        return len(await self._database.rows(_SQL["free_connections"]))
+        return len(await self._database.values(_SQL["free_connections"]))
 
     async def expired(self) -> list[ExpiredLease]:
         """Return running commands of dead runners."""
@@ -78,18 +112,19 @@ class PostgresDelivery:
         """Return running commands whose cancel was not heeded in time."""
         return await self._database.records(ExpiredLease, _SQL["overdue_cancels"])
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt, fenced like a runner's."""
-        return await self._finishes.finish(tenant_id, part, finish)
+        return await self._finishes.finish(tenant_id, partition, finish)
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
         """Charge one attempt to queued commands whose dispatch nobody claimed."""
         charged = 0
-        for tenant, part, ids in await self._database.rows(_SQL["parts"], (list(command_ids), tenant_id)):
-            rows = await self._database.rows(_SQL["dispatch_lost"], (tenant, part, ids, error, actor))
+        for group in await self._database.records(_Group, _SQL["partitions"], (list(command_ids), tenant_id)):
+            values = (group.tenant_id, group.partition, group.command_ids, error, actor)
+            rows = await self._database.records(_LostRow, _SQL["dispatch_lost"], values)
             charged += len(rows)
-            if rows and rows[0][2] is not None:
-                self._notifier.appended(tenant, part, *rows[0][2:])
+            if rows:
+                rows[0].announce(self._notifier, group.tenant_id, group.partition)
         return charged
 
     async def letters(self) -> list[PendingPublication]:
@@ -103,7 +138,8 @@ class PostgresDelivery:
 
     async def oldest_snapshot(self) -> float:
         """Return for how many seconds the oldest snapshot has been held, 0 when none is."""
-        return float((await self._database.rows("select command.oldest_snapshot()"))[0][0])
+        (seconds,) = await self._database.values(_SQL["oldest_snapshot"])
+        return float(seconds)
 
     async def forget(self) -> None:
         """Delete idempotency keys, runners and ended commands that are past their time."""

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.attempts import Finish, Report
+from libs.attempts import ClaimCode, Finish, Report
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The answer to a claim: `ok` with the lease, or why it was refused."""
 
-    code: str
+    code: ClaimCode
     command_id: UUID
     lease_token: UUID | None
     attempt: int
@@ -42,11 +42,11 @@ class AttemptStore(Protocol):
     async def work(self, tenant_id: str, command_id: UUID) -> Work | None:
         """Return what is to be done for a command, None when there is none."""
 
-    async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
+    async def claim(self, tenant_id: str, partition: int, runner_id: UUID, command_id: UUID) -> Claim:
         """Claim a command for a runner."""
 
-    async def report(self, tenant_id: str, part: int, report: Report) -> bool:
+    async def report(self, tenant_id: str, partition: int, report: Report) -> bool:
         """Store progress or output; false when the lease is gone."""
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt; answers the state that the command is in now, or `fenced`."""

@@ -15,6 +15,7 @@ from structlog.contextvars import bind_contextvars
 
 from libs.attempts import (
     AttemptFailedError,
+    ClaimCode,
     Failure,
     FailureCode,
     Finish,
@@ -90,7 +91,7 @@ class Attempts:
         one = self._executing.get(command_id)
         if one is not None and one.acknowledged is None:
             told = acknowledged(command_id, one.token, one.attempt, self._actor)
-            report = self._store.report(one.command.tenant_id, one.command.part, told)
+            report = self._store.report(one.command.tenant_id, one.command.partition, told)
             one.acknowledged = asyncio.create_task(report, name=f"acknowledge {command_id}")
             one.task.cancel()
 
@@ -155,7 +156,7 @@ class Attempts:
         )
         try:
             claim = await self._patiently(
-                lambda: self._store.claim(command.tenant_id, command.part, self.runner_id, command.command_id)
+                lambda: self._store.claim(command.tenant_id, command.partition, self.runner_id, command.command_id)
             )
             work = await reading
             failpoint("attempts.after_claim_before_settle")
@@ -165,7 +166,7 @@ class Attempts:
             await asyncio.gather(reading, return_exceptions=True)
             return None, None
         command.acknowledgement.settle()
-        if claim.code != "ok":
+        if claim.code != ClaimCode.OK:
             _log.debug("claim_refused", command_id=str(command.command_id), code=claim.code)
             return None, None
         return claim, work
@@ -193,7 +194,7 @@ class Attempts:
             return self._not_begun(claim, token, work)
         reporter = AttemptReporter(
             work.command_id, token, self._actor,
-            lambda report: self._store.report(command.tenant_id, command.part, report),
+            lambda report: self._store.report(command.tenant_id, command.partition, report),
             lambda: self.abandon(work.command_id),
         )  # fmt: skip
         execution = Execution(
@@ -259,7 +260,7 @@ class Attempts:
         for attempt in range(_FINISH_TRIES):
             try:
                 failpoint("attempts.after_execution_before_finish")
-                return await self._store.finish(command.tenant_id, command.part, finish)
+                return await self._store.finish(command.tenant_id, command.partition, finish)
             except ServiceError as error:
                 _log.warning("finish_failed", reason=error.reason, attempt=attempt)
                 await asyncio.sleep(min(1.0, 0.05 * 2**attempt))

@@ -1,18 +1,34 @@
 """Attempts in Postgres: claims, reports and ends."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import orjson
 
-from libs.attempts import Finish, PostgresFinishes, Report
+from libs.attempts import ClaimCode, FenceCode, Finish, PostgresFinishes, Report
 from libs.db import Database, KeyedBatcher, load_statements
-from libs.notifications import Notifier
+from libs.notifications import Appended, Notifier
 from services.runner.attempts.ports import Claim, Work
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
+
+
+@dataclass(slots=True)
+class _ClaimRow(Appended):
+    command_id: UUID
+    code: str
+    lease_token: UUID | None
+    attempt: int | None
+    charged: int | None
+    released: int | None
+
+
+@dataclass(slots=True)
+class _ReportRow(Appended):
+    command_id: UUID | None
+    code: str
 
 
 class PostgresAttempts:
@@ -31,34 +47,34 @@ class PostgresAttempts:
         return await self._reads.run(tenant_id, command_id)
 
     async def _flush_reads(self, tenant_id: str, ids: Sequence[UUID]) -> Sequence[Work | None]:
-        rows = await self._database.rows(_SQL["work"], (list(ids), tenant_id))
-        found = {row[0]: Work(*row) for row in rows}
+        rows = await self._database.records(Work, _SQL["work"], (list(ids), tenant_id))
+        found = {work.command_id: work for work in rows}
         return [found.get(command_id) for command_id in ids]
 
-    async def claim(self, tenant_id: str, part: int, runner_id: UUID, command_id: UUID) -> Claim:
+    async def claim(self, tenant_id: str, partition: int, runner_id: UUID, command_id: UUID) -> Claim:
         """Claim a command for a runner."""
-        return await self._claims.run((tenant_id, part, runner_id), command_id)
+        return await self._claims.run((tenant_id, partition, runner_id), command_id)
 
     async def _flush_claims(self, key: tuple[str, int, UUID], ids: Sequence[UUID]) -> Sequence[Claim]:
-        tenant_id, part, runner_id = key
+        tenant_id, partition, runner_id = key
         asked = list(dict.fromkeys(ids))
-        rows = await self._database.rows(_SQL["claim"], (tenant_id, part, runner_id, asked))
-        self._tell(tenant_id, part, rows)
-        claims = {row[0]: Claim(row[1], row[0], row[2], row[3] or 0, row[4] or 0, row[5] or 0) for row in rows}
+        rows = await self._database.records(_ClaimRow, _SQL["claim"], (tenant_id, partition, runner_id, asked))
+        rows[0].announce(self._notifier, tenant_id, partition)
+        claims = {row.command_id: _claim(row) for row in rows}
         seen: set[UUID] = set()
         answers = []
         for command_id in ids:  # of two deliveries of one command in a batch, the second finds it gone
             twice = command_id in seen
             seen.add(command_id)
-            answers.append(Claim("gone", command_id, None, 0, 0, 0) if twice else claims[command_id])
+            answers.append(Claim(ClaimCode.GONE, command_id, None, 0, 0, 0) if twice else claims[command_id])
         return answers
 
-    async def report(self, tenant_id: str, part: int, report: Report) -> bool:
+    async def report(self, tenant_id: str, partition: int, report: Report) -> bool:
         """Store progress or output; false when the lease is gone."""
-        return await self._reports.run((tenant_id, part), report)
+        return await self._reports.run((tenant_id, partition), report)
 
     async def _flush_reports(self, key: tuple[str, int], reports: Sequence[Report]) -> Sequence[bool]:
-        tenant_id, part = key
+        tenant_id, partition = key
         items = [
             {
                 "id": str(report.command_id), "token": str(report.token), "progress": report.progress,
@@ -66,15 +82,17 @@ class PostgresAttempts:
             }
             for report in reports
         ]  # fmt: skip
-        rows = await self._database.rows(_SQL["report"], (tenant_id, part, orjson.dumps(items).decode()))
-        self._tell(tenant_id, part, rows[-1:])
-        fenced = {row[0] for row in rows if row[1] == "fenced"}
+        body = orjson.dumps(items).decode()
+        rows = await self._database.records(_ReportRow, _SQL["report"], (tenant_id, partition, body))
+        rows[-1].announce(self._notifier, tenant_id, partition)
+        fenced = {row.command_id for row in rows if row.code == FenceCode.FENCED}
         return [report.command_id not in fenced for report in reports]
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
         """End an attempt; answers the state that the command is in now, or `fenced`."""
-        return await self._finishes.finish(tenant_id, part, finish)
+        return await self._finishes.finish(tenant_id, partition, finish)
 
-    def _tell(self, tenant_id: str, part: int, rows: Sequence[Sequence[Any]]) -> None:
-        if rows and rows[0][-3] is not None:
-            self._notifier.appended(tenant_id, part, *rows[0][-3:])
+
+def _claim(row: _ClaimRow) -> Claim:
+    code = ClaimCode(row.code)
+    return Claim(code, row.command_id, row.lease_token, row.attempt or 0, row.charged or 0, row.released or 0)

@@ -5,7 +5,7 @@ where (n.tenant_id, n.session_uid) in (
   where w.state = 'wanted' and w.connect_after <= clock_timestamp()
     and exists (select from command.runners r where r.runner_id = %s and r.dead_at is null)
   order by w.connect_after limit %s for update skip locked)
-returning n.tenant_id, n.session_uid, n.part, n.session_id, n.agent_id, n.kind, n.server, n.attempts;
+returning n.tenant_id, n.session_uid, n.partition, n.session_id, n.agent_id, n.kind, n.server, n.attempts;
 
 -- name: connected
 select session_uid, first_position, last_position, notification
@@ -17,7 +17,7 @@ set state = 'wanted', runner_id = null, connect_after = clock_timestamp() + %s *
 where tenant_id = %s and session_uid = %s and runner_id = %s and state in ('connecting', 'connected');
 
 -- name: fail_session
-select (s).code, (s).runners, (s).first_position, (s).last_position, (s).notification
+select (s).runners, (s).first_position, (s).last_position, (s).notification
 from (select session.fail(%s, %s::smallint, %s, %s, %s::jsonb) as s offset 0) x;
 
 -- name: closed

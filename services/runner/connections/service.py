@@ -163,7 +163,7 @@ class Connections:
         event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
         failpoint("connections.after_connect_before_told")
         if not await self._store.connected(
-            wanted.tenant_id, wanted.part, self._runner_id, wanted.session_uid, event
+            wanted.tenant_id, wanted.partition, self._runner_id, wanted.session_uid, event
         ):  # fmt: skip
             return None
         failpoint("connections.after_told")
@@ -178,7 +178,7 @@ class Connections:
             return
         error = orjson.dumps({"code": failure.code.value, "message": failure.message}).decode()
         await self._store.fail_session(
-            wanted.tenant_id, wanted.part, wanted.session_uid, f"runner:{self._runner_id}", error
+            wanted.tenant_id, wanted.partition, wanted.session_uid, f"runner:{self._runner_id}", error
         )  # fmt: skip
 
     async def _lost(self, wanted: WantedConnection, connection: Connection) -> None:

@@ -29,5 +29,5 @@ where not coalesce((
 select tenant_id, session_uid from command.connections where runner_id = %s and state in ('connecting', 'connected');
 
 -- name: running
-select tenant_id, part, command_id, lease_token from command.commands
+select tenant_id, partition, command_id, lease_token from command.commands
 where runner_id = %s and state = 'running' and started_at < clock_timestamp() - interval '5 seconds';

@@ -1,8 +1,8 @@
 """The leases of runners in Postgres."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,6 +11,20 @@ from libs.db import Database, load_statements
 from services.runner.leases.ports import Instructions
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
+
+
+@dataclass(slots=True)
+class _Session:
+    tenant_id: str
+    session_uid: UUID
+
+
+@dataclass(slots=True)
+class _Running:
+    tenant_id: str
+    partition: int
+    command_id: UUID
+    lease_token: UUID
 
 
 class PostgresLeases:
@@ -33,20 +47,20 @@ class PostgresLeases:
 
     async def instructions(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Instructions:
         """Return what is asked of a runner that executes these commands, as (tenant, command, lease token)."""
-        lost: list[tuple[Any, ...]] = []
+        lost: list[UUID] = []
         if executing:
             items = [{"tenant_id": tenant, "id": command_id, "token": token} for tenant, command_id, token in executing]
-            lost = await self._database.rows(_SQL["lost"], (orjson.dumps(items).decode(),))
-        cancel = await self._database.rows(_SQL["to_cancel"], (runner_id,))
-        close = await self._database.rows(_SQL["to_close"], (runner_id,))
-        kill = await self._database.rows(_SQL["to_kill"], (runner_id,))
-        owned = await self._database.rows(_SQL["owned"], (runner_id,))
-        running = await self._database.rows(_SQL["running"], (runner_id,))
+            lost = await self._database.values(_SQL["lost"], (orjson.dumps(items).decode(),))
+        running = await self._database.records(_Running, _SQL["running"], (runner_id,))
         return Instructions(
-            [row[0] for row in cancel],
-            [row[0] for row in lost],
-            [(tenant, uid) for tenant, uid in close],
-            [(tenant, uid) for tenant, uid in kill],
-            [(tenant, uid) for tenant, uid in owned],
-            [(tenant, part, command_id, token) for tenant, part, command_id, token in running],
+            await self._database.values(_SQL["to_cancel"], (runner_id,)),
+            lost,
+            await self._sessions("to_close", runner_id),
+            await self._sessions("to_kill", runner_id),
+            await self._sessions("owned", runner_id),
+            [(row.tenant_id, row.partition, row.command_id, row.lease_token) for row in running],
         )
+
+    async def _sessions(self, statement: str, runner_id: UUID) -> list[tuple[str, UUID]]:
+        rows = await self._database.records(_Session, _SQL[statement], (runner_id,))
+        return [(row.tenant_id, row.session_uid) for row in rows]

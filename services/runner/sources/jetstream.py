@@ -96,7 +96,7 @@ class JetStreamSource:
 
     def _receive(self, sink: CommandSink, delivery: Delivery) -> None:
         try:
-            tenant_id, priority, part, pairs = decode_dispatch(delivery.subject, delivery.payload)
+            tenant_id, priority, partition, pairs = decode_dispatch(delivery.subject, delivery.payload)
         except ValueError:  # it will never be readable (failures, row 9)
             _log.warning("dispatch_unreadable", subject=delivery.subject)
             delivery.term("unreadable")
@@ -105,4 +105,4 @@ class JetStreamSource:
             delivery.ack()
         acknowledgement = BatchAcknowledgement(delivery, len(pairs))
         for command_id, _ in pairs:
-            sink.deliver(priority, DeliveredCommand(tenant_id, part, command_id, acknowledgement))
+            sink.deliver(priority, DeliveredCommand(tenant_id, partition, command_id, acknowledgement))

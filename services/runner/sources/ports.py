@@ -17,7 +17,7 @@ class DeliveredCommand:
     """A command that was dispatched to this runner, and may be claimed."""
 
     tenant_id: str
-    part: int
+    partition: int
     command_id: UUID
     acknowledgement: Acknowledgement
 

@@ -23,7 +23,7 @@ class NewAgent:
     display_name: str
     kind: str
     server: str
-    concurrent: bool
+    exclusive: bool
     labels: Mapping[str, str]
 
 

@@ -1,23 +1,23 @@
 -- name: insert
-insert into session.agents (tenant_id, agent_id, display_name, kind, server, concurrent, labels)
+insert into session.agents (tenant_id, agent_id, display_name, kind, server, exclusive, labels)
 values (%s, %s, %s, %s, %s, %s, %s)
 on conflict do nothing
-returning agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at;
+returning agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at;
 
 -- name: get
-select agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at
+select agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at
 from session.agents where tenant_id = %s and agent_id = %s;
 
 -- name: list
-select agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at
+select agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at
 from session.agents where tenant_id = %s and agent_id > %s order by agent_id limit %s;
 
 -- name: update
 update session.agents
-set display_name = %(display_name)s, kind = %(kind)s, server = %(server)s, concurrent = %(concurrent)s,
+set display_name = %(display_name)s, kind = %(kind)s, server = %(server)s, exclusive = %(exclusive)s,
     labels = %(labels)s, version = version + 1, updated_at = clock_timestamp()
 where tenant_id = %(tenant)s and agent_id = %(agent_id)s and version = %(version)s
-returning agent_id, display_name, kind, server, concurrent, labels, version, created_at, updated_at;
+returning agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at;
 
 -- name: delete
 delete from session.agents a
@@ -25,3 +25,18 @@ where a.tenant_id = %(tenant)s and a.agent_id = %(agent_id)s and a.version = %(v
   and not exists (select from session.sessions s where s.tenant_id = a.tenant_id and s.agent_id = a.agent_id
                   and s.ended_at is null)
 returning a.agent_id;
+
+-- name: lock_log
+select session.lock_log(%s, %s::smallint);
+
+-- name: take_key
+select session.take_key(%s, %s, %s, %s);
+
+-- name: kept_answer
+select response from session.idempotency where tenant_id = %s and method = %s and key = %s;
+
+-- name: finish_key
+select session.finish_key(%s, %s, %s, %s::jsonb);
+
+-- name: drop_key
+select session.drop_key(%s, %s, %s);

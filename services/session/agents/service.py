@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from libs.calls import IdempotencyKey
 from libs.errors import Reason, ServiceError
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, KeyCode, NewAgent
 from services.session.agents.ports import AgentStore
 
-_KEY_REFUSALS = {
-    "running": (Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way"),
-    "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+_KEY_REFUSALS: dict[str, tuple[Reason, str]] = {
+    KeyCode.RUNNING: (Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way"),
+    KeyCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
 }
 
 
@@ -98,7 +98,7 @@ def _merged(stored: Agent, wanted: NewAgent, fields: Collection[str]) -> Agent:
     if "connector" in fields:
         changed = replace(changed, kind=wanted.kind, server=wanted.server)
     if "concurrent_sessions" in fields:
-        changed = replace(changed, concurrent=wanted.concurrent)
+        changed = replace(changed, exclusive=wanted.exclusive)
     if "labels" in fields:
         changed = replace(changed, labels=wanted.labels)
     return changed

@@ -6,13 +6,13 @@ from typing import Any
 
 import orjson
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from libs.calls import IdempotencyKey
 from libs.db import Database, load_statements
 from libs.ids import partition_of
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, KeyCode, NewAgent
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 
@@ -27,9 +27,9 @@ class PostgresAgents:
         """Store an agent; answers `ok`, `exists`, `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, kept = await _take_key(connection, tenant_id, key)
-            if code != "taken":
+            if code != KeyCode.TAKEN:
                 return code, kept
-            row = (agent.agent_id, agent.display_name, agent.kind, agent.server, agent.concurrent)
+            row = (agent.agent_id, agent.display_name, agent.kind, agent.server, agent.exclusive)
             stored = await _agent(connection, _SQL["insert"], (tenant_id, *row, Jsonb(dict(agent.labels))))
             if stored is None:
                 await _drop_key(connection, tenant_id, key)
@@ -50,11 +50,11 @@ class PostgresAgents:
         """Store the agent if its version is still the stored one; answers `ok`, `conflict`, `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, kept = await _take_key(connection, tenant_id, key)
-            if code != "taken":
+            if code != KeyCode.TAKEN:
                 return code, kept
             values = {
                 "tenant": tenant_id, "agent_id": agent.agent_id, "display_name": agent.display_name,
-                "kind": agent.kind, "server": agent.server, "concurrent": agent.concurrent,
+                "kind": agent.kind, "server": agent.server, "exclusive": agent.exclusive,
                 "labels": Jsonb(dict(agent.labels)), "version": agent.version,
             }  # fmt: skip
             stored = await _agent(connection, _SQL["update"], values)
@@ -68,10 +68,10 @@ class PostgresAgents:
         """Delete an agent without a live session: `ok`, `missing`, `conflict`, `in_use`, `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, _ = await _take_key(connection, tenant_id, key)
-            if code != "taken":
+            if code != KeyCode.TAKEN:
                 return code
             # A start of this agent takes the same lock, so it comes wholly before the delete or finds no agent.
-            await connection.execute("select session.lock_log(%s, %s::smallint)", (tenant_id, partition_of(agent_id)))
+            await _value(connection, _SQL["lock_log"], (tenant_id, partition_of(agent_id)))
             stored = await _agent(connection, _SQL["get"], (tenant_id, agent_id))
             outcome = "missing" if stored is None else "conflict" if version not in (None, stored.version) else "ok"
             if stored is not None and outcome == "ok":
@@ -94,22 +94,20 @@ async def _agent(connection: AsyncConnection, statement: str, parameters: Any) -
 async def _take_key(
     connection: AsyncConnection, tenant_id: str, key: IdempotencyKey | None
 ) -> tuple[str, Agent | None]:
-    """Take the key: `taken`, or `ok` with the kept answer, or `reused`, or `running`."""
+    """Take the key: `taken`, or `ok` with the stored answer, or `reused`, or `running`."""
     if key is None:
-        return "taken", None
-    cursor = await connection.execute(
-        "select session.take_key(%s, %s, %s, %s)",
-        (tenant_id, key.method, key.key, key.hash),
-    )
-    row = await cursor.fetchone()
-    if row is None or row[0] != "replay":
-        return (row[0] if row else "running"), None
-    cursor = await connection.execute(
-        "select response from session.idempotency where tenant_id = %s and method = %s and key = %s",
-        (tenant_id, key.method, key.key),
-    )
-    kept = await cursor.fetchone()
-    return "ok", _thawed(kept[0]) if kept and kept[0] else None
+        return KeyCode.TAKEN, None
+    code = KeyCode(await _value(connection, _SQL["take_key"], (tenant_id, key.method, key.key, key.hash)))
+    if code != KeyCode.REPLAY:
+        return code, None
+    kept = await _value(connection, _SQL["kept_answer"], (tenant_id, key.method, key.key))
+    return "ok", _thawed(kept) if kept else None
+
+
+async def _value(connection: AsyncConnection, statement: str, parameters: Any) -> Any:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(statement.encode(), parameters)
+        return await cursor.fetchone()
 
 
 def _thawed(kept: dict[str, Any]) -> Agent:
@@ -122,14 +120,9 @@ async def _finish_key(
 ) -> None:
     if key is not None:
         kept = orjson.dumps(answer).decode() if answer else None
-        await connection.execute(
-            "select session.finish_key(%s, %s, %s, %s::jsonb)", (tenant_id, key.method, key.key, kept)
-        )
+        await _value(connection, _SQL["finish_key"], (tenant_id, key.method, key.key, kept))
 
 
 async def _drop_key(connection: AsyncConnection, tenant_id: str, key: IdempotencyKey | None) -> None:
     if key is not None:
-        await connection.execute(
-            "delete from session.idempotency where tenant_id = %s and method = %s and key = %s",
-            (tenant_id, key.method, key.key),
-        )
+        await _value(connection, _SQL["drop_key"], (tenant_id, key.method, key.key))

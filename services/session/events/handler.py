@@ -10,12 +10,7 @@ from libs.errors import Reason, ServiceError
 from libs.jsontext import check_object
 from libs.rpc import Context, actor, current_caller
 from services.session.events.convert import event_message
-from services.session.events.model import (
-    Cursor,
-    Event,
-    EventFilter,
-    NewEvent,
-)
+from services.session.events.model import AppendCode, Cursor, Event, EventFilter, NewEvent
 from services.session.events.ports import EventStore, SessionHead
 from services.session.events.service import (
     PAGE,
@@ -101,8 +96,8 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         if head is None:
             raise _no_session(request.session_id)
         key = IdempotencyKey("append", request.request_id, fingerprint(request)) if request.request_id else None
-        done = await self._events.append(actor(), head.part, request.session_id, events, key)
-        if done.code == "ok":
+        done = await self._events.append(actor(), head.partition, request.session_id, events, key)
+        if done.code == AppendCode.OK:
             return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
         raise _append_refusal(done.code, request.session_id, done.detail)
 
@@ -157,14 +152,14 @@ def _no_session(session_id: str) -> ServiceError:
 
 
 def _append_refusal(code: str, session_id: str, state: str) -> ServiceError:
-    if code == "not_active":
+    if code == AppendCode.NOT_ACTIVE:
         return ServiceError(
             Reason.SESSION_NOT_ACTIVE,
             f"session {session_id} is {state} and takes no events",
             metadata={"session_id": session_id, "state": state},
         )
-    if code == "running":
+    if code == AppendCode.RUNNING:
         return ServiceError(Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way")
-    if code == "reused":
+    if code == AppendCode.REUSED:
         return ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
     return _no_session(session_id)

@@ -26,12 +26,12 @@ class Hub:
         self._closed = False
 
     @asynccontextmanager
-    async def attached(self, tenant_id: str, part: int, scope: str) -> AsyncIterator[Subscriber]:
+    async def attached(self, tenant_id: str, partition: int, scope: str) -> AsyncIterator[Subscriber]:
         """Attach to a scope: all events from this moment on are delivered, earlier ones are in storage.
 
         Raises SHUTTING_DOWN when the replica is.
         """
-        tail = await self._tail(tenant_id, part)
+        tail = await self._tail(tenant_id, partition)
         subscriber = Subscriber()
         if self._closed:
             raise ServiceError(Reason.SHUTTING_DOWN, "the server is shutting down; resume elsewhere")
@@ -48,20 +48,20 @@ class Hub:
                  and task.exception() is None]  # fmt: skip
         return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails)}
 
-    async def _tail(self, tenant_id: str, part: int) -> Tail:
-        task = self._tails.get((tenant_id, part))
+    async def _tail(self, tenant_id: str, partition: int) -> Tail:
+        task = self._tails.get((tenant_id, partition))
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = asyncio.get_running_loop().create_task(self._begin(tenant_id, part), name=f"tail {part}")
-            self._tails[tenant_id, part] = task
+            task = asyncio.get_running_loop().create_task(self._begin(tenant_id, partition), name=f"tail {partition}")
+            self._tails[tenant_id, partition] = task
         return await asyncio.shield(task)
 
-    async def _begin(self, tenant_id: str, part: int) -> Tail:
-        tail = Tail(tenant_id, part, self._store)
+    async def _begin(self, tenant_id: str, partition: int) -> Tail:
+        tail = Tail(tenant_id, partition, self._store)
         # Subscribed first, read afterwards: whatever commits in between is hinted.
-        tail.unsubscribe = await self._notifications.subscribe(tenant_id, part, tail.on_notification)
+        tail.unsubscribe = await self._notifications.subscribe(tenant_id, partition, tail.on_notification)
         try:
             failpoint("hub.after_subscribe_before_position")
-            log = await self._store.log(tenant_id, part)
+            log = await self._store.log(tenant_id, partition)
         except BaseException:
             await tail.unsubscribe()
             raise

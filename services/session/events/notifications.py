@@ -13,13 +13,15 @@ class BusNotificationSource:
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
 
-    async def subscribe(self, tenant_id: str, part: int, handler: NotificationHandler) -> Callable[[], Awaitable[None]]:
+    async def subscribe(
+        self, tenant_id: str, partition: int, handler: NotificationHandler
+    ) -> Callable[[], Awaitable[None]]:
         """Call `handler` for each hint of the partition from now on; returns what ends the subscription."""
 
         def receive(_: str, payload: bytes) -> None:
             handler(*decode_notification(payload))
 
-        subscription = await self._notifications.subscribe(events_subject(tenant_id, part), receive)
+        subscription = await self._notifications.subscribe(events_subject(tenant_id, partition), receive)
 
         async def end() -> None:
             subscription.unsubscribe()

@@ -38,7 +38,7 @@ class Scope(Protocol):
     """One stream's own terms: what it reads, what numbers its events, and when it ends."""
 
     tenant_id: str
-    part: int
+    partition: int
     key: str
     after: int
 
@@ -60,7 +60,7 @@ class SessionScope:
 
     def __init__(self, tenant_id: str, session_id: str, head: SessionHead) -> None:
         self.tenant_id = tenant_id
-        self.part = head.part
+        self.partition = head.partition
         self.key = str(head.session_uid)
         self.after = 0
         self.head = head
@@ -112,7 +112,7 @@ class AgentScope:
 
     def __init__(self, tenant_id: str, agent_id: str, incarnation: int) -> None:
         self.tenant_id = tenant_id
-        self.part = partition_of(agent_id)
+        self.partition = partition_of(agent_id)
         self.key = agent_id
         self.after = 0
         self._incarnation = incarnation
@@ -132,10 +132,10 @@ class AgentScope:
 
     async def stored(self, store: EventStore) -> AsyncIterator[list[Event]]:
         """Yield what is stored after `after`, page by page; pages without an event of the agent's move it on too."""
-        log = await store.log(self.tenant_id, self.part)
+        log = await store.log(self.tenant_id, self.partition)
         upto = log.position if log else self.after
         while self.after < upto:
-            events = await store.of_part(self.tenant_id, self.part, self.after, upto, PAGE, PAGE_BYTES)
+            events = await store.of_partition(self.tenant_id, self.partition, self.after, upto, PAGE, PAGE_BYTES)
             last = events[-1].position if events else upto
             mine = [event for event in events if event.agent_id == self.key]
             if mine:
@@ -202,7 +202,7 @@ class Follower:
             # A reader that begins late has a place to resume from before anything happens.
             yield Step(None, scope.cursor())
         while is_live:
-            async with self._hub.attached(scope.tenant_id, scope.part, scope.key) as subscriber:
+            async with self._hub.attached(scope.tenant_id, scope.partition, scope.key) as subscriber:
                 for source in (self._from_storage, self._from_tail):
                     async with aclosing(source(scope, wanted, subscriber)) as steps:
                         async for step in steps:

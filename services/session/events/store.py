@@ -1,17 +1,19 @@
 """The work stream in Postgres."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from libs import notifications
 from libs.calls import Actor, IdempotencyKey
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.db.folding import folded
 from libs.failpoints import failpoint
 from libs.notifications import Notifier
-from services.session.events.model import Event, NewEvent
+from services.session.events.model import AppendCode, Event, NewEvent
 from services.session.events.ports import (
     Appended,
     LogHead,
@@ -19,6 +21,22 @@ from services.session.events.ports import (
 )
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
+
+
+@dataclass(slots=True)
+class _AppendRow(notifications.Appended):
+    ord: int
+    code: str
+    first_seq: int | None
+    last_seq: int | None
+    detail: str | None
+
+
+@dataclass(slots=True)
+class _Position:
+    tenant_id: str
+    partition: int
+    position: int
 
 
 class PostgresEvents:
@@ -31,10 +49,10 @@ class PostgresEvents:
 
     async def make_tables(self) -> None:
         """Make the tables of the next four weeks; those that are there stay as they are."""
-        await self._database.rows(_SQL["make_tables"])
+        await self._database.values(_SQL["make_tables"])
 
     async def append(
-        self, actor: Actor, part: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
+        self, actor: Actor, partition: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
     ) -> Appended:
         """Append all of the events or, when the session takes none, none."""
         item = {
@@ -50,17 +68,18 @@ class PostgresEvents:
                 for event in events
             ],
         }  # fmt: skip
-        return await self._appends.run((actor.tenant_id, part), item)
+        return await self._appends.run((actor.tenant_id, partition), item)
 
     async def _flush(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Appended]:
-        tenant_id, part = key
+        tenant_id, partition = key
         batch, places = folded(items)
-        rows = await self._database.rows(_SQL["append"], (tenant_id, part, orjson.dumps(batch).decode()))
-        *_, first, last, notification = rows[0]
-        if first is not None:
-            self._notifier.appended(tenant_id, part, first, last, notification)
+        body = orjson.dumps(batch).decode()
+        rows = await self._database.records(_AppendRow, _SQL["append"], (tenant_id, partition, body))
+        rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("events.after_append_before_answer")
-        answers = [Appended(code, low or 0, high or 0, detail or "") for _, code, low, high, detail, *_ in rows]
+        answers = [
+            Appended(AppendCode(row.code), row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows
+        ]
         return [answers[place] for place in places]
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:
@@ -68,26 +87,28 @@ class PostgresEvents:
         found = await self._database.records(SessionHead, _SQL["head"], (tenant_id, session_id))
         return found[0] if found else None
 
-    async def log(self, tenant_id: str, part: int) -> LogHead | None:
+    async def log(self, tenant_id: str, partition: int) -> LogHead | None:
         """Return a partition's head, None when the tenant has no log."""
-        rows = await self._database.rows(_SQL["log"], (tenant_id, part))
-        return LogHead(*rows[0]) if rows else None
+        found = await self._database.records(LogHead, _SQL["log"], (tenant_id, partition))
+        return found[0] if found else None
 
     async def of_session(self, tenant_id: str, head: SessionHead, after: int, limit: int, size: int) -> list[Event]:
         """Return a session's events after a seq, in order: `limit` at most, or `size` bytes of payload, but one."""
         parameters = (tenant_id, head.session_uid, after, head.first_bucket, limit, size)
-        return [Event(*row) for row in await self._database.rows(_SQL["of_session"], parameters)]
+        return await self._database.records(Event, _SQL["of_session"], parameters)
 
-    async def of_part(self, tenant_id: str, part: int, after: int, upto: int, limit: int, size: int) -> list[Event]:
+    async def of_partition(
+        self, tenant_id: str, partition: int, after: int, upto: int, limit: int, size: int
+    ) -> list[Event]:
         """Return a partition's events after a position and up to another, in order, without holes: `limit` at most,
         or `size` bytes of payload, but one."""
         parameters = {
-            "tenant": tenant_id, "part": part, "after": after, "upto": upto, "limit": limit, "size": size
+            "tenant": tenant_id, "partition": partition, "after": after, "upto": upto, "limit": limit, "size": size
         }  # fmt: skip
-        return [Event(*row) for row in await self._database.rows(_SQL["of_part"], parameters)]
+        return await self._database.records(Event, _SQL["of_partition"], parameters)
 
-    async def positions(self, parts: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    async def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the last positions of partitions."""
-        tenants, numbers = [tenant for tenant, _ in parts], [part for _, part in parts]
-        rows = await self._database.rows(_SQL["positions"], (tenants, numbers))
-        return {(tenant, part): position for tenant, part, position in rows}
+        tenants, numbers = [tenant for tenant, _ in partitions], [partition for _, partition in partitions]
+        rows = await self._database.records(_Position, _SQL["positions"], (tenants, numbers))
+        return {(row.tenant_id, row.partition): row.position for row in rows}

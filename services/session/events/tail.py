@@ -21,9 +21,9 @@ _HELD = 256
 class Tail:
     """Follows a partition by its hints: the next position expected is delivered with no read, a hole is read."""
 
-    def __init__(self, tenant_id: str, part: int, store: EventStore) -> None:
+    def __init__(self, tenant_id: str, partition: int, store: EventStore) -> None:
         self.tenant_id = tenant_id
-        self.part = part
+        self.partition = partition
         self.next = 0
         """The position that is delivered next; 0 until the tail has begun."""
         self._store = store
@@ -103,7 +103,7 @@ class Tail:
 
     def _fill_soon(self, patience: float) -> None:
         if self._filling is None and self._known >= self.next:
-            self._filling = asyncio.get_running_loop().create_task(self._fill(patience), name=f"fill {self.part}")
+            self._filling = asyncio.get_running_loop().create_task(self._fill(patience), name=f"fill {self.partition}")
 
     async def _fill(self, patience: float) -> None:
         """Read what the hints did not bring; one reader per partition, whatever the number of subscribers."""
@@ -112,8 +112,8 @@ class Tail:
                 await asyncio.sleep(patience)
                 self._drain_held()
             while self._known >= self.next:
-                events = await self._store.of_part(
-                    self.tenant_id, self.part, self.next - 1, self._known, _PAGE, _PAGE_BYTES
+                events = await self._store.of_partition(
+                    self.tenant_id, self.partition, self.next - 1, self._known, _PAGE, _PAGE_BYTES
                 )
                 if not events:
                     break
@@ -121,7 +121,7 @@ class Tail:
                 self._deliver(events)
                 self._drain_held()
         except ServiceError as error:  # the slow check tries again
-            _log.warning("tail_read_failed", tenant=self.tenant_id, part=self.part, reason=error.reason)
+            _log.warning("tail_read_failed", tenant=self.tenant_id, partition=self.partition, reason=error.reason)
         finally:
             self._filling = None
 

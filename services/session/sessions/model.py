@@ -38,7 +38,7 @@ TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = {
     SessionState.TIMED_OUT: frozenset(),
     SessionState.STOPPED: frozenset(),
 }
-"""The states that each state may change to. SQL has its lists of states from this table: see `tools/sql`."""
+"""The states that each state may change to. SQL has its lists of states from this table: see `tools.sql`."""
 LIVE = frozenset(state for state, following in TRANSITIONS.items() if following)
 """A live session counts as its agent's. Every other session is over: its state is final."""
 CAN_STOP = frozenset(state for state, following in TRANSITIONS.items() if SessionState.STOPPING in following)
@@ -101,7 +101,7 @@ class Session:
     session_uid: UUID
     session_id: str
     agent_id: str
-    part: int
+    partition: int
     state: str
     session_type: str
     mode: str

@@ -10,6 +10,8 @@ from services.session.sessions.model import (
     Session,
     SessionFilter,
     SessionSpec,
+    StartCode,
+    StopCode,
 )
 
 
@@ -17,7 +19,7 @@ from services.session.sessions.model import (
 class Started:
     """The answer to a start: a code (`created`, `existing`, or why it was refused) and what the code is about."""
 
-    code: str
+    code: StartCode
     session: Session | None
     detail: str
 
@@ -30,7 +32,7 @@ class StopStep:
     why it was refused; `runners` are those who should look at what is asked of them.
     """
 
-    code: str
+    code: StopCode
     session_uid: UUID | None
     session: Session | None
     successor: Session | None
@@ -57,7 +59,7 @@ class Unfinished:
     """A session that is stopping, found by the service's own rounds; `late` when its grace is over."""
 
     tenant_id: str
-    part: int
+    partition: int
     session_uid: UUID
     late: bool
 
@@ -79,10 +81,10 @@ class SessionStore(Protocol):
     async def stop(self, actor: Actor, request: StopRequest) -> StopStep:
         """Begin a stop or a restart, and finish it at once when no command is open."""
 
-    async def advance_stop(self, tenant_id: str, part: int, session_uid: UUID, *, force: bool) -> StopStep:
+    async def advance_stop(self, tenant_id: str, partition: int, session_uid: UUID, *, force: bool) -> StopStep:
         """Carry a stop on; by force, cancel what still runs."""
 
-    async def part_of_session(self, tenant_id: str, session_id: str) -> int | None:
+    async def partition_of_session(self, tenant_id: str, session_id: str) -> int | None:
         """Return the log partition of a session, None when there is none."""
 
     async def get(self, tenant_id: str, session_id: str) -> Session | None:

@@ -7,13 +7,13 @@ select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot,
        (s).first_position, (s).last_position, (s).notification, (s).detail
 from (select session.stop(%s, %s::smallint, %s::jsonb) as s offset 0) x;
 
--- name: stop_further
+-- name: advance_stop
 select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
        (s).first_position, (s).last_position, (s).notification, (s).detail
 from (select session.advance_stop(%s, %s::smallint, %s, %s) as s offset 0) x;
 
 -- name: by_uid
-select s.session_uid, s.session_id, s.agent_id, s.part, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
+select s.session_uid, s.session_id, s.agent_id, s.partition, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
        s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
        s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
        s.ended_at, h.last_seq
@@ -24,7 +24,7 @@ from unnest(%(uids)s::uuid[]) as u(session_uid) cross join lateral (
   where h.tenant_id = s.tenant_id and h.session_uid = s.session_uid offset 0) h;
 
 -- name: by_id
-select s.session_uid, s.session_id, s.agent_id, s.part, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
+select s.session_uid, s.session_id, s.agent_id, s.partition, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
        s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
        s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
        s.ended_at, h.last_seq
@@ -34,7 +34,7 @@ from session.sessions s cross join lateral (
 where s.tenant_id = %s and s.session_id = %s;
 
 -- name: stopping
-select tenant_id, part, session_uid, (closing ->> 'deadline')::timestamptz < clock_timestamp() as late
+select tenant_id, partition, session_uid, (closing ->> 'deadline')::timestamptz < clock_timestamp() as late
 from session.sessions where state = 'stopping' and updated_at < clock_timestamp() - %s * interval '1 second'
 order by updated_at limit 100;
 

@@ -9,7 +9,7 @@ import structlog
 from libs.calls import Actor, IdempotencyKey
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
-from services.session.sessions.model import Session, SessionSpec
+from services.session.sessions.model import Session, SessionSpec, StartCode, StopCode
 from services.session.sessions.ports import (
     SessionStore,
     StopRequest,
@@ -22,6 +22,9 @@ STOP_GRACE = 5.0
 """Seconds that running commands have to end by themselves when their session stops."""
 _LOOK_EVERY = 0.05
 _STEP_AT_ONCE = 500
+
+_STOPPED = frozenset({StopCode.STOPPED, StopCode.STOPPING, StopCode.STARTED, StopCode.NONE, StopCode.REPLAYED})
+"""What a stop or restart is answered with when it was not rejected."""
 
 
 class Lifecycle:
@@ -47,7 +50,7 @@ class Lifecycle:
         started = await self._store.start(actor, agent_id, spec, fail_on_conflict=fail_on_conflict, key=key)
         failpoint("lifecycle.after_start_before_answer")
         if started.session is not None:
-            return started.session, started.code == "created"
+            return started.session, started.code == StartCode.CREATED
         raise _error_of(started.code, {"agent_id": agent_id, "session_id": started.detail or spec.session_id})
 
     async def stop(self, actor: Actor, request: StopRequest) -> Session | None:
@@ -70,58 +73,61 @@ class Lifecycle:
     async def _to_the_end(self, actor: Actor, request: StopRequest) -> StopStep:
         step = await self._store.stop(actor, request)
         failpoint("lifecycle.after_stop_begun")
-        if step.code not in ("stopped", "stopping", "started", "none", "replayed"):
+        if step.code not in _STOPPED:
             raise _error_of(step.code, {"agent_id": request.agent_id, "session_id": request.session_id or step.detail})
-        if step.code == "stopping" and step.session_uid is not None:
+        if step.code == StopCode.STOPPING and step.session_uid is not None:
             step = await self._carry_on(actor.tenant_id, request, step)
         return step
 
     async def _carry_on(self, tenant_id: str, request: StopRequest, step: StopStep) -> StopStep:
         """Take step after step until the session has ended; by force once the grace is over."""
         uid = step.session_uid
-        part = step.session.part if step.session else await self._store.part_of_session(tenant_id, step.detail)
-        if uid is None or part is None:
+        partition = (
+            step.session.partition if step.session else await self._store.partition_of_session(tenant_id, step.detail)
+        )
+        if uid is None or partition is None:
             raise ServiceError(Reason.SESSION_NOT_FOUND, "the session is gone")
         deadline = time.monotonic() + request.grace
-        while step.code == "stopping":
+        while step.code == StopCode.STOPPING:
             if step.open_commands <= _STEP_AT_ONCE:
                 await asyncio.sleep(min(_LOOK_EVERY, max(deadline - time.monotonic(), 0.0)))
             failpoint("lifecycle.between_stop_steps")
-            step = await self._store.advance_stop(tenant_id, part, uid, force=time.monotonic() >= deadline)
+            step = await self._store.advance_stop(tenant_id, partition, uid, force=time.monotonic() >= deadline)
         return step
 
     async def finish_stops(self, older_than: float) -> None:
         """Carry on the stops that nobody else carries on: their service died, or a runner failed the session."""
         for unfinished in await self._store.stopping(older_than):
             step = await self._store.advance_stop(
-                unfinished.tenant_id, unfinished.part, unfinished.session_uid, force=unfinished.late
+                unfinished.tenant_id, unfinished.partition, unfinished.session_uid, force=unfinished.late
             )
             failpoint("lifecycle.between_finished_stops")
-            if step.code == "stopped":
+            if step.code == StopCode.STOPPED:
                 _log.info("stop_finished", tenant=unfinished.tenant_id, session_uid=str(unfinished.session_uid))
 
 
-def _error_of(code: str, about: Mapping[str, str]) -> ServiceError:
+def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceError:
     """Turn a refusal of the database's functions into the one that callers read."""
     agent_id, session_id = about.get("agent_id", ""), about.get("session_id", "")
-    reason, message = {
-        "agent_not_found": (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
-        "session_not_found": (Reason.SESSION_NOT_FOUND, f"there is no session {session_id}"),
-        "stopping": (
+    errors: dict[str, tuple[Reason, str]] = {
+        StopCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
+        StopCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session_id}"),
+        StartCode.STOPPING: (
             Reason.SESSION_STOPPING,
             f"session {session_id} is stopping; try again when it has stopped",
         ),
-        "already_stopping": (
+        StopCode.ALREADY_STOPPING: (
             Reason.SESSION_STOPPING,
             f"session {session_id} is stopping; try again when it has stopped",
         ),
-        "live": (Reason.SESSION_EXISTS, f"agent {agent_id} has the live session {session_id}"),
-        "id_taken": (Reason.SESSION_EXISTS, f"the session id {session_id} is taken"),
-        "ambiguous": (Reason.SESSION_AMBIGUOUS, f"agent {agent_id} has several live sessions; name one"),
-        "running": (
+        StartCode.LIVE: (Reason.SESSION_EXISTS, f"agent {agent_id} has the live session {session_id}"),
+        StopCode.ID_TAKEN: (Reason.SESSION_EXISTS, f"the session id {session_id} is taken"),
+        StopCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent_id} has several live sessions; name one"),
+        StopCode.RUNNING: (
             Reason.IDEMPOTENCY_KEY_IN_USE,
             "the first use of this idempotency key is still under way",
         ),
-        "reused": (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
-    }[code]
+        StopCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
+    }
+    reason, message = errors[code]
     return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})

@@ -1,6 +1,7 @@
 """Sessions in Postgres."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,11 +14,13 @@ from libs.calls import Actor, IdempotencyKey
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.db.folding import folded
 from libs.ids import partition_of, uuid7
-from libs.notifications import Notifier
+from libs.notifications import Appended, Notifier
 from services.session.sessions.model import (
     Session,
     SessionFilter,
     SessionSpec,
+    StartCode,
+    StopCode,
 )
 from services.session.sessions.ports import (
     Started,
@@ -27,39 +30,32 @@ from services.session.sessions.ports import (
 )
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
-_LIST = [
-    "session_uid",
-    "session_id",
-    "agent_id",
-    "part",
-    "state",
-    "session_type",
-    "mode",
-    "title",
-    "task",
-    "task_id",
-    "workspace",
-    "user_id",
-    "channel_id",
-    "resource_id",
-    "labels",
-    "context",
-    "metadata",
-    "restart_count",
-    "restarted_from",
-    "created_by",
-    "version",
-    "result",
-    "error",
-    "created_at",
-    "updated_at",
-    "started_at",
-    "ended_at",
-]
-_sessions = sa.table("sessions", sa.column("tenant_id"), *(sa.column(name) for name in _LIST), schema="session")
+_COLUMNS = [field.name for field in fields(Session) if field.name != "last_seq"]
+_sessions = sa.table("sessions", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="session")
 _heads = sa.table(
     "heads", sa.column("tenant_id"), sa.column("session_uid"), sa.column("last_seq"), schema="session"
 )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _StartRow(Appended):
+    ord: int
+    code: str
+    session_uid: UUID | None
+    snapshot: dict[str, Any] | None
+    detail: str | None
+
+
+@dataclass(slots=True)
+class _StopRow(Appended):
+    code: str
+    session_uid: UUID | None
+    snapshot: dict[str, Any] | None
+    next_uid: UUID | None
+    next_snapshot: dict[str, Any] | None
+    open_commands: int | None
+    runners: list[UUID] | None
+    detail: str | None
 
 
 class PostgresSessions:
@@ -90,29 +86,28 @@ class PostgresSessions:
         return await self._starts.run((actor.tenant_id, partition_of(agent_id)), item)
 
     async def _flush_starts(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Started]:
-        tenant_id, part = key
+        tenant_id, partition = key
         batch, places = folded(items)
-        rows = await self._database.rows(_SQL["start"], (tenant_id, part, orjson.dumps(batch).decode()))
-        _, _, _, _, _, first, last, notification = rows[0]
-        if first is not None:
-            self._notifier.appended(tenant_id, part, first, last, notification)
+        body = orjson.dumps(batch).decode()
+        rows = await self._database.records(_StartRow, _SQL["start"], (tenant_id, partition, body))
+        rows[0].announce(self._notifier, tenant_id, partition)
+        if rows[0].first_position is not None:
             self._notifier.connections_wanted()
-        uids = {uid for _, _, uid, snapshot, *_ in rows if snapshot is not None}
+        uids = {row.session_uid for row in rows if row.snapshot is not None and row.session_uid is not None}
         found = await self._by_uid(tenant_id, list(uids)) if uids else {}
         answers = [
-            Started(code, found[uid].as_of(snapshot) if snapshot is not None else None, detail or "")
-            for _, code, uid, snapshot, detail, *_ in rows
+            Started(StartCode(row.code), _as_of(found, row.session_uid, row.snapshot), row.detail or "") for row in rows
         ]
         return [answers[place] for place in places]
 
     async def stop(self, actor: Actor, request: StopRequest) -> StopStep:
         """Begin a stop or a restart, and finish it at once when no command is open."""
-        part = partition_of(request.agent_id)
+        partition = partition_of(request.agent_id)
         if not request.agent_id:
-            found = await self.part_of_session(actor.tenant_id, request.session_id)
+            found = await self.partition_of_session(actor.tenant_id, request.session_id)
             if found is None:
-                return StopStep("session_not_found", None, None, None, 0, (), "")
-            part = found
+                return StopStep(StopCode.SESSION_NOT_FOUND, None, None, None, 0, (), "")
+            partition = found
         body = {
             "agent_id": request.agent_id or None,
             "session_id": request.session_id or None,
@@ -128,38 +123,39 @@ class PostgresSessions:
             if request.successor is None
             else {**_opening(actor, request.successor), "inherit": request.inherit, "reason": request.reason},
         }
-        rows = await self._database.rows(_SQL["stop"], (actor.tenant_id, part, orjson.dumps(body).decode()))
-        return await self._step(actor.tenant_id, part, rows[0])
+        values = (actor.tenant_id, partition, orjson.dumps(body).decode())
+        (row,) = await self._database.records(_StopRow, _SQL["stop"], values)
+        return await self._step(actor.tenant_id, partition, row)
 
-    async def advance_stop(self, tenant_id: str, part: int, session_uid: UUID, *, force: bool) -> StopStep:
+    async def advance_stop(self, tenant_id: str, partition: int, session_uid: UUID, *, force: bool) -> StopStep:
         """Carry a stop on; by force, cancel what still runs."""
-        rows = await self._database.rows(_SQL["stop_further"], (tenant_id, part, session_uid, force))
-        return await self._step(tenant_id, part, rows[0])
+        values = (tenant_id, partition, session_uid, force)
+        (row,) = await self._database.records(_StopRow, _SQL["advance_stop"], values)
+        return await self._step(tenant_id, partition, row)
 
-    async def _step(self, tenant_id: str, part: int, row: Sequence[Any]) -> StopStep:
-        code, uid, snapshot, next_uid, next_snapshot, open_commands, runners, first, last, notification, detail = row
-        if first is not None:
-            self._notifier.appended(tenant_id, part, first, last, notification)
-        for runner_id in runners or ():
+    async def _step(self, tenant_id: str, partition: int, row: _StopRow) -> StopStep:
+        row.announce(self._notifier, tenant_id, partition)
+        for runner_id in row.runners or ():
             self._notifier.runner_asked(runner_id)
-        if next_uid is not None and code != "replayed":
+        if row.next_uid is not None and row.code != StopCode.REPLAYED:
             self._notifier.connections_wanted()
-        wanted = [u for u, s in ((uid, snapshot), (next_uid, next_snapshot)) if u is not None and s is not None]
-        found = await self._by_uid(tenant_id, wanted) if wanted else {}
+        shown = ((row.session_uid, row.snapshot), (row.next_uid, row.next_snapshot))
+        uids = [uid for uid, snapshot in shown if uid is not None and snapshot is not None]
+        found = await self._by_uid(tenant_id, uids) if uids else {}
         return StopStep(
-            code,
-            uid,
-            found[uid].as_of(snapshot) if uid in found else None,
-            found[next_uid].as_of(next_snapshot) if next_uid in found else None,
-            open_commands or 0,
-            runners or (),
-            detail or "",
+            StopCode(row.code),
+            row.session_uid,
+            _as_of(found, row.session_uid, row.snapshot),
+            _as_of(found, row.next_uid, row.next_snapshot),
+            row.open_commands or 0,
+            row.runners or (),
+            row.detail or "",
         )
 
-    async def part_of_session(self, tenant_id: str, session_id: str) -> int | None:
+    async def partition_of_session(self, tenant_id: str, session_id: str) -> int | None:
         """Return the log partition of a session, None when there is none."""
         session = await self.get(tenant_id, session_id)
-        return session.part if session else None
+        return session.partition if session else None
 
     async def get(self, tenant_id: str, session_id: str) -> Session | None:
         """Return a session by its id, None when there is none."""
@@ -176,7 +172,7 @@ class PostgresSessions:
         """Return sessions, newest first, after the place `{"at", "uid"}`."""
         table = _sessions.c
         query = (
-            sa.select(*(table[name] for name in _LIST), _heads.c.last_seq)
+            sa.select(*(table[name] for name in _COLUMNS), _heads.c.last_seq)
             .join(_heads, (_heads.c.tenant_id == table.tenant_id) & (_heads.c.session_uid == table.session_uid))
             .where(table.tenant_id == tenant_id)
             .order_by(table.created_at.desc(), table.session_uid.desc())
@@ -208,6 +204,12 @@ class PostgresSessions:
     async def forget_keys(self) -> None:
         """Delete idempotency keys that are past their time."""
         await self._database.changed(_SQL["forget_keys"])
+
+
+def _as_of(found: Mapping[UUID, Session], uid: UUID | None, snapshot: Mapping[str, Any] | None) -> Session | None:
+    """Return a session as its snapshot has it, None without a snapshot or when it was deleted meanwhile."""
+    session = found.get(uid) if uid is not None else None
+    return session.as_of(snapshot) if session is not None and snapshot is not None else None
 
 
 def _opening(actor: Actor, spec: SessionSpec) -> dict[str, Any]:

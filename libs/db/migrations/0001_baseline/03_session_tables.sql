@@ -6,23 +6,23 @@ create table session.tenants (
 -- One row for each tenant and log partition. Its lock orders everything that is appended to the partition
 -- (concurrency, rules 1 and 3). `head` is the newest link of the partition's hash chain.
 create table session.log (
-  tenant_id   text not null,
-  part        smallint not null,
-  position    bigint not null default 0,
-  bucket      integer not null,
-  incarnation integer not null default 1,
-  class       smallint not null default 0,
-  head        bytea not null default '\x',
-  primary key (tenant_id, part)
+  tenant_id       text not null,
+  partition       smallint not null,
+  position        bigint not null default 0,
+  bucket          integer not null,
+  incarnation     integer not null default 1,
+  retention_class smallint not null default 0,
+  head            bytea not null default '\x',
+  primary key (tenant_id, partition)
 ) with (fillfactor = 10);
 
 -- Where each bucket (week) of a partition begins, so that every read can name its buckets (rule 9).
 create table session.segments (
   tenant_id      text not null,
-  part           smallint not null,
+  partition      smallint not null,
   bucket         integer not null,
   first_position bigint not null,
-  primary key (tenant_id, part, bucket)
+  primary key (tenant_id, partition, bucket)
 );
 
 create table session.agents (
@@ -31,7 +31,7 @@ create table session.agents (
   display_name text not null,
   kind         text not null,
   server       text not null,
-  concurrent   boolean not null,
+  exclusive    boolean not null,
   labels       jsonb not null,
   version      bigint not null default 1,
   created_at   timestamptz not null default clock_timestamp(),
@@ -44,7 +44,7 @@ create table session.sessions (
   session_uid    uuid not null,
   session_id     text not null,
   agent_id       text not null,
-  part           smallint not null,
+  partition      smallint not null,
   exclusive      boolean not null,
   state          session.session_state not null,
   session_type   text not null,
@@ -70,7 +70,8 @@ create table session.sessions (
   updated_at     timestamptz not null,
   started_at     timestamptz,
   ended_at       timestamptz,
-  primary key (tenant_id, session_uid)
+  primary key (tenant_id, session_uid),
+  constraint sessions_end_when_final check ((ended_at is null) = session.is_live(state))
 );
 create unique index sessions_by_id on session.sessions (tenant_id, session_id);
 -- A session is live until it has an end.
@@ -87,7 +88,7 @@ create index sessions_of_task on session.sessions (tenant_id, task_id);
 create table session.heads (
   tenant_id    text not null,
   session_uid  uuid not null,
-  part         smallint not null,
+  partition    smallint not null,
   session_id   text not null,
   agent_id     text not null,
   state        session.session_state not null,
@@ -99,28 +100,28 @@ create table session.heads (
 -- The work stream, partitioned by retention class, then by bucket. `link` is set on the last event of each batch: it is
 -- the hash of the batch and of the link before.
 create table session.events (
-  tenant_id      text not null,
-  part           smallint not null,
-  position       bigint not null,
-  bucket         integer not null,
-  class          smallint not null,
-  session_uid    uuid not null,
-  seq            bigint not null,
-  event_id       uuid not null,
-  type           text not null,
-  level          smallint not null,
-  session_id     text not null,
-  agent_id       text not null,
-  command_id     uuid,
-  correlation_id text not null,
-  actor          text not null,
-  address        text not null,
-  payload        text not null,
-  created_at     timestamptz not null,
-  link           bytea,
-  primary key (tenant_id, part, position, bucket, class),
-  unique (tenant_id, session_uid, seq, bucket, class)
-) partition by list (class);
+  tenant_id       text not null,
+  partition       smallint not null,
+  position        bigint not null,
+  bucket          integer not null,
+  retention_class smallint not null,
+  session_uid     uuid not null,
+  seq             bigint not null,
+  event_id        uuid not null,
+  type            text not null,
+  level           smallint not null,
+  session_id      text not null,
+  agent_id        text not null,
+  command_id      uuid,
+  correlation_id  text not null,
+  actor           text not null,
+  address         text not null,
+  payload         text not null,
+  created_at      timestamptz not null,
+  link            bytea,
+  primary key (tenant_id, partition, position, bucket, retention_class),
+  unique (tenant_id, session_uid, seq, bucket, retention_class)
+) partition by list (retention_class);
 create table session.events_standard partition of session.events for values in (0) partition by range (bucket);
 
 create table session.idempotency (

@@ -22,5 +22,5 @@ language sql stable as $$
     select c.ctid as at, c.state, c.session_uid, c.correlation_id, c.attempt, c.runner_id, c.started_at,
            c.ordering_key, c.cancel_requested_at, c.finished_at
     from command.commands c
-    where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_partition offset 0) c on true
+    where c.tenant_id = p_tenant and c.command_id = i.id and c.partition = p_partition offset 0) c on true
 $$;

@@ -12,7 +12,7 @@ returns setof command.resolved_submit language sql stable as $$
     select * from session.targets(p_tenant, p_agents, p_sessions)
   ), of_agent as materialized (
     select t.agent_id, count(*) as n, (array_agg(t.session_uid))[1] as session_uid,
-           (array_agg(t.session_id))[1] as session_id, (array_agg(t.part))[1] as part, (array_agg(t.state))[1] as state
+           (array_agg(t.session_id))[1] as session_id, (array_agg(t.partition))[1] as partition, (array_agg(t.state))[1] as state
     from target t where session.is_live(t.state) group by t.agent_id
   )
   select i.*, coalesce(a.session_uid, s.session_uid), coalesce(a.session_id, s.session_id),
@@ -27,7 +27,7 @@ returns setof command.resolved_submit language sql stable as $$
            when a.n > 1 then 'ambiguous'
            when i.agent_id is not null and a.agent_id is null then 'no_session'
            when i.session_id is not null and s.session_id is null then 'session_not_found'
-           when coalesce(a.part, s.part) <> p_partition then 'moved'
+           when coalesce(a.partition, s.partition) <> p_partition then 'moved'
            when coalesce(a.state, s.state) <> 'active' then 'not_active'
            else 'ok' end,
          k.command_id, n.runner_id, k.cancelled

@@ -24,7 +24,7 @@ begin
     select * from command.resolve_submits(p_tenant, p_partition, p_items, p_method, p_agents, p_sessions)
   ), stored as (
     insert into command.commands (
-      tenant_id, command_id, part, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
+      tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
       requeued_from, max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, not_before, retry_tool_errors,
       ordering_key, retention_s, state, enqueued_at, next_attempt_at, finished_at, expires_at, cancel_requested_at,
       cancel_reason)
@@ -53,7 +53,7 @@ begin
                            'attempt', 0, 'reason', r.cancelled ->> 'reason'))::text)::session.new_event
     from resolved r where r.code = 'ok' and r.cancelled is not null
   ), enqueued as (
-    insert into command.ready (tenant_id, command_id, part, session_uid, priority, available_at, dispatch_after,
+    insert into command.ready (tenant_id, command_id, partition, session_uid, priority, available_at, dispatch_after,
                                blocked)
     select p_tenant, r.id, p_partition, r.uid, r.priority, greatest(r.not_before, v_now),
            case when r.owner is null then 'infinity' when r.not_before > v_now then r.not_before

@@ -14,7 +14,7 @@ begin
     select p_tenant as tenant_id, i.* from json_to_recordset(p_items) as i(uid uuid, event text)
   ), held as (
     update command.connections n set state = 'connected', attempts = 0
-      from item i where n.tenant_id = i.tenant_id and n.session_uid = i.uid and n.part = p_partition
+      from item i where n.tenant_id = i.tenant_id and n.session_uid = i.uid and n.partition = p_partition
         and n.runner_id = p_runner and n.state = 'connecting'
       returning n.session_uid, i.event
   )

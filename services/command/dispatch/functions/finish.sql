@@ -41,7 +41,7 @@ begin
       select p_tenant, h.id, h.attempt, h.runner_id, h.final, h.is_charged, h.error, h.started_at, v_now
       from item h where h.code = 'ok'
   ), enqueued as (
-    insert into command.ready (tenant_id, command_id, part, session_uid, priority, available_at, dispatch_after,
+    insert into command.ready (tenant_id, command_id, partition, session_uid, priority, available_at, dispatch_after,
                                dispatch_no)
       select p_tenant, h.id, p_partition, h.session_uid, h.priority, v_now + h.delay, v_now + h.delay,
              h.attempt * 1000 + 1

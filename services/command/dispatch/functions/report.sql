@@ -20,7 +20,7 @@ begin
     from item i cross join lateral (
       select c.ctid as at, c.session_uid, c.correlation_id from command.commands c
       where c.tenant_id = p_tenant and c.command_id = i.id and c.lease_token = i.token and c.state = 'running'
-        and c.part = p_partition offset 0) c
+        and c.partition = p_partition offset 0) c
   ), shown as (
     update command.commands c set progress = l.progress
       from (select distinct on (h.id) h.id, h.at, h.token, h.progress from held h where h.progress is not null

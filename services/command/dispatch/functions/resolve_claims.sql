@@ -10,7 +10,7 @@ language sql stable as $$
     from unnest(p_ids) with ordinality as i(id, ord)
     left join lateral (
       select c.ctid as at, c.session_uid, c.command_id from command.commands c
-      where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_partition
+      where c.tenant_id = p_tenant and c.command_id = i.id and c.partition = p_partition
         and command.can_claim(c.state) offset 0) c on true
     left join lateral (
       select d.command_id, d.blocked, d.available_at from command.ready d

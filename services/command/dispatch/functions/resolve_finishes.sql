@@ -21,7 +21,7 @@ language sql stable as $$
     select c.ctid as at, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt, c.started_at,
            c.runner_id, c.ordering_key, c.priority, c.cancel_reason, c.cancel_requested_at from command.commands c
     where c.tenant_id = p_tenant and c.command_id = i.id and c.lease_token = i.token and c.state = 'running'
-      and c.part = p_partition offset 0) c on true
+      and c.partition = p_partition offset 0) c on true
   cross join lateral (
     select case when c.at is null then null
                 when c.cancel_requested_at is not null then 'cancelled' else i.outcome end as final) f

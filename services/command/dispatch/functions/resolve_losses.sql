@@ -8,7 +8,7 @@ language sql stable as $$
     select c.ctid, c.command_id, c.session_uid, c.session_id, c.agent_id, c.type, c.correlation_id, c.attempt + 1,
            c.ordering_key, c.charged + 1 >= c.max_attempts
     from command.commands c
-    where c.tenant_id = p_tenant and c.command_id = i.id and c.part = p_partition
+    where c.tenant_id = p_tenant and c.command_id = i.id and c.partition = p_partition
       and command.can_claim(c.state) offset 0) c cross join lateral (
     select from command.ready d where d.tenant_id = p_tenant and d.command_id = c.command_id offset 0) d
 $$;

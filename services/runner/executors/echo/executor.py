@@ -69,5 +69,5 @@ class EchoExecutor:
     """Connects to nothing, always."""
 
     async def connect(self, session: SessionRef, connector: Connector) -> EchoConnection:
-        """Return a connection at once; `connector.server` plays no part."""
+        """Return a connection at once; `connector.server` plays no partition."""
         return EchoConnection()

@@ -26,7 +26,7 @@ class LineSplitter:
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
+        self._partitions: list[bytes] = []
         self._length = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes | JSONRPCMessage]:
@@ -39,14 +39,14 @@ class LineSplitter:
 
     def _keep(self, piece: bytes) -> None:
         self._length += len(piece)
-        self._parts.append(piece)
+        self._partitions.append(piece)
         if self._length > self._limit:
-            whole = b"".join(self._parts)
-            self._parts = [whole[:_EDGE], whole[-_EDGE:]]
+            whole = b"".join(self._partitions)
+            self._partitions = [whole[:_EDGE], whole[-_EDGE:]]
 
     def _take(self) -> bytes | JSONRPCMessage:
-        line, too_long = b"".join(self._parts), self._length > self._limit
-        self._parts, self._length = [], 0
+        line, too_long = b"".join(self._partitions), self._length > self._limit
+        self._partitions, self._length = [], 0
         return _stand_in(line) if too_long else line
 
 

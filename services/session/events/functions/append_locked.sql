@@ -23,7 +23,7 @@ begin
   ), head as materialized (
     select e.of_session, h.at from event e cross join lateral (
       select h.ctid as at from session.heads h
-      where h.tenant_id = p_log.tenant_id and h.session_uid = e.session_uid and h.part = p_log.part offset 0) h
+      where h.tenant_id = p_log.tenant_id and h.session_uid = e.session_uid and h.partition = p_log.partition offset 0) h
     where e.n = 1
   ), advanced as (
     update session.heads h set last_seq = h.last_seq + d.of_session
@@ -41,9 +41,9 @@ begin
           from serialized s) c
   ), written as (
     insert into session.events
-      (tenant_id, part, position, bucket, class, session_uid, seq, event_id, type, level, session_id, agent_id,
+      (tenant_id, partition, position, bucket, retention_class, session_uid, seq, event_id, type, level, session_id, agent_id,
        command_id, correlation_id, actor, address, payload, created_at, link)
-    select p_log.tenant_id, p_log.part, s.position, v_bucket, p_log.class, s.session_uid, s.seq, s.event_id, s.type,
+    select p_log.tenant_id, p_log.partition, s.position, v_bucket, p_log.retention_class, s.session_uid, s.seq, s.event_id, s.type,
            s.level, s.session_id, s.agent_id, s.command_id, s.correlation_id, s.actor, s.address, s.payload, v_now,
            case when s.ord = v_count then c.head end
     from serialized s cross join chained c
@@ -54,14 +54,14 @@ begin
     into v_written, v_head, v_result.seqs, v_result.notification
     from chained c;
   if v_written <> v_count then
-    raise exception 'an event names a session that is not in partition %', p_log.part using errcode = 'CB002';
+    raise exception 'an event names a session that is not in partition %', p_log.partition using errcode = 'CB002';
   end if;
   if v_bucket > p_log.bucket then
-    insert into session.segments (tenant_id, part, bucket, first_position)
-      values (p_log.tenant_id, p_log.part, v_bucket, p_log.position + 1);
+    insert into session.segments (tenant_id, partition, bucket, first_position)
+      values (p_log.tenant_id, p_log.partition, v_bucket, p_log.position + 1);
   end if;
   update session.log l set position = l.position + v_count, bucket = v_bucket, head = v_head
-    where l.tenant_id = p_log.tenant_id and l.part = p_log.part;
+    where l.tenant_id = p_log.tenant_id and l.partition = p_log.partition;
   v_result.first_position := p_log.position + 1;
   v_result.last_position := p_log.position + v_count;
   return v_result;

@@ -5,10 +5,10 @@ declare
   v_bucket integer := session.bucket_of(clock_timestamp());
 begin
   insert into session.tenants (tenant_id) values (p_tenant) on conflict do nothing;
-  insert into session.log (tenant_id, part, bucket)
+  insert into session.log (tenant_id, partition, bucket)
     select p_tenant, p, v_bucket from generate_series(0, 15) as p on conflict do nothing;
-  insert into session.segments (tenant_id, part, bucket, first_position)
-    select l.tenant_id, l.part, l.bucket, 1 from session.log l
+  insert into session.segments (tenant_id, partition, bucket, first_position)
+    select l.tenant_id, l.partition, l.bucket, 1 from session.log l
     where l.tenant_id = p_tenant and l.position = 0 on conflict do nothing;
 end
 $$;

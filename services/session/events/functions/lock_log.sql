@@ -5,7 +5,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_log session.log;
 begin
-  select * into v_log from session.log l where l.tenant_id = p_tenant and l.part = p_partition for update;
+  select * into v_log from session.log l where l.tenant_id = p_tenant and l.partition = p_partition for update;
   if not found then
     raise exception 'tenant % has no log partition %', p_tenant, p_partition using errcode = 'CB001';
   end if;

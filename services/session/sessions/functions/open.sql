@@ -9,11 +9,11 @@ declare
   v_id  text := p_item ->> 'session_id';
 begin
   insert into session.sessions (
-    tenant_id, session_uid, session_id, agent_id, part, exclusive, state, session_type, mode, title, task, task_id,
+    tenant_id, session_uid, session_id, agent_id, partition, exclusive, state, session_type, mode, title, task, task_id,
     workspace, user_id, channel_id, resource_id, labels, context, metadata, restart_count, restarted_from, created_by,
     created_at, updated_at, started_at)
   values (
-    p_tenant, v_uid, v_id, p_agent.agent_id, p_partition, not p_agent.concurrent, 'active', p_item ->> 'session_type',
+    p_tenant, v_uid, v_id, p_agent.agent_id, p_partition, p_agent.exclusive, 'active', p_item ->> 'session_type',
     p_item ->> 'mode', p_item ->> 'title', p_item ->> 'task', p_item ->> 'task_id', p_item ->> 'workspace',
     p_item ->> 'user_id', p_item ->> 'channel_id', p_item ->> 'resource_id', p_item -> 'labels', p_item ->> 'context',
     p_item ->> 'metadata', p_restart_count, coalesce(p_previous, ''), p_item ->> 'actor', v_now, v_now, v_now)
@@ -21,10 +21,10 @@ begin
   if not found then
     return null;
   end if;
-  insert into session.heads (tenant_id, session_uid, part, session_id, agent_id, state, first_bucket)
+  insert into session.heads (tenant_id, session_uid, partition, session_id, agent_id, state, first_bucket)
     values (p_tenant, v_uid, p_partition, v_id, p_agent.agent_id, 'active',
             (select greatest(l.bucket, session.bucket_of(v_now)) from session.log l
-             where l.tenant_id = p_tenant and l.part = p_partition));
+             where l.tenant_id = p_tenant and l.partition = p_partition));
   perform command.open_connection(p_tenant, p_partition, v_uid, v_id, p_agent.agent_id, p_agent.kind, p_agent.server);
   return session.opening_events(p_item, p_restart_count, p_previous);
 end

@@ -11,7 +11,7 @@ begin
     v_result.code := 'agent_not_found';
     return v_result;
   end if;
-  if not v_agent.concurrent then
+  if v_agent.exclusive then
     select s.session_uid, s.session_id, s.state into v_live from session.sessions s
       where s.tenant_id = p_tenant and s.agent_id = v_agent.agent_id and s.ended_at is null
       order by s.created_at limit 1;

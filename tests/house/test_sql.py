@@ -1,0 +1,89 @@
+"""SQL is source code: short functions in their slices, and the same states and codes as Python has."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from services.command.commands.model import TRANSITIONS as COMMAND_TRANSITIONS
+from services.command.commands.model import CommandState
+from services.session.sessions.model import TRANSITIONS as SESSION_TRANSITIONS
+from services.session.sessions.model import SessionState
+from tools.sql.checks import misplaced, name_problems, problems, state_problems
+from tools.sql.generated import DOMAINS
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path for path in (ROOT / "services").rglob("functions/*.sql"))
+MOST_LINES, MOST_LINES_OF_NINE_TENTHS = 80, 50
+
+
+def lines_of(path: Path) -> int:
+    """The lines of the function in a file, without the comment above it; none of a type."""
+    found = re.search(r"^create or replace function.*", path.read_text(), re.MULTILINE | re.DOTALL)
+    return len(found.group().strip().splitlines()) if found else 0
+
+
+def test_no_function_is_long() -> None:
+    lengths = sorted(length for path in FUNCTIONS if (length := lines_of(path)))
+    assert lengths[-1] <= MOST_LINES
+    assert lengths[len(lengths) * 9 // 10] <= MOST_LINES_OF_NINE_TENTHS
+
+
+def test_the_sql_is_checked() -> None:
+    assert list(problems()) == []
+
+
+def test_a_state_that_no_model_has_is_named() -> None:
+    assert list(state_problems("update session.sessions set state = 'asleep'")) == [
+        "knows the state 'asleep', and no model.py does"
+    ]
+
+
+def test_a_list_of_states_is_noticed() -> None:
+    [problem] = state_problems("select 1 where state in ('created', 'active')")
+    assert problem.startswith("lists the states created, active")
+
+
+def test_a_name_that_nothing_defines_is_noticed() -> None:
+    text = "select session.lock_log('session.started') from session.logs -- session.gone"
+    assert list(name_problems(text, {"session.lock_log"})) == ["uses session.logs, which no file defines"]
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ("session/functions/lost.sql", "stands in no slice"),
+        ("session/nothing/functions/lost.sql", "stands in no slice"),
+        ("session/forgotten/functions/lost.sql", "is not applied"),
+        ("session/known/more.sql", "is neither a function"),
+    ],
+)
+def test_a_file_in_the_wrong_place_is_named(tmp_path: Path, file: str, problem: str) -> None:
+    known = tmp_path / "session/known/functions"
+    for folder in (known, (tmp_path / file).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    for slice_ in ("known", "forgotten"):
+        (tmp_path / "session" / slice_).mkdir(exist_ok=True)
+        (tmp_path / "session" / slice_ / "__init__.py").touch()
+    (known / "kept.sql").touch()
+    (tmp_path / file).touch()
+    [found] = misplaced(tmp_path, {known})
+    assert found.startswith(f"services/{file} {problem}")
+
+
+@pytest.mark.parametrize("name", [name for name in DOMAINS if not name.endswith("_state")])
+def test_every_code_of_an_enum_is_one_that_sql_answers_with(name: str) -> None:
+    """The other way round the database sees to it: an answer that is not in the enum does not fit its domain."""
+    kind: type[StrEnum] = DOMAINS[name]
+    service, _, domain = name.split("/")
+    files = [path for path in (ROOT / "services" / service).rglob("*.sql") if path.stem != domain]
+    text = "".join(path.read_text() for path in files)
+    assert {code for code in kind if f"'{code}'" not in text} == set()
+
+
+def test_the_transitions_of_states_begin_and_end_somewhere() -> None:
+    for transitions in (SESSION_TRANSITIONS, COMMAND_TRANSITIONS):
+        assert set().union(*transitions.values()) <= transitions.keys()
+    assert SESSION_TRANSITIONS.keys() == set(SessionState)
+    assert COMMAND_TRANSITIONS.keys() == set(CommandState)

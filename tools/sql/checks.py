@@ -1,0 +1,88 @@
+"""What `make check` finds wrong with the SQL of the services."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from libs.attempts import ConnectionState
+from libs.db.migrate import SourceError
+from libs.db.migrate.sources import names_in, read_definitions, read_migrations
+from services.cli.schema import schema_sources
+from services.command.commands.model import CommandState
+from services.session.sessions.model import SessionState
+from tools.sql.generated import ROOT, generated
+
+_KEY_STATES = {"running", "done"}  # session.idempotency
+_STATE = re.compile(r"\bstate\b\s*(?:=|<>|is (?:not )?distinct from)\s*'([a-z_]+)'")
+_LIST = re.compile(r"\bin\s*\(([^()]*)\)|\barray\[([^]]*)\]")
+_COMMENT = re.compile(r"--[^\n]*")
+_TABLE = re.compile(r"^create table ([a-z_]+\.[a-z0-9_]+)", re.MULTILINE)
+_LITERAL = re.compile(r"'[^']*'")
+_SCHEMAS = {"session", "command", "identity"}
+_WORD = re.compile(r"'([a-z_]+)'")
+
+
+def problems() -> Iterator[str]:
+    """Say what is wrong with the SQL of the services, each with its file."""
+    for path, text in generated().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            yield f"{_shown(path)} is stale: run make sql"
+    yield from misplaced(ROOT / "services", set(schema_sources().functions))
+    try:
+        known = _known_names()
+    except SourceError as error:
+        yield str(error)
+        return
+    for path in _all_sql():
+        if path not in generated():
+            text = path.read_text(encoding="utf-8")
+            found = (*state_problems(text), *name_problems(text, known))
+            yield from (f"{_shown(path)} {problem}" for problem in found)
+
+
+def _known_names() -> set[str]:
+    """Return the functions and types of the slices, and the tables of the migrations."""
+    scripts = [script for one in read_migrations(schema_sources().migrations) for script in one.scripts]
+    tables = {name for script in scripts for name in _TABLE.findall(script)}
+    return tables | {definition.name for definition in read_definitions(schema_sources().functions)}
+
+
+def name_problems(text: str, known: set[str]) -> Iterator[str]:
+    """Say which names of our schemas the SQL uses that nothing defines: Postgres finds them when the function runs."""
+    used = {name for name in names_in(_LITERAL.sub("''", _COMMENT.sub("", text))) if name.split(".")[0] in _SCHEMAS}
+    for name in sorted(used - known):
+        yield f"uses {name}, which no file defines"
+
+
+def _all_sql() -> list[Path]:
+    return sorted(path for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.sql"))
+
+
+def misplaced(services: Path, applied: set[Path]) -> Iterator[str]:
+    """Say which SQL files stand where nobody applies or reads them; `applied` are the folders of functions."""
+    for path in sorted(services.rglob("*.sql")):
+        shown = f"services/{path.relative_to(services).as_posix()}"
+        if path.parent.name == "functions":
+            if len(path.relative_to(services).parts) != 4 or not (path.parent.parent / "__init__.py").exists():
+                yield f"{shown} stands in no slice: services/<service>/<slice>/functions/"
+            elif path.parent not in applied:
+                yield f"{shown} is not applied: services/cli/schema.py does not name its slice"
+        elif path.name not in ("queries.sql", "grants.sql"):
+            yield f"{shown} is neither a function, nor queries.sql, nor grants.sql"
+
+
+def state_problems(text: str) -> Iterator[str]:
+    """Say which states in the SQL are unknown, and where it lists states by hand."""
+    text = _COMMENT.sub("", text)
+    states = {*SessionState, *CommandState}
+    for word in _STATE.findall(text):
+        if word not in {*states, *ConnectionState, *_KEY_STATES}:
+            yield f"knows the state {word!r}, and no model.py does"
+    for found in _LIST.finditer(text):
+        listed = [word for word in _WORD.findall(found.group()) if word in states]
+        if len(listed) > 1:
+            yield f"lists the states {', '.join(listed)}: let a function of model.py's table say it"
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
