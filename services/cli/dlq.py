@@ -11,23 +11,23 @@ dlq_app = typer.Typer(
     help="Find, inspect, requeue and purge dead letters: commands that failed for good.\n\n"
     "The service is that of CALLBOARD_COMMAND_ADDRESS, else of the `callboard up` that runs on CALLBOARD_HOME; the "
     "key is CALLBOARD_KEY, else the home's dev-key.\n\n"
-    "Exit codes: 0; 1 refused, in part or whole; 2 wrong usage; 4 no service answers.",
+    "Exit codes: 0; 1 the service rejected the call, or some of the dead letters; 2 wrong usage; 4 no service answers.",
     no_args_is_help=True,
 )
-Agent = Annotated[str, typer.Option(help="Only of this agent.")]
-Session = Annotated[str, typer.Option(help="Only of this session.")]
-Type = Annotated[str, typer.Option("--type", help="Only of this type of command.")]
-Reason = Annotated[list[str], typer.Option(help="Only for this reason, such as TOOL_ERROR; may be repeated.")]
-After = Annotated[str, typer.Option(help="Dead at this time or later: 2026-01-31T09:30:00Z, or 2h for 2 hours ago.")]
-Before = Annotated[str, typer.Option(help="Dead before this time.")]
-Requeued = Annotated[str, typer.Option(help="true, false or any: whether they were requeued before.")]
-Correlation = Annotated[str, typer.Option(help="Only of this correlation id.")]
-Ids = Annotated[list[str], typer.Argument(help="Ids of dead letters, unless a filter names them.", metavar="ID")]
-All = Annotated[bool, typer.Option("--all", help="All that a filter would take, without any filter.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="With a filter: how many at most.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-RequestId = Annotated[str, typer.Option(help="Idempotency key: the same again repeats nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Agent = Annotated[str, typer.Option(help="Only those of this agent.")]
+Session = Annotated[str, typer.Option(help="Only those of this session.")]
+Type = Annotated[str, typer.Option("--type", help="Only commands of this type.")]
+Reason = Annotated[list[str], typer.Option(help="Only those with this reason, such as TOOL_ERROR. May be repeated.")]
+After = Annotated[str, typer.Option(help="Died at this time or later: 2026-01-31T09:30:00Z, or 2h for 2 hours ago.")]
+Before = Annotated[str, typer.Option(help="Died before this time.")]
+Requeued = Annotated[str, typer.Option(help="Whether they were requeued before: true, false or any.")]
+Correlation = Annotated[str, typer.Option(help="Only those with this correlation id.")]
+Ids = Annotated[list[str], typer.Argument(help="Ids of dead letters, when no filter selects them.", metavar="ID")]
+All = Annotated[bool, typer.Option("--all", help="Select all, without a filter.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="With a filter, the most to act on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")]
+RequestId = Annotated[str, typer.Option(help="Idempotency key: repeating the command with it changes nothing more.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print REST's JSON.")]
 
 
 @dlq_app.command("list")
@@ -40,8 +40,8 @@ def list_letters(
     before: Before = "",
     requeued: Requeued = "",
     correlation: Correlation = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    page_token: Annotated[str, typer.Option(help="Go on where the list before ended.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
+    page_token: Annotated[str, typer.Option(help="Continue where the last list ended.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
@@ -78,14 +78,14 @@ def requeue_letters(
     everything: All = False,
     limit: Limit = None,
     params: Annotated[
-        str | None, typer.Option(help="Other parameters for one: JSON, @FILE, or - for standard input.")
+        str | None, typer.Option(help="New parameters, for one dead letter: JSON, @FILE, or - for standard input.")
     ] = None,
-    max_attempts: Annotated[int | None, typer.Option(min=1, max=25, help="How many attempts at most.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(min=1, max=25, help="The most attempts.")] = None,
     timeout: Annotated[str, typer.Option(help="How long an attempt may take, such as 90s.")] = "",
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "",
-    not_before: Annotated[str, typer.Option(help="Not before this time, or, such as 10m, so long from now.")] = "",
+    not_before: Annotated[str, typer.Option(help="Do not run before this time, or for this long, such as 10m.")] = "",
     into: Annotated[
-        str, typer.Option("--into", metavar="SESSION", help="In this live session, where its agent has several.")
+        str, typer.Option("--into", metavar="SESSION", help="The live session to run in, when the agent has several.")
     ] = "",
     dry_run: DryRun = False,
     request_id: RequestId = "",
@@ -101,9 +101,9 @@ def requeue_letters(
         "attempts": max_attempts or 0, "timeout": timeout, "priority": priority, "not_before": not_before,
         "into": into,
     }  # fmt: skip
-    how = run.BatchOptions(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
+    batch = run.BatchOptions(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
     with printed_errors():
-        run.requeue_letters(os.environ, ids, filters, changes, params, how)
+        run.requeue_letters(os.environ, ids, filters, changes, params, batch)
 
 
 @dlq_app.command("purge")
@@ -115,11 +115,14 @@ def purge_letters(
     reason: Reason = [],  # noqa: B006 - typer reads it
     after: After = "",
     before: Before = "",
-    requeued: Annotated[str, typer.Option(help="true, false or any; those that were requeued stay unless asked.")] = "",
+    requeued: Annotated[
+        str,
+        typer.Option(help="Whether they were requeued before: true, false or any. By default, those that were stay."),
+    ] = "",
     correlation: Correlation = "",
     everything: All = False,
     limit: Limit = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before purging by filter.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a purge by filter.")] = False,
     dry_run: DryRun = False,
     request_id: RequestId = "",
     as_json: AsJson = False,
@@ -130,8 +133,8 @@ def purge_letters(
 
     filters = Filters(agent=agent, session=session, type=type_, reasons=reason, after=after, before=before,
                       requeued=requeued, correlation=correlation)  # fmt: skip
-    how = run.BatchOptions(
+    batch = run.BatchOptions(
         everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json, yes=yes
     )
     with printed_errors():
-        run.purge_letters(os.environ, ids, filters, how)
+        run.purge_letters(os.environ, ids, filters, batch)

@@ -1,18 +1,24 @@
-"""How subcommands end when they refuse."""
+"""How commands end when they cannot do what was asked."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
 from services.cli.errors import RefusedError
+from services.cli.text import plain_lines
 
 
 @contextmanager
 def printed_errors() -> Iterator[None]:
-    """Prints what the caller has to put right, and ends with its exit code."""
+    """Print what the caller has to put right, and end with its exit code; end in silence when the output is closed."""
     try:
         yield
     except RefusedError as error:
-        typer.echo(f"callboard: {error}", err=True)
+        typer.echo(f"callboard: {plain_lines(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
+        raise typer.Exit(0) from error

@@ -11,7 +11,7 @@ LOOPBACK = "127.0.0.1"
 _DEFAULT_HOME = ".callboard"
 _EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104 - to be replaced, not bound
 # the variable, and what it is when unset
-_PORTS = {"CALLBOARD_HTTP_PORT": 8080, "CALLBOARD_SESSION_PORT": 7401, "CALLBOARD_COMMAND_PORT": 7402}
+DEFAULT_PORTS = {"CALLBOARD_HTTP_PORT": 8080, "CALLBOARD_SESSION_PORT": 7401, "CALLBOARD_COMMAND_PORT": 7402}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class UpSettings:
         return cls(
             home=home_from(environment),
             host=environment.get("CALLBOARD_HOST") or LOOPBACK,
-            ports={variable: _port(environment, variable) for variable in _PORTS},
+            ports={variable: _port(environment, variable) for variable in DEFAULT_PORTS},
             runners=runners,
             database_url=_url(environment, "DATABASE_URL", ("postgresql", "postgres")),
             nats_url=_url(environment, "NATS_URL", ("nats", "tls")),
@@ -95,7 +95,7 @@ def home_from(environment: Mapping[str, str]) -> Path:
 
 
 def _port(environment: Mapping[str, str], variable: str) -> int:
-    text = environment.get(variable, "").strip() or str(_PORTS[variable])
+    text = environment.get(variable, "").strip() or str(DEFAULT_PORTS[variable])
     # int() alone would take "1_0", "+8080" and digits of other scripts
     if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
         raise SettingError(variable, f"{text!r} is no port: give a number from 0 (any free one) to 65535")

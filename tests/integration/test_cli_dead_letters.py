@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from callboard.commands.v1.commands_pb2 import GetDeadLetterRequest
+from libs.contract import write_message
 from libs.embedded.ports import free_port
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
@@ -77,7 +80,7 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
     assert "\x1b" not in table.out
     told = (await terminal.dlq("list", "--reason", "tool_error", "--agent", "clock", "--after", "1h", "--json")).json
     assert [letter["id"] for letter in told["deadLetters"]] == [error]
-    assert told["deadLetters"][0]["error"]["message"] == "no \x1b[31mluck"
+    assert told["deadLetters"][0]["command"]["error"]["message"] == "no \x1b[31mluck"
     page = (await terminal.dlq("list", "--limit", "1", "--json")).json
     rest = (await terminal.dlq("list", "--page-token", page["nextPageToken"], "--json")).json
     assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
@@ -89,7 +92,10 @@ async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Stubs,
     assert shown.code == 0, shown.error
     for word in (dead, "TOOL_ERROR", "no luck", "failed", session_id, '"retryable":false'):
         assert word in shown.out
-    (attempt,) = (await terminal.dlq("show", dead, "--json")).json["attempts"]
+    letter = (await terminal.dlq("show", dead, "--json")).json
+    response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))
+    assert letter == json.loads(orjson.dumps(write_message(response.dead_letter)))  # what REST answers
+    (attempt,) = letter["attempts"]
     assert (attempt["outcome"], attempt["error"]["code"]) == ("failed", "TOOL_ERROR")
     assert attempt["duration"] >= 0
     gone = await terminal.dlq("show", NOWHERE)
@@ -110,12 +116,12 @@ async def test_one_is_requeued_with_other_parameters(
     made = await successor(client, piped)
     assert (done.code, f"requeued as {made}" in done.out) == (0, True)
     wrong = await terminal.dlq("requeue", await bury(client), "--params", "[]")
-    assert (wrong.code, "params_json: must be a JSON object" in wrong.error) == (1, True)
+    assert (wrong.code, "params: must be a JSON object" in wrong.error) == (1, True)
     two = await terminal.dlq("requeue", typed, piped, "--params", "{}")
     assert (two.code, "--params goes with one id" in two.error) == (2, True)
 
 
-async def test_several_are_requeued_by_id_and_a_refusal_ends_with_1(
+async def test_several_are_requeued_by_id_and_a_rejection_ends_with_1(
     terminal: Terminal, client: Stubs, session_id: str
 ) -> None:
     fresh, before = await bury(client), await bury(client)
@@ -123,7 +129,7 @@ async def test_several_are_requeued_by_id_and_a_refusal_ends_with_1(
     done = await terminal.dlq("requeue", fresh, before, NOWHERE, "--priority", "high", "--request-id", "key")
     assert done.code == 1
     assert "DEAD_LETTER_REQUEUED" in done.out
-    assert done.out.splitlines()[-1] == "1 requeued, 2 refused"
+    assert done.out.splitlines()[-1] == "1 requeued, 2 rejected"
     made = await successor(client, fresh)
     assert (await get_command(client, made)).options.priority == 1
     again = await terminal.dlq("requeue", fresh, before, NOWHERE, "--priority", "high", "--request-id", "key", "--json")
@@ -136,28 +142,26 @@ async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
     ids = await bury_many(client, 5)
     other = await bury(client, code="TOOL_NOT_FOUND")
     dry = await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "3", "--dry-run")
-    assert (dry.code, dry.out.splitlines()[-1]) == (0, "3 would be requeued, 0 would be refused; 5 match")
+    assert (dry.code, dry.out.splitlines()[-1]) == (0, "3 would be requeued, 0 would be rejected; 5 match")
     some = (await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "2", "--json")).json
     assert ([one["id"] for one in some["results"]], some["more"]) == (ids[:2], True)
     rest = await terminal.dlq("requeue", "--all", "--before", "0s", "--json")
     assert {*ids[2:], other} <= {one["id"] for one in rest.json["results"]}
 
 
-async def test_a_purge_by_filter_wants_a_yes(terminal: Terminal, client: Stubs, session_id: str) -> None:
+async def test_purge_by_filter_asks_first(terminal: Terminal, client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
     assert (unsure.code, "say --yes" in unsure.error) == (2, True)
     assert (await terminal.dlq("purge", "--all", "--dry-run", "--json")).json["matched"] == 3
     assert await listed(client) == ids[::-1]
     done = await terminal.dlq("purge", "--agent", "clock", "--limit", "2", "--yes")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "2 purged, 0 refused; more match")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "2 purged, 0 rejected; more match")
     assert (await terminal.dlq("purge", ids[2])).code == 0
     assert await listed(client) == []
 
 
-async def test_without_a_session_the_refusal_names_the_agent(
-    terminal: Terminal, client: Stubs, session_id: str
-) -> None:
+async def test_without_a_session_the_error_names_the_agent(terminal: Terminal, client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     await stop(client)
     done = await terminal.dlq("requeue", dead)
@@ -167,7 +171,7 @@ async def test_without_a_session_the_refusal_names_the_agent(
     assert (edited.code, "SESSION_NOT_ACTIVE: agent clock has no active session" in edited.error) == (1, True)
 
 
-async def test_what_is_wrong_is_said_with_its_exit_code(suite: Suite, terminal: Terminal) -> None:
+async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: Terminal) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     for arguments, environment, code, says in (
         (("requeue",), {}, 2, "or say --all"),

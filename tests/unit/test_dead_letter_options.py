@@ -1,6 +1,7 @@
-"""What `callboard dlq` is asked for: filters, times, spans, parameters."""
+"""The options of `callboard dlq`: filters, times, spans, parameters; and how it finds the service and the key."""
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,23 @@ from hypothesis import strategies as st
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
+from services.cli.arguments import read_span
+from services.cli.connection import ServiceName, address_of, key_of
 from services.cli.dead_letters.options import (
     Filters,
-    choose,
     read_moment,
     read_options,
     read_params,
     read_reason,
-    read_span,
+    select,
 )
-from services.cli.dead_letters.output import plain
-from services.cli.dead_letters.service import address_of, key_of
 from services.cli.errors import RefusedError, SettingError, UsageError
+from services.cli.text import escaped_json, plain, plain_lines
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
-def test_no_filter_is_an_empty_one() -> None:
+def test_no_options_make_an_empty_filter() -> None:
     assert Filters().read(NOW) == commands_pb2.DeadLetterFilter()
 
 
@@ -48,13 +49,13 @@ def test_every_filter_is_read() -> None:
     [
         ({"reasons": ["TOOL_EROR"]}, "did you mean TOOL_ERROR"),
         ({"reasons": [""]}, "--reason"),
-        ({"requeued": "yes"}, "'yes' is none of true, false, any"),
-        ({"after": "yesterday"}, "--after: 'yesterday' is no time"),
+        ({"requeued": "yes"}, "'yes' is not one of true, false, any"),
+        ({"after": "yesterday"}, "--after: 'yesterday' is not a time"),
         ({"before": "2026-01-31T13:00:00"}, "--before: '2026-01-31T13:00:00' has no time zone"),
         ({"before": "999999999d"}, "--before"),
     ],
 )
-def test_a_filter_that_means_nothing_is_refused_by_its_option(filters: dict[str, Any], says: str) -> None:
+def test_invalid_filter_is_rejected_by_the_name_of_its_option(filters: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         Filters(**filters).read(NOW)
     assert caught.value.exit_code == 2
@@ -68,7 +69,7 @@ def test_spans_are_read(text: str, seconds: float) -> None:
 
 
 @given(st.text(max_size=12))
-def test_any_text_is_a_moment_or_refused(text: str) -> None:
+def test_any_text_is_a_time_or_rejected(text: str) -> None:
     try:
         made = read_moment("--after", text, NOW)
     except UsageError:
@@ -76,18 +77,18 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
     assert made is None or made.seconds
 
 
-def test_a_span_lies_behind_or_ahead() -> None:
+def test_span_is_before_or_after_now() -> None:
     behind, ahead = read_moment("--after", "1d", NOW), read_moment("--not-before", "1d", NOW, ahead=True)
     assert behind is not None
     assert ahead is not None
     assert ahead.seconds - behind.seconds == 2 * 86400
 
 
-def test_ids_or_a_filter_or_all_has_to_be_said_and_only_one_of_them() -> None:
-    by_id = choose(["a", "b", "a"], Filters(), everything=False, limit=None, now=NOW)
+def test_dead_letters_are_selected_in_exactly_one_way() -> None:
+    by_id = select(["a", "b", "a"], Filters(), everything=False, limit=None, now=NOW)
     assert (by_id.ids, by_id.matching) == (("a", "b"), None)
-    assert choose([], Filters(agent="clock"), everything=False, limit=5, now=NOW).matching is not None
-    assert choose([], Filters(), everything=True, limit=None, now=NOW).matching == commands_pb2.DeadLetterFilter()
+    assert select([], Filters(agent="clock"), everything=False, limit=5, now=NOW).matching is not None
+    assert select([], Filters(), everything=True, limit=None, now=NOW).matching == commands_pb2.DeadLetterFilter()
     for ids, filters, everything, limit in (
         ([], Filters(), False, None),
         ([], Filters(reasons=[]), False, None),  # as the command line gives it
@@ -96,7 +97,7 @@ def test_ids_or_a_filter_or_all_has_to_be_said_and_only_one_of_them() -> None:
         (["a"], Filters(), False, 5),
     ):
         with pytest.raises(UsageError):
-            choose(ids, filters, everything=everything, limit=limit, now=NOW)
+            select(ids, filters, everything=everything, limit=limit, now=NOW)
 
 
 def test_options_of_a_requeue_are_read() -> None:
@@ -114,10 +115,13 @@ def test_parameters_are_typed_or_read_from_a_file_or_from_standard_input(
 ) -> None:
     file = tmp_path / "params.json"
     file.write_text('{"a": 1}')
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"b": 2}'))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"b": 2}')))
     assert [read_params(text) for text in (None, "{}", f"@{file}", "-")] == [None, "{}", '{"a": 1}', '{"b": 2}']
     with pytest.raises(UsageError, match="cannot read"):
         read_params(f"@{tmp_path / 'missing'}")
+    file.write_bytes(b'"\xff"')
+    with pytest.raises(UsageError, match="must be UTF-8; byte 1 is not"):
+        read_params(f"@{file}")
 
 
 def test_every_reason_of_the_contract_can_be_named() -> None:
@@ -126,28 +130,43 @@ def test_every_reason_of_the_contract_can_be_named() -> None:
             assert read_reason(name.removeprefix("ERROR_REASON_").lower()) == number
 
 
-def test_the_service_is_where_the_environment_says_or_where_up_left_it(tmp_path: Path) -> None:
-    home = {"CALLBOARD_HOME": str(tmp_path)}
-    assert address_of(home) == "127.0.0.1:7402"
-    assert address_of({**home, "CALLBOARD_COMMAND_PORT": "7500"}) == "127.0.0.1:7500"
-    (tmp_path / "endpoints.json").write_text('{"command": "127.0.0.1:9000"}')
-    assert address_of(home) == "127.0.0.1:9000"
-    assert address_of({**home, "CALLBOARD_COMMAND_ADDRESS": "elsewhere:1"}) == "elsewhere:1"
+@pytest.mark.parametrize(("service", "port"), [(ServiceName.SESSION, 7401), (ServiceName.COMMAND, 7402)])
+def test_service_is_where_the_environment_says_or_where_up_listens(
+    tmp_path: Path, service: ServiceName, port: int
+) -> None:
+    home, name = {"CALLBOARD_HOME": str(tmp_path)}, service.upper()
+    assert address_of(home, service) == f"127.0.0.1:{port}"
+    assert address_of({**home, f"CALLBOARD_{name}_PORT": "7500"}, service) == "127.0.0.1:7500"
+    (tmp_path / "endpoints.json").write_text(json.dumps({service.value: "127.0.0.1:9000"}))
+    assert address_of(home, service) == "127.0.0.1:9000"
+    assert address_of({**home, f"CALLBOARD_{name}_ADDRESS": "elsewhere:1"}, service) == "elsewhere:1"
     (tmp_path / "endpoints.json").write_text("half a docu")
-    assert address_of(home) == "127.0.0.1:7402"
+    assert address_of(home, service) == f"127.0.0.1:{port}"
 
 
-def test_the_key_is_the_environments_or_the_homes(tmp_path: Path) -> None:
+def test_key_is_the_environments_or_the_homes(tmp_path: Path) -> None:
     home = {"CALLBOARD_HOME": str(tmp_path)}
     with pytest.raises(RefusedError, match="no key"):
         key_of(home)
     (tmp_path / "dev-key").write_text("cb_home\n")
     assert key_of(home) == "cb_home"
     assert key_of({**home, "CALLBOARD_KEY": " cb_given "}) == "cb_given"
-    with pytest.raises(SettingError, match="CALLBOARD_KEY"):
-        key_of({"CALLBOARD_KEY": "cb_\x1b[31m"})
+
+
+def test_invalid_key_is_rejected_without_being_shown(tmp_path: Path) -> None:
+    (tmp_path / "dev-key").write_text("cb_secret\x1b\n")
+    with pytest.raises(SettingError, match="CALLBOARD_KEY") as caught:
+        key_of({"CALLBOARD_KEY": "cb_secret\x1b[31m"})
+    assert "secret" not in str(caught.value)
+    with pytest.raises(RefusedError, match="dev-key does not hold a key") as of_home:
+        key_of({"CALLBOARD_HOME": str(tmp_path)})
+    assert "secret" not in str(of_home.value)
 
 
 def test_text_of_others_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[31mb\nc\td") == "a\N{REPLACEMENT CHARACTER}[31mb c d"
     assert len(plain("x" * 1000)) == 200
+    assert plain_lines("a\x1bb\n  c\x9bd") == "a\N{REPLACEMENT CHARACTER}b\n  c\N{REPLACEMENT CHARACTER}d"
+    text = '{"a": "\x9b31m \u202e é"}'
+    assert escaped_json(text) == '{"a": "\\u009b31m \\u202e é"}'
+    assert json.loads(escaped_json(text)) == json.loads(text)

@@ -1,12 +1,9 @@
-"""What `callboard dlq` is asked for on its command line, read and checked before anything is sent."""
+"""The options of `callboard dlq`, read and checked before anything is sent."""
 
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -14,11 +11,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
+from services.cli.arguments import SPAN, read_bytes, read_span
 from services.cli.errors import UsageError
 
 _Value = TypeVar("_Value")
-_SPAN = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _REASON = "ERROR_REASON_"
 _REQUEUED = {
     "": commands_pb2.REQUEUED_FILTER_UNSPECIFIED,
@@ -36,7 +32,7 @@ _PRIORITIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """The options that filter, as they were typed; empty means not given."""
+    """The options that filter, as they were typed. An empty one was not given."""
 
     agent: str = ""
     session: str = ""
@@ -49,11 +45,11 @@ class Filters:
 
     @property
     def are_given(self) -> bool:
-        """Whether there is any."""
+        """Whether any filter was given."""
         return any(getattr(self, field.name) for field in fields(self))
 
     def read(self, now: datetime) -> commands_pb2.DeadLetterFilter:
-        """Returns the filter that the options mean; raises UsageError for one that means nothing."""
+        """Return the filter that the options mean; raises UsageError for an invalid one."""
         return commands_pb2.DeadLetterFilter(
             agent_id=self.agent,
             session_id=self.session,
@@ -67,29 +63,29 @@ class Filters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Which dead letters to act on: `ids`, or those that match `matching`, which is None when ids are given."""
+class Selection:
+    """The dead letters to act on: those of `ids`, or, unless it is None, all that match `matching`."""
 
     ids: tuple[str, ...] = ()
     matching: commands_pb2.DeadLetterFilter | None = None
 
 
-def choose(ids: Sequence[str], filters: Filters, *, everything: bool, limit: int | None, now: datetime) -> Chosen:
-    """Returns what to act on; raises UsageError unless it was said in exactly one way."""
+def select(ids: Sequence[str], filters: Filters, *, everything: bool, limit: int | None, now: datetime) -> Selection:
+    """Return the dead letters to act on; raises UsageError unless they are named in exactly one way."""
     filtered = filters.are_given
     if ids:
         if filtered or everything or limit is not None:
-            raise UsageError("name dead letters by their ids, or by a filter, and not by both")
-        return Chosen(ids=tuple(dict.fromkeys(ids)))
+            raise UsageError("name dead letters by their ids or by a filter, not by both")
+        return Selection(ids=tuple(dict.fromkeys(ids)))
     if not filtered and not everything:
         raise UsageError("name dead letters by their ids or by a filter, or say --all")
-    return Chosen(matching=filters.read(now))
+    return Selection(matching=filters.read(now))
 
 
 def read_options(
     *, attempts: int, timeout: str, priority: str, not_before: str, into: str
 ) -> commands_pb2.RequeueOptions:
-    """Returns how requeued commands are to be run."""
+    """Return how requeued commands are to run."""
     return commands_pb2.RequeueOptions(
         max_attempts=attempts,
         timeout=_duration(read_span("--timeout", timeout)) if timeout else None,
@@ -100,37 +96,33 @@ def read_options(
 
 
 def read_params(text: str | None) -> str | None:
-    """Returns JSON that was typed, or is in the file of `@path`, or, for `-`, comes in on standard input."""
+    """Return JSON that was typed, or that is in the file of `@path`, or, for `-`, on standard input."""
     if text is None:
         return None
-    if text == "-":
-        return sys.stdin.read()
-    if not text.startswith("@"):
-        return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--params: cannot read {text[1:]}: {error}") from error
+        return read_bytes("--params", text).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--params: must be UTF-8; byte {error.start} is not") from error
 
 
 def read_reason(name: str) -> errors_pb2.ErrorReason.ValueType:
-    """Returns a reason by its name, in capitals or not."""
+    """Return a reason by its name, in upper or lower case."""
     known = [known.removeprefix(_REASON) for known, number in errors_pb2.ErrorReason.items() if number]
-    wanted = name.strip().upper().replace("-", "_")
-    if wanted not in known:
-        near = get_close_matches(wanted, known, 1)
+    asked = name.strip().upper().replace("-", "_")
+    if asked not in known:
+        near = get_close_matches(asked, known, 1)
         raise UsageError(f"--reason: there is no reason {name}" + (f"; did you mean {near[0]}?" if near else ""))
-    return errors_pb2.ErrorReason.Value(_REASON + wanted)
+    return errors_pb2.ErrorReason.Value(_REASON + asked)
 
 
 def read_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -> Timestamp | None:
-    """Returns a time as in RFC 3339, or a span such as `2h` away from now: ago, or, when `ahead`, ahead."""
+    """Return a time: one as in RFC 3339, or one that is a span such as `2h` before now, or after it when `ahead`."""
     if not text:
         return None
-    no_time = UsageError(f"{option}: {text!r} is no time; write 2026-01-31T09:30:00Z, or a span such as 2h")
+    no_time = UsageError(f"{option}: {text!r} is not a time; write 2026-01-31T09:30:00Z, or a span such as 2h")
     made = Timestamp()
     try:
-        if _SPAN.fullmatch(text):
+        if SPAN.fullmatch(text):
             span = read_span(option, text)
             moment = now + span if ahead else now - span
         else:
@@ -143,21 +135,10 @@ def read_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -
     raise UsageError(f"{option}: {text!r} has no time zone; end it with Z, or +02:00")
 
 
-def read_span(option: str, text: str) -> timedelta:
-    """Returns a span such as `90s`, `15m`, `2h` or `7d`."""
-    match = _SPAN.fullmatch(text)
-    try:
-        if match:
-            return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    except OverflowError:
-        pass
-    raise UsageError(f"{option}: {text!r} is no span; write 30s, 15m, 2h or 7d")
-
-
 def one_of(option: str, text: str, values: Mapping[str, _Value]) -> _Value:
-    """Returns the value that a word stands for."""
+    """Return the value that a word stands for."""
     if text not in values:
-        raise UsageError(f"{option}: {text!r} is none of {', '.join(filter(None, values))}")
+        raise UsageError(f"{option}: {text!r} is not one of {', '.join(filter(None, values))}")
     return values[text]
 
 

@@ -1,85 +1,98 @@
-"""What `callboard dlq` prints: tables for people, JSON for programs."""
+"""What `callboard dlq` prints: tables for people, REST's JSON for programs."""
 
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import typer
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from callboard.commands.v1 import commands_pb2
+from libs.contract import write_message
+from services.cli.json_output import print_json
+from services.cli.text import plain
+
 _PIPED_WIDTH = 240
-_LONGEST_MESSAGE = 200
 _SHOWN_ROWS = 50
+_MOST_COUNTED = 10_000
 
 
 class Output:
-    """Prints on standard output; `as_json` prints one JSON document and nothing else."""
+    """Prints responses on standard output; with `as_json` one JSON document and nothing else."""
 
     def __init__(self, *, as_json: bool, console: Console | None = None) -> None:
-        self.as_json = as_json
+        self._as_json = as_json
         self._console = console or _console()
 
-    def json(self, value: Mapping[str, Any]) -> None:
-        """Prints a document."""
-        typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-    def listing(self, letters: Sequence[Mapping[str, Any]], next_page_token: str) -> None:
-        """Prints a list of dead letters."""
-        if self.as_json:
-            self.json({"deadLetters": letters, "nextPageToken": next_page_token or None})
+    def listing(self, response: commands_pb2.ListDeadLettersResponse) -> None:
+        """Print a list of dead letters."""
+        if self._printed(response):
             return
-        if not letters:
+        if not response.dead_letters:
             self._line("no dead letters match")
             return
-        rows = [
-            (one["id"], one["agentId"], one["type"], one["reason"], f"{one['attempt']}/{one['maxAttempts']}",
-             short_time(one["deadAt"]), one["requeuedAs"] or "", (one["error"] or {}).get("message", ""))
-            for one in letters
-        ]  # fmt: skip
-        self._table(("ID", "AGENT", "TYPE", "REASON", "ATTEMPTS", "DEAD AT", "REQUEUED AS", "ERROR"), rows)
-        if next_page_token:
-            self._line(f"There are more: raise --limit, or go on with --page-token {next_page_token}")
+        letters = write_message(response)["deadLetters"]
+        heads = ("ID", "AGENT", "TYPE", "REASON", "ATTEMPTS", "DEAD AT", "REQUEUED AS", "ERROR")
+        self._table(heads, [_row(one, one["command"]) for one in letters])
+        if response.next_page_token:
+            self._line(f"There are more: raise --limit, or continue with --page-token {response.next_page_token}")
 
-    def letter(self, letter: Mapping[str, Any]) -> None:
-        """Prints one dead letter with its attempts."""
-        if self.as_json:
-            self.json(letter)
+    def letter(self, response: commands_pb2.GetDeadLetterResponse) -> None:
+        """Print one dead letter with its attempts."""
+        if self._printed(response.dead_letter):
             return
-        for name, key in (
-            ("id", "id"), ("agent", "agentId"), ("session", "sessionId"), ("type", "type"), ("reason", "reason"),
-            ("dead at", "deadAt"), ("enqueued at", "enqueuedAt"), ("requested by", "requestedBy"),
-            ("correlation", "correlationId"), ("requeued from", "requeuedFrom"), ("requeued as", "requeuedAs"),
+        letter = write_message(response.dead_letter)
+        command = letter["command"]
+        for name, value in (
+            ("id", letter["id"]), ("agent", command["agentId"]), ("session", command["sessionId"]),
+            ("type", command["type"]), ("reason", letter["reason"]), ("dead at", letter["deadAt"]),
+            ("enqueued at", command["enqueuedAt"]), ("requested by", command["requestedBy"]),
+            ("correlation", command["correlationId"]), ("requeued from", command["requeuedFrom"]),
+            ("requeued as", letter["requeuedAs"]),
         ):  # fmt: skip
-            if letter[key]:
-                self._line(f"{name + ':':<15}{letter[key]}")
-        self._line(f"{'runs:':<15}{letter['chargedAttempts']} of {letter['maxAttempts']} attempts charged, "
-                   f"timeout {letter['timeout']:g} s, priority {letter['priority']}")  # fmt: skip
-        self._line(f"{'params:':<15}{orjson.dumps(letter['params']).decode()}")
-        rows = [
-            (str(one["attempt"]), one["outcome"], short_time(one["startedAt"]), f"{one['duration']:.3f} s",
-             "yes" if one["charged"] else "no", one["runnerId"] or "", (one["error"] or {}).get("code", ""),
-             (one["error"] or {}).get("message", ""))
-            for one in letter["attempts"]
-        ]  # fmt: skip
-        self._table(("ATTEMPT", "OUTCOME", "STARTED", "TOOK", "CHARGED", "RUNNER", "CODE", "ERROR"), rows)
+            if value:
+                self._line(f"{name + ':':<15}{value}")
+        self._line(f"{'runs:':<15}{command['chargedAttempts']} of {command['maxAttempts']} attempts charged, "
+                   f"timeout {command['timeout']:g} s, priority {command['priority']}")  # fmt: skip
+        self._line(f"{'params:':<15}{orjson.dumps(command['params']).decode()}")
+        heads = ("ATTEMPT", "OUTCOME", "STARTED", "TOOK", "CHARGED", "RUNNER", "CODE", "ERROR")
+        self._table(heads, [_attempt_row(one) for one in letter["attempts"]])
 
-    def outcome(self, outcome: Mapping[str, Any], verb: str) -> None:
-        """Prints what became of many: a few are all shown, of many only those that were refused."""
-        if self.as_json:
-            self.json(outcome)
-            return
-        results = outcome["results"]
+    def requeued(self, response: commands_pb2.RequeueDeadLettersResponse) -> None:
+        """Print the outcome of a requeue."""
+        if not self._printed(response):
+            self._outcome(response, "requeued", response.requeued)
+
+    def purged(self, response: commands_pb2.PurgeDeadLettersResponse) -> None:
+        """Print the outcome of a purge."""
+        if not self._printed(response):
+            self._outcome(response, "purged", response.purged)
+
+    def _printed(self, message: Message) -> bool:
+        """Print a message as JSON, if JSON is wanted, and say whether it was."""
+        if self._as_json:
+            print_json(write_message(message))
+        return self._as_json
+
+    def _outcome(
+        self,
+        response: commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLettersResponse,
+        verb: str,
+        count: int,
+    ) -> None:
+        """Print the outcome of each of a few, of many only those that were rejected, and then the sum."""
+        results = write_message(response)["results"]
         shown = results if len(results) <= _SHOWN_ROWS else [one for one in results if one["refusal"]]
         if shown:
-            self._table(("DEAD LETTER", "OUTCOME"), [(one["id"], _outcome(one, verb)) for one in shown])
-        would = "would be " if outcome["dryRun"] else ""
-        line = f"{outcome[verb]} {would}{verb}, {outcome['refused']} {would}refused"
-        if outcome["matched"] is not None:
-            line += f"; {outcome['matched']}{'+' if outcome['matched'] >= 10_000 else ''} match"
-        self._line(line + ("; more match" if outcome["more"] and not outcome["dryRun"] else ""))
+            self._table(("DEAD LETTER", "OUTCOME"), [(one["id"], _outcome_of(one, verb)) for one in shown])
+        would = "would be " if response.dry_run else ""
+        line = f"{count} {would}{verb}, {response.refused} {would}rejected"
+        if response.HasField("matched"):
+            line += f"; {response.matched}{'+' if response.matched >= _MOST_COUNTED else ''} match"
+        self._line(line + ("; more match" if response.more and not response.dry_run else ""))
 
     def _table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -93,21 +106,31 @@ class Output:
         self._console.print(Text(plain(text, longest=None)), soft_wrap=True)
 
 
-def plain(text: str, longest: int | None = _LONGEST_MESSAGE) -> str:
-    """Returns text of others, such as a tool's error, without what could steer a terminal."""
-    shown = "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
-    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
+def _row(letter: Mapping[str, Any], command: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        letter["id"], command["agentId"], command["type"], letter["reason"],
+        f"{command['attempt']}/{command['maxAttempts']}", _to_the_second(letter["deadAt"]), letter["requeuedAs"] or "",
+        (command["error"] or {}).get("message", ""),
+    )  # fmt: skip
 
 
-def short_time(text: str) -> str:
-    """Returns a time to the second."""
-    return f"{text[:10]} {text[11:19]}Z"
+def _attempt_row(attempt: Mapping[str, Any]) -> Sequence[str]:
+    error = attempt["error"] or {}
+    return (
+        str(attempt["attempt"]), attempt["outcome"] or "", _to_the_second(attempt["startedAt"]),
+        f"{attempt['duration'] or 0:.3f} s", "yes" if attempt["charged"] else "no", attempt["runnerId"] or "",
+        error.get("code", ""), error.get("message", ""),
+    )  # fmt: skip
 
 
-def _outcome(one: Mapping[str, Any], verb: str) -> str:
-    if one["refusal"]:
-        return f"refused: {one['refusal']['reason']}: {one['refusal']['message']}"
-    return f"{verb} as {one['jobId']}" if one.get("jobId") else verb
+def _to_the_second(time: str | None) -> str:
+    return f"{time[:10]} {time[11:19]}Z" if time else ""
+
+
+def _outcome_of(result: Mapping[str, Any], verb: str) -> str:
+    if result["refusal"]:
+        return f"rejected: {result['refusal']['reason']}: {result['refusal']['message']}"
+    return f"{verb} as {result['jobId']}" if result.get("jobId") else verb
 
 
 def _console() -> Console:

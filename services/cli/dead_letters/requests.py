@@ -1,138 +1,145 @@
-"""What `callboard dlq` does: each function is one subcommand, and returns what is to be shown."""
+"""What `callboard dlq` asks the command service: each function is one subcommand, and returns the response to print.
+
+Many calls return one response, as if the service took any number at once.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from callboard.commands.v1 import commands_pb2
-from libs.rpc.stubs import Stubs
-from services.cli.dead_letters.options import Chosen
-from services.cli.dead_letters.service import SECONDS
-from services.cli.dead_letters.shapes import letter_shape, refusal_shape, whole_letter_shape
+from libs.contract import find_method
+from services.cli.connection import Connection
+from services.cli.dead_letters.options import Selection
 
+_SECONDS = 60.0
+"""How long one call may take."""
 _PAGE = 500
-_MOST = 1000
+_BATCH = 1000
+_LIST, _GET, _REQUEUE, _REQUEUE_MANY, _PURGE_MANY = (
+    f"callboard.commands.v1.DeadLetterService.{name}"
+    for name in ("ListDeadLetters", "GetDeadLetter", "RequeueDeadLetter", "RequeueDeadLetters", "PurgeDeadLetters")
+)
 
 
 async def find(
-    client: Stubs, wanted: commands_pb2.DeadLetterFilter, limit: int, token: str
-) -> tuple[list[dict[str, Any]], str]:
-    """Returns up to `limit` dead letters, newest first, and the token of what follows."""
-    found: list[dict[str, Any]] = []
+    service: Connection, matching: commands_pb2.DeadLetterFilter, limit: int, token: str
+) -> commands_pb2.ListDeadLettersResponse:
+    """Return up to `limit` dead letters, newest first, and the token of what follows."""
+    found = commands_pb2.ListDeadLettersResponse(next_page_token=token)
     while True:
         request = commands_pb2.ListDeadLettersRequest(
-            page_size=min(_PAGE, limit - len(found)),
-            page_token=token,
-            agent_id=wanted.agent_id,
-            session_id=wanted.session_id,
-            type=wanted.type,
-            reasons=wanted.reasons,
-            dead_after=wanted.dead_after if wanted.HasField("dead_after") else None,
-            dead_before=wanted.dead_before if wanted.HasField("dead_before") else None,
-            requeued=wanted.requeued,
-            correlation_id=wanted.correlation_id,
+            page_size=min(_PAGE, limit - len(found.dead_letters)),
+            page_token=found.next_page_token,
+            agent_id=matching.agent_id,
+            session_id=matching.session_id,
+            type=matching.type,
+            reasons=matching.reasons,
+            dead_after=matching.dead_after if matching.HasField("dead_after") else None,
+            dead_before=matching.dead_before if matching.HasField("dead_before") else None,
+            requeued=matching.requeued,
+            correlation_id=matching.correlation_id,
         )
-        page = await client.dead_letters.ListDeadLetters(request, timeout=SECONDS)
-        found += [letter_shape(letter) for letter in page.dead_letters]
-        token = page.next_page_token
-        if not token or len(found) >= limit:
-            return found, token
+        page: commands_pb2.ListDeadLettersResponse = await service.call(find_method(_LIST), request, _SECONDS)
+        found.dead_letters.extend(page.dead_letters)
+        found.next_page_token = page.next_page_token
+        if not found.next_page_token or len(found.dead_letters) >= limit:
+            return found
 
 
-async def show(client: Stubs, command_id: str) -> dict[str, Any]:
-    """Returns one dead letter with its attempts."""
+async def show(service: Connection, command_id: str) -> commands_pb2.GetDeadLetterResponse:
+    """Return one dead letter with its attempts."""
     request = commands_pb2.GetDeadLetterRequest(command_id=command_id)
-    response = await client.dead_letters.GetDeadLetter(request, timeout=SECONDS)
-    return whole_letter_shape(response.dead_letter)
+    response: commands_pb2.GetDeadLetterResponse = await service.call(find_method(_GET), request, _SECONDS)
+    return response
 
 
 async def requeue_one(
-    client: Stubs, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
-) -> dict[str, Any]:
-    """Requeues one dead letter with other parameters."""
+    service: Connection, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
+) -> commands_pb2.RequeueDeadLettersResponse:
+    """Requeue one dead letter with other parameters; return the response of a requeue of many."""
     request = commands_pb2.RequeueDeadLetterRequest(
         command_id=command_id, params_json=params, options=options, request_id=key
     )
-    made = (await client.dead_letters.RequeueDeadLetter(request, timeout=SECONDS)).command
-    result = {"id": command_id, "jobId": made.command_id, "refusal": None}
-    return {**_nothing("requeued", dry_run=False), "results": [result], "requeued": 1}
+    response: commands_pb2.RequeueDeadLetterResponse = await service.call(find_method(_REQUEUE), request, _SECONDS)
+    result = commands_pb2.RequeueResult(command_id=command_id, command=response.command)
+    return commands_pb2.RequeueDeadLettersResponse(results=[result], requeued=1)
 
 
 async def requeue(
-    client: Stubs, chosen: Chosen, options: commands_pb2.RequeueOptions, *, limit: int | None, dry_run: bool, key: str
-) -> dict[str, Any]:
-    """Requeues many: all ids, or all that match, a thousand a call."""
-    outcome, token = _nothing("requeued", dry_run=dry_run), ""
-    for number, (ids, most) in enumerate(_calls(chosen, limit, outcome)):
+    service: Connection,
+    selection: Selection,
+    options: commands_pb2.RequeueOptions,
+    *,
+    limit: int | None,
+    dry_run: bool,
+    key: str,
+) -> commands_pb2.RequeueDeadLettersResponse:
+    """Requeue many: all ids, or all that match, a thousand a call."""
+    total = commands_pb2.RequeueDeadLettersResponse(dry_run=dry_run)
+    for number, (ids, most) in enumerate(_batches(selection, limit, total)):
         request = commands_pb2.RequeueDeadLettersRequest(
             command_ids=ids,
-            filter=chosen.matching,
+            filter=selection.matching,
             limit=most,
-            page_token=token,
+            page_token=total.next_page_token,
             options=options,
             dry_run=dry_run,
-            request_id=_key_of_call(key, number),
+            request_id=_key_of_batch(key, number),
         )
-        response = await client.dead_letters.RequeueDeadLetters(request, timeout=SECONDS)
-        token = response.next_page_token
-        _add(outcome, "requeued", response.requeued, response)
-        outcome["results"] += [
-            {"id": one.command_id, "jobId": one.command.command_id or None, "refusal": _error_of(one)}
-            for one in response.results
-        ]
-    return outcome
+        response: commands_pb2.RequeueDeadLettersResponse = await service.call(
+            find_method(_REQUEUE_MANY), request, _SECONDS
+        )
+        total.requeued += response.requeued
+        total.next_page_token = response.next_page_token
+        _add(total, response)
+        total.results.extend(response.results)
+    return total
 
 
-async def purge(client: Stubs, chosen: Chosen, *, limit: int | None, dry_run: bool, key: str) -> dict[str, Any]:
-    """Purges many: all ids, or all that match, a thousand a call."""
-    outcome = _nothing("purged", dry_run=dry_run)
-    for number, (ids, most) in enumerate(_calls(chosen, limit, outcome)):
+async def purge(
+    service: Connection, selection: Selection, *, limit: int | None, dry_run: bool, key: str
+) -> commands_pb2.PurgeDeadLettersResponse:
+    """Purge many: all ids, or all that match, a thousand a call."""
+    total = commands_pb2.PurgeDeadLettersResponse(dry_run=dry_run)
+    for number, (ids, most) in enumerate(_batches(selection, limit, total)):
         request = commands_pb2.PurgeDeadLettersRequest(
             command_ids=ids,
-            filter=chosen.matching,
+            filter=selection.matching,
             limit=most,
             dry_run=dry_run,
-            request_id=_key_of_call(key, number),
+            request_id=_key_of_batch(key, number),
         )
-        response = await client.dead_letters.PurgeDeadLetters(request, timeout=SECONDS)
-        _add(outcome, "purged", response.purged, response)
-        outcome["results"] += [{"id": one.command_id, "refusal": _error_of(one)} for one in response.results]
-    return outcome
+        response: commands_pb2.PurgeDeadLettersResponse = await service.call(
+            find_method(_PURGE_MANY), request, _SECONDS
+        )
+        total.purged += response.purged
+        _add(total, response)
+        total.results.extend(response.results)
+    return total
 
 
-def _calls(chosen: Chosen, limit: int | None, outcome: dict[str, Any]) -> Iterator[tuple[Sequence[str], int]]:
-    """Yields the ids and the limit of each call, until there is nothing more to do; a dry run is one call by filter."""
-    if chosen.matching is None:
-        for begin in range(0, len(chosen.ids), _MOST):
-            yield chosen.ids[begin : begin + _MOST], 0
+_Total = commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLettersResponse
+
+
+def _batches(selection: Selection, limit: int | None, total: _Total) -> Iterator[tuple[Sequence[str], int]]:
+    """Yield the ids and the limit of each call, until nothing is left to do. A dry run by filter is one call."""
+    if selection.matching is None:
+        for begin in range(0, len(selection.ids), _BATCH):
+            yield selection.ids[begin : begin + _BATCH], 0
         return
     while True:
-        left = _MOST if limit is None else min(_MOST, limit - len(outcome["results"]))
-        yield (), left
-        done = limit is not None and len(outcome["results"]) >= limit
-        if not outcome["more"] or outcome["dryRun"] or done:
+        yield (), _BATCH if limit is None else min(_BATCH, limit - len(total.results))
+        is_full = limit is not None and len(total.results) >= limit
+        if not total.more or total.dry_run or is_full:
             return
 
 
-def _nothing(verb: str, *, dry_run: bool) -> dict[str, Any]:
-    return {"results": [], verb: 0, "refused": 0, "more": False, "dryRun": dry_run, "matched": None}
+def _add(total: _Total, response: _Total) -> None:
+    """Add what is the same in all responses."""
+    total.refused += response.refused
+    total.more = response.more
+    if response.HasField("matched"):
+        total.matched = response.matched
 
 
-def _add(
-    outcome: dict[str, Any],
-    verb: str,
-    done: int,
-    response: commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLettersResponse,
-) -> None:
-    outcome[verb] += done
-    outcome["refused"] += response.refused
-    outcome["more"] = response.more
-    if outcome["dryRun"] and (response.matched or not response.results):
-        outcome["matched"] = response.matched
-
-
-def _error_of(one: commands_pb2.RequeueResult | commands_pb2.PurgeResult) -> dict[str, Any] | None:
-    return refusal_shape(one.refusal) if one.HasField("refusal") else None
-
-
-def _key_of_call(key: str, number: int) -> str:
+def _key_of_batch(key: str, number: int) -> str:
     return f"{key}-{number}" if key and number else key

@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 import typer
 
-from libs.rpc.stubs import Stubs
+from callboard.commands.v1 import commands_pb2
+from services.cli.connection import Connection, ServiceName, connect, key_of
 from services.cli.dead_letters import requests
 from services.cli.dead_letters.options import (
-    Chosen,
     Filters,
-    choose,
+    Selection,
     read_options,
     read_params,
+    select,
 )
 from services.cli.dead_letters.output import Output
-from services.cli.dead_letters.service import reached
 from services.cli.errors import UsageError
 
 _Result = TypeVar("_Result")
@@ -28,7 +28,7 @@ _Environment = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """How to go about many dead letters."""
+    """How to act on many dead letters."""
 
     everything: bool = False
     limit: int | None = None
@@ -39,15 +39,15 @@ class BatchOptions:
 
 
 def list_letters(environment: _Environment, filters: Filters, *, limit: int, page_token: str, as_json: bool) -> None:
-    """Prints dead letters, newest first."""
-    wanted = filters.read(datetime.now(UTC))
-    found, token = _call(environment, lambda client: requests.find(client, wanted, limit, page_token))
-    Output(as_json=as_json).listing(found, token)
+    """Print dead letters, newest first."""
+    matching = filters.read(datetime.now(UTC))
+    found = _call(environment, lambda service: requests.find(service, matching, limit, page_token))
+    Output(as_json=as_json).listing(found)
 
 
 def show_letter(environment: _Environment, command_id: str, *, as_json: bool) -> None:
-    """Prints one dead letter."""
-    Output(as_json=as_json).letter(_call(environment, lambda client: requests.show(client, command_id)))
+    """Print one dead letter."""
+    Output(as_json=as_json).letter(_call(environment, lambda service: requests.show(service, command_id)))
 
 
 def requeue_letters(
@@ -56,53 +56,61 @@ def requeue_letters(
     filters: Filters,
     changes: Mapping[str, Any],
     params: str | None,
-    how: BatchOptions,
+    batch: BatchOptions,
 ) -> None:
-    """Requeues, prints what became of each, and ends with 1 when any was refused."""
-    chosen = choose(ids, filters, everything=how.everything, limit=how.limit, now=datetime.now(UTC))
+    """Requeue, print the outcome of each, and end with 1 when any was rejected."""
+    selection = select(ids, filters, everything=batch.everything, limit=batch.limit, now=datetime.now(UTC))
     options = read_options(**changes)
     text = read_params(params)
     if text is None:
-        outcome = _call(
+        response = _call(
             environment,
-            lambda client: requests.requeue(client, chosen, options, limit=how.limit, dry_run=how.dry_run, key=how.key),
+            lambda service: requests.requeue(
+                service, selection, options, limit=batch.limit, dry_run=batch.dry_run, key=batch.key
+            ),
         )
-    elif len(chosen.ids) != 1 or how.dry_run:
+    elif len(selection.ids) != 1 or batch.dry_run:
         raise UsageError("--params goes with one id, and not with --dry-run")
     else:
-        outcome = _call(environment, lambda client: requests.requeue_one(client, chosen.ids[0], text, options, how.key))
-    _end(outcome, "requeued", how)
+        response = _call(
+            environment, lambda service: requests.requeue_one(service, selection.ids[0], text, options, batch.key)
+        )
+    Output(as_json=batch.as_json).requeued(response)
+    _end(response)
 
 
-def purge_letters(environment: _Environment, ids: Sequence[str], filters: Filters, how: BatchOptions) -> None:
-    """Purges, prints what became of each, and ends with 1 when any was refused."""
-    chosen = choose(ids, filters, everything=how.everything, limit=how.limit, now=datetime.now(UTC))
-    if chosen.matching is not None and not how.dry_run and not how.yes:
-        _confirm(environment, chosen, how)
-    outcome = _call(
-        environment, lambda client: requests.purge(client, chosen, limit=how.limit, dry_run=how.dry_run, key=how.key)
+def purge_letters(environment: _Environment, ids: Sequence[str], filters: Filters, batch: BatchOptions) -> None:
+    """Purge, print the outcome of each, and end with 1 when any was rejected."""
+    selection = select(ids, filters, everything=batch.everything, limit=batch.limit, now=datetime.now(UTC))
+    if selection.matching is not None and not batch.dry_run and not batch.yes:
+        _confirm(environment, selection, batch)
+    response = _call(
+        environment,
+        lambda service: requests.purge(service, selection, limit=batch.limit, dry_run=batch.dry_run, key=batch.key),
     )
-    _end(outcome, "purged", how)
+    Output(as_json=batch.as_json).purged(response)
+    _end(response)
 
 
-def _confirm(environment: _Environment, chosen: Chosen, how: BatchOptions) -> None:
-    """Asks whether as many as match are to go; raises UsageError where nobody can answer."""
+def _confirm(environment: _Environment, selection: Selection, batch: BatchOptions) -> None:
+    """Ask whether to purge as many as match; raises UsageError where nobody can answer."""
     if not sys.stdin.isatty():
         raise UsageError("a purge by filter asks first, and nobody is there to answer: say --yes, or --dry-run")
-    found = _call(environment, lambda client: requests.purge(client, chosen, limit=how.limit, dry_run=True, key=""))
-    number = found["matched"] if how.limit is None else min(how.limit, found["matched"])
+    found = _call(
+        environment, lambda service: requests.purge(service, selection, limit=batch.limit, dry_run=True, key="")
+    )
+    number = found.matched if batch.limit is None else min(batch.limit, found.matched)
     typer.confirm(f"Purge {number} dead letters?", abort=True, err=True)
 
 
-def _end(outcome: Mapping[str, Any], verb: str, how: BatchOptions) -> None:
-    Output(as_json=how.as_json).outcome(outcome, verb)
-    if outcome["refused"]:
+def _end(response: commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLettersResponse) -> None:
+    if response.refused:
         raise typer.Exit(1)
 
 
-def _call(environment: _Environment, work_with: Callable[[Stubs], Awaitable[_Result]]) -> _Result:
+def _call(environment: _Environment, ask: Callable[[Connection], Awaitable[_Result]]) -> _Result:
     async def calling() -> _Result:
-        async with reached(environment) as client:
-            return await work_with(client)
+        async with connect(environment, ServiceName.COMMAND, key_of(environment)) as service:
+            return await ask(service)
 
     return asyncio.run(calling())

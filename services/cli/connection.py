@@ -1,0 +1,132 @@
+"""How the command line reaches a service: its address, the caller's key, and what a failed call means."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from callboard.channel import bearer, channel_options
+from callboard.failure import CallboardError
+from libs.contract import Method
+from libs.contract.paths import in_rest_words
+from libs.errors import FieldViolation, Reason, ServiceError
+from services.cli.errors import RefusedError, SettingError, UnreachableError
+from services.cli.home import Home
+from services.cli.settings import DEFAULT_PORTS, LOOPBACK, home_from
+
+
+class ServiceName(StrEnum):
+    """A service that the command line calls."""
+
+    SESSION = "session"
+    COMMAND = "command"
+
+
+def address_of(environment: Mapping[str, str], service: ServiceName) -> str:
+    """Return where a service is: CALLBOARD_<SERVICE>_ADDRESS, else that of the `up` on this home, else the default."""
+    given = environment.get(f"CALLBOARD_{service.upper()}_ADDRESS", "").strip()
+    written = Home(home_from(environment)).endpoints().get(service)
+    variable = f"CALLBOARD_{service.upper()}_PORT"
+    default = f"{LOOPBACK}:{environment.get(variable) or DEFAULT_PORTS[variable]}"
+    return given or (written if isinstance(written, str) else default)
+
+
+def key_of(environment: Mapping[str, str]) -> str:
+    """Return the key to call with: CALLBOARD_KEY, else the development key of the home. Raises RefusedError."""
+    key = environment.get("CALLBOARD_KEY", "").strip()
+    if key:
+        if not (key.isascii() and key.isprintable()):
+            raise SettingError("CALLBOARD_KEY", "is not a key: it holds characters that no key has")
+        return key
+    path = Home(home_from(environment)).dev_key
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise RefusedError(
+            f"no key: set CALLBOARD_KEY, or CALLBOARD_HOME to a home that `callboard up` ran on (there is no {path})"
+        ) from None
+    if not key.isprintable():
+        raise RefusedError(f"{path} does not hold a key: it holds characters that no key has")
+    return key
+
+
+class Connection:
+    """A connection to a service. Failed calls raise RefusedError, with their fields in REST's names."""
+
+    def __init__(self, channel: grpc.aio.Channel, service: ServiceName, address: str, key: str | None) -> None:
+        self._channel = channel
+        self._service = service
+        self._address = address
+        self._metadata = bearer(key) if key is not None else ()
+
+    async def call(self, method: Method, request: Message, seconds: float) -> Any:
+        """Call a method that returns one response."""
+        call = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        try:
+            return await call(request, timeout=seconds, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._error_of(error, method, seconds) from error
+
+    async def stream(self, method: Method, request: Message, seconds: float | None) -> AsyncGenerator[Any, None]:
+        """Call a method that returns many; the stream ends without an error after so many seconds."""
+        start = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        call = start(request, timeout=seconds, metadata=self._metadata)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._is_up():
+                return
+            raise self._error_of(error, method, seconds) from error
+        finally:
+            call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
+
+    def _is_up(self) -> bool:
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
+    def _error_of(self, error: grpc.aio.AioRpcError, method: Method, seconds: float | None) -> RefusedError:
+        failure = CallboardError.of(error)
+        if failure.reason in Reason.__members__:
+            violations = [FieldViolation(one.field, one.rule) for one in failure.violations]
+            own = ServiceError(Reason(failure.reason), failure.message, violations=violations)
+            return RefusedError(text_of(in_rest_words(own, method.descriptor.input_type, body=body_of(method))))
+        if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return UnreachableError(
+                f"the {self._service} service at {self._address} did not answer within {seconds:g} s"
+            )
+        if failure.code is grpc.StatusCode.UNAVAILABLE:
+            return UnreachableError(
+                f"no {self._service} service answers at {self._address}. "
+                f"Start `callboard up`, or set CALLBOARD_{self._service.upper()}_ADDRESS"
+            )
+        return RefusedError(f"{failure.reason or failure.code.name}: {failure.message}")
+
+
+@asynccontextmanager
+async def connect(environment: Mapping[str, str], service: ServiceName, key: str | None) -> AsyncIterator[Connection]:
+    """Lend a connection to a service; nothing is sent before the first call."""
+    address = address_of(environment, service)
+    async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
+        yield Connection(channel, service, address, key)
+
+
+def body_of(method: Method) -> str:
+    """Return the request's field that REST flattens because it is the body; empty when there is none."""
+    return method.operations[0].limits.body if method.operations else ""
+
+
+def text_of(error: ServiceError) -> str:
+    """Return an error for people: its reason and message, then every field but the first, which the message names."""
+    others = "".join(f"\n  {one.field}: {one.rule}" for one in error.violations[1:])
+    return f"{error.reason}: {error.message}{others}"

@@ -1,0 +1,15 @@
+"""JSON on standard output, as `libs.contract` writes it: REST's names and REST's shapes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import typer
+
+from services.cli.text import escaped_json
+
+
+def print_json(value: Mapping[str, Any], *, indent: bool = True) -> None:
+    """Print an object, indented or on one line. JSON that travels as text, such as parameters, stays on one line."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+    typer.echo(escaped_json(text))
