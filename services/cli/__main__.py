@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.call import HELP as CALL_HELP
+from services.cli.call import call
 from services.cli.dlq import dlq_app
 from services.cli.error_output import printed_errors
 from services.cli.errors import RefusedError
@@ -95,6 +97,9 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The id that `keys lis
 
     with printed_errors():
         revoke(key_id)
+
+
+app.command("call", help=CALL_HELP, short_help="Call any method of the contract by its name.")(call)
 
 
 def main() -> None:

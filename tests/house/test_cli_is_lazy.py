@@ -18,7 +18,9 @@ print("imported", *(name for name in sys.modules if "." not in name))
 """
 
 
-@pytest.mark.parametrize("arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"], ["call", "--help"]]
+)
 def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=30

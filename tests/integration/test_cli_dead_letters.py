@@ -1,12 +1,7 @@
 """`callboard dlq` as a user starts it, against a running suite."""
 
-import asyncio
 import json
-import os
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -19,53 +14,28 @@ from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
 from tests.support.dead_letters import bury, bury_many, listed, requeue, successor
 from tests.support.suite import Suite
 from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session_id, suite
+from tests.support.terminal import Done, Terminal
 
 __all__ = ["broker_url", "client", "command_replicas", "executor", "session_id", "suite"]
 pytestmark = pytest.mark.slow(15)
-ROOT = Path(__file__).parents[2]
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
-@dataclass
-class Done:
-    """How the command ended."""
-
-    code: int
-    out: str
-    error: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Terminal:
-    """Runs `callboard dlq` with an environment of its own."""
-
-    def __init__(self, home: Path, address: str, key: str) -> None:
-        self.environment = {
-            "PATH": os.environ["PATH"], "CALLBOARD_HOME": str(home), "CALLBOARD_COMMAND_ADDRESS": address,
-            "CALLBOARD_KEY": key,
-        }  # fmt: skip
+class DeadLetterTerminal(Terminal):
+    """Runs `callboard dlq`."""
 
     async def dlq(self, *arguments: str, text: str = "", **environment: str) -> Done:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", "dlq", *arguments,
-            cwd=ROOT, env={**self.environment, **environment}, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, error = await asyncio.wait_for(process.communicate(text.encode()), 60)
-        assert process.returncode is not None
-        return Done(process.returncode, out.decode(), error.decode())
+        return await self.run("dlq", *arguments, text=text, **environment)
 
 
 @pytest.fixture
-def terminal(suite: Suite, tmp_path: Path) -> Terminal:
-    return Terminal(tmp_path, suite.command_addresses[0], suite.key)
+def terminal(suite: Suite, tmp_path: Path) -> DeadLetterTerminal:
+    environment = {"CALLBOARD_COMMAND_ADDRESS": suite.command_addresses[0], "CALLBOARD_KEY": suite.key}
+    return DeadLetterTerminal({"CALLBOARD_HOME": str(tmp_path), **environment})
 
 
 async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
-    terminal: Terminal, client: Stubs, session_id: str
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     empty = await terminal.dlq("list")
     assert (empty.code, empty.out) == (0, "no dead letters match\n")
@@ -86,7 +56,7 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
     assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
 
 
-async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Stubs, session_id: str) -> None:
+async def test_one_is_shown_with_its_attempts(terminal: DeadLetterTerminal, client: Stubs, session_id: str) -> None:
     dead = await bury(client, message="no luck")
     shown = await terminal.dlq("show", dead)
     assert shown.code == 0, shown.error
@@ -103,7 +73,7 @@ async def test_one_is_shown_with_its_attempts(terminal: Terminal, client: Stubs,
 
 
 async def test_one_is_requeued_with_other_parameters(
-    terminal: Terminal, client: Stubs, session_id: str, tmp_path: Path
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str, tmp_path: Path
 ) -> None:
     typed, piped = await bury(client), await bury(client)
     done = await terminal.dlq(
@@ -122,7 +92,7 @@ async def test_one_is_requeued_with_other_parameters(
 
 
 async def test_several_are_requeued_by_id_and_a_rejection_ends_with_1(
-    terminal: Terminal, client: Stubs, session_id: str
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     fresh, before = await bury(client), await bury(client)
     await requeue(client, before)
@@ -137,7 +107,7 @@ async def test_several_are_requeued_by_id_and_a_rejection_ends_with_1(
 
 
 async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
-    terminal: Terminal, client: Stubs, session_id: str
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 5)
     other = await bury(client, code="TOOL_NOT_FOUND")
@@ -149,7 +119,7 @@ async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
     assert {*ids[2:], other} <= {one["id"] for one in rest.json["results"]}
 
 
-async def test_purge_by_filter_asks_first(terminal: Terminal, client: Stubs, session_id: str) -> None:
+async def test_purge_by_filter_asks_first(terminal: DeadLetterTerminal, client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
     assert (unsure.code, "say --yes" in unsure.error) == (2, True)
@@ -161,7 +131,9 @@ async def test_purge_by_filter_asks_first(terminal: Terminal, client: Stubs, ses
     assert await listed(client) == []
 
 
-async def test_without_a_session_the_error_names_the_agent(terminal: Terminal, client: Stubs, session_id: str) -> None:
+async def test_without_a_session_the_error_names_the_agent(
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
+) -> None:
     dead = await bury(client)
     await stop(client)
     done = await terminal.dlq("requeue", dead)
@@ -171,7 +143,7 @@ async def test_without_a_session_the_error_names_the_agent(terminal: Terminal, c
     assert (edited.code, "SESSION_NOT_ACTIVE: agent clock has no active session" in edited.error) == (1, True)
 
 
-async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: Terminal) -> None:
+async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: DeadLetterTerminal) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     for arguments, environment, code, says in (
         (("requeue",), {}, 2, "or say --all"),
@@ -187,7 +159,9 @@ async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: Termi
         assert "Traceback" not in done.error
 
 
-async def test_the_key_and_the_address_are_found_in_the_home(suite: Suite, terminal: Terminal, tmp_path: Path) -> None:
+async def test_the_key_and_the_address_are_found_in_the_home(
+    suite: Suite, terminal: DeadLetterTerminal, tmp_path: Path
+) -> None:
     (tmp_path / "dev-key").write_text(suite.key + "\n")
     (tmp_path / "endpoints.json").write_text(json.dumps({"command": suite.command_addresses[0]}))
     done = await terminal.dlq("list", CALLBOARD_KEY="", CALLBOARD_COMMAND_ADDRESS="")

@@ -1,0 +1,59 @@
+"""The contract's methods by name, and the service that serves each."""
+
+from difflib import get_close_matches
+
+from libs.contract import Method, UnknownMethodError, all_methods, find_method
+from services.cli.connection import ServiceName
+from services.cli.errors import UsageError
+
+_OF_COMMANDS = "callboard.commands.v1"
+_OF_BOTH = ("callboard.identity.v1", "callboard.health.v1")
+_MOST_SUGGESTIONS = 5
+
+
+def find(name: str) -> Method:
+    """Return a method by its own name, with its service's, or by its full name; raises UsageError."""
+    try:
+        return find_method(name)
+    except UnknownMethodError:
+        raise UsageError(f"there is no method {name}; {_advice(name)}") from None
+
+
+def short_name(method: Method) -> str:
+    """Return a method's name with that of its service: `SessionService.GetSession`."""
+    return f"{method.descriptor.containing_service.name}.{method.name}"
+
+
+def services_of(method: Method) -> tuple[ServiceName, ...]:
+    """Return the services that serve a method, the one to ask first."""
+    package = method.descriptor.containing_service.file.package
+    if package in _OF_BOTH:
+        return (ServiceName.SESSION, ServiceName.COMMAND)
+    return (ServiceName.COMMAND if package == _OF_COMMANDS else ServiceName.SESSION,)
+
+
+def choose_service(method: Method, wanted: str) -> ServiceName:
+    """Return the service to ask, which is the one that the caller names, if any; raises UsageError."""
+    served = services_of(method)
+    if not wanted:
+        return served[0]
+    if wanted not in served:
+        raise UsageError(f"--service: {short_name(method)} is a method of {' and '.join(served)}, not of {wanted!r}")
+    return ServiceName(wanted)
+
+
+def needs_key(method: Method) -> bool:
+    """Say whether a method can be called with a key only."""
+    return method.descriptor.containing_service.name != "ReadinessService"
+
+
+def _advice(name: str) -> str:
+    """Say what could have been meant: a name of another case, one that is alike, or one that holds these letters."""
+    known: dict[str, list[Method]] = {}
+    for method in all_methods():
+        known.setdefault(method.name.casefold(), []).append(method)
+    wanted = name.replace("/", ".").rpartition(".")[2].casefold()
+    near = [wanted] if wanted in known else get_close_matches(wanted, known, _MOST_SUGGESTIONS)
+    near = near or [one for one in known if len(wanted) > 2 and wanted in one][:_MOST_SUGGESTIONS]
+    found = [short_name(method) for one in near for method in known[one]]
+    return f"did you mean {' or '.join(found)}?" if found else "`callboard call --list` shows them all"

@@ -1,0 +1,60 @@
+"""Requests of `callboard call`, from the JSON that was given to the contract's messages."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from callboard.events.v1 import events_pb2
+from libs.contract import Method
+from libs.contract.operations import key_path
+from libs.contract.strict_json import read_object
+from libs.errors import ServiceError
+from services.cli.calls.methods import short_name
+from services.cli.connection import body_of, text_of
+from services.cli.errors import UsageError
+
+_KEY = "requestId"
+_STARTS = {"start": events_pb2.STREAM_START_BEGINNING, "now": events_pb2.STREAM_START_NOW}
+_UNREAD = "echo"
+
+
+def read_request(method: Method, given: bytes, request_id: str) -> Message:
+    """Return the request that a JSON object says, under an idempotency key where one is given; raises UsageError."""
+    try:
+        fields = read_object(given)
+        if request_id:
+            fields = _with_key(method, fields, request_id)
+        request = method.read(fields)
+    except ServiceError as error:
+        raise UsageError(text_of(error)) from None
+    _ADJUSTMENTS.get(method.name, _nothing)(request)
+    return request
+
+
+def _with_key(method: Method, fields: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+    if not key_path(method.descriptor.input_type, body_of(method)):
+        raise UsageError(f"--request-id: {short_name(method)} takes no idempotency key")
+    if fields.get(_KEY, request_id) != request_id:
+        raise UsageError(f"--request-id: the request has another {_KEY}")
+    return {**fields, _KEY: request_id}
+
+
+def _begin(request: Any) -> None:
+    """Say where a stream begins: `from` is a cursor, or `start` or `now`, as in REST."""
+    if start := _STARTS.get(request.cursor):
+        request.start, request.cursor = start, ""
+
+
+def _fill_connector(request: Any) -> None:
+    """Give the agent a connector: the contract requires one where the mask does not name it, too. Nobody reads it."""
+    if not request.agent.HasField("connector"):
+        request.agent.connector.kind = _UNREAD
+
+
+def _nothing(request: Any) -> None:
+    """Leave a request as it is."""
+
+
+_ADJUSTMENTS: Mapping[str, Callable[[Any], None]] = {"StreamEvents": _begin, "UpdateAgent": _fill_connector}
+"""What REST's reader of a method does beside what the contract says."""
