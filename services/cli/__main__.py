@@ -1,4 +1,4 @@
-"""The `callboard` command. Each subcommand imports what it needs when it runs: `--help` stays fast."""
+"""The `callboard` command. Each subcommand imports what it needs when it runs, so that `--help` is fast."""
 
 import os
 import sys
@@ -19,16 +19,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+keys_app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(dlq_app, name="dlq")
 
 
 @app.command()
 def up(
-    runners: Annotated[int, typer.Option(min=0, max=64, help="How many runners to start.")] = 1,
+    runners: Annotated[int, typer.Option(min=0, max=64, help="The number of runners to start.")] = 1,
 ) -> None:
-    """Run everything on this machine until Ctrl-C: engines, services, runners, gateway."""
+    """Run everything on this machine until Ctrl-C: Postgres, NATS, services, runners, gateway."""
     import asyncio
     import logging
 
@@ -38,19 +38,19 @@ def up(
     from services.cli.up import run_up
 
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
-    show = Output()
+    output = Output()
     with printed_errors():
         settings = UpSettings.from_environment(os.environ, runners)
         try:
-            asyncio.run(run_up(settings, show))
+            asyncio.run(run_up(settings, output))
         except (ChildError, EngineError) as error:
-            show.failure(error)
+            output.failure(error)
             raise typer.Exit(1) from error
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to the schema of this version."""
     from services.cli.database import migrate as migrate_database
     from services.cli.keys import database_of
 
@@ -68,22 +68,22 @@ def version() -> None:
 
 @keys_app.command("create")
 def create_key(
-    tenant: Annotated[str, typer.Option(help="Whose key; a new tenant is made.")],
+    tenant: Annotated[str, typer.Option(help="The tenant that the key is for. It is created if it is new.")],
     role: Annotated[str, typer.Option(help="viewer, operator or admin.")],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "",
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it. It is never shown again."""
     from services.cli.keys import Role, create
 
     with printed_errors():
         if role not in tuple(Role):
-            raise RefusedError(f"--role: {role!r} is none of {', '.join(Role)}")
+            raise RefusedError(f"--role: {role!r} is not one of {', '.join(Role)}")
         create(tenant, Role(role), name)
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """List all keys; their secrets are not known."""
+    """List all keys, without their secrets."""
     from services.cli.keys import show_all
 
     with printed_errors():
@@ -91,8 +91,8 @@ def list_keys() -> None:
 
 
 @keys_app.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")]) -> None:
-    """Take a key its power, at once and for good."""
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+    """Revoke a key for good."""
     from services.cli.keys import revoke
 
     with printed_errors():
@@ -103,7 +103,7 @@ app.command("call", help=CALL_HELP, short_help="Call any method of the contract 
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     app()
 
 

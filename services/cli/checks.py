@@ -1,6 +1,6 @@
-"""Whether a service answers: each function looks once.
+"""Checks, once, whether a service answers.
 
-Containers run it as `python -m services.cli.checks grpc HOST:PORT | http HOST:PORT PATH`; 0: it does.
+Containers run it as `python -m services.cli.checks grpc HOST:PORT | http HOST:PORT PATH`; exit code 0: it does.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _ANSWER_SECONDS = 3.0
 
 
 async def grpc_serves(address: str) -> bool:
-    """Says whether the gRPC server at host:port reports SERVING for itself as a whole."""
+    """Say whether the gRPC server at host:port reports SERVING for the server as a whole."""
     async with grpc.aio.insecure_channel(address) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
@@ -25,7 +25,7 @@ async def grpc_serves(address: str) -> bool:
 
 
 async def http_ok(address: str, path: str) -> bool:
-    """Says whether GET on host:port answers 200."""
+    """Say whether a GET of the path at host:port returns 200."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
@@ -46,7 +46,7 @@ async def _status(host: str, port: int, path: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Looks once, and returns the exit code."""
+    """Check once, and return the exit code."""
     match arguments:
         case ["grpc", address]:
             answers = asyncio.run(grpc_serves(address))

@@ -1,4 +1,4 @@
-"""What the command line does in the database: migrate it, and make the development key."""
+"""What the command line does in the database: migrate it, and create the development key."""
 
 from pathlib import Path
 
@@ -34,10 +34,10 @@ def migrate(admin_url: str) -> None:
 
 
 def ensure_development_key(admin_url: str, path: Path) -> None:
-    """Makes the key in `path` when there is none, and sees to it that the database knows it.
+    """Create the key in `path` when there is none, and store it in the database.
 
-    The file comes first: a crash in between leaves a key that the next run stores. Raises RefusedError when
-    the file holds something else, or a key that was revoked.
+    The file is written first: after a crash in between, the next run stores its key. Raises RefusedError when the file
+    holds something else, or a key that was revoked.
     """
     create_private(path, new_key().secret_text)
     path.chmod(0o600)

@@ -1,4 +1,4 @@
-"""The servers that the suite stands on: our own, or those that DATABASE_URL and NATS_URL name."""
+"""The servers under the suite: embedded ones, or those of DATABASE_URL and NATS_URL."""
 
 import asyncio
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ _OLDEST_POSTGRES = 18
 
 @dataclass(frozen=True)
 class Engines:
-    """How to connect: `admin_url` migrates and makes keys, the other two are the services'."""
+    """The URLs of the servers. `admin_url` is for migrations and keys, the others are for the services."""
 
     admin_url: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -32,9 +32,9 @@ class Engines:
 
 
 async def start_engines(supervisor: Supervisor, settings: UpSettings, home: Home, held: ExitStack) -> Engines:
-    """Starts the engines that are not given, and checks those that are.
+    """Start the servers that are not given, and check those that are.
 
-    `held` keeps their data locked until after they have stopped. Raises EngineError and SettingError.
+    `held` keeps their data locked until they have stopped. Raises EngineError and SettingError.
     """
     admin_url, database_url = await _database(supervisor, settings, home, held)
     return Engines(admin_url, database_url, await _broker(supervisor, settings, home, held))
@@ -80,7 +80,7 @@ async def _check_broker(url: str) -> None:
     client = Client()
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            # 0 would mean to try for ever
+            # 0 would mean to try forever
             await client.connect(
                 url, error_cb=note, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0
             )
@@ -91,4 +91,4 @@ async def _check_broker(url: str) -> None:
         await note(error)
         raise SettingError("NATS_URL", f"the broker does not answer: {reasons[0]}") from error
     finally:
-        await client.close()  # also after a refusal, which leaves the socket open
+        await client.close()  # also after an error, which leaves the socket open

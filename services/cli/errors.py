@@ -1,26 +1,26 @@
-"""What the command line refuses, with the exit code that it ends with."""
+"""The errors that the command line prints, each with the exit code that it ends with."""
 
 
 class RefusedError(Exception):
-    """Something that the caller has to put right; the text says what. Exit code 1."""
+    """A call that a service rejected, or something else that the caller can put right. Exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(RefusedError):
-    """Arguments that mean nothing, or not one thing. Exit code 2."""
+    """Arguments that are invalid, or that contradict each other. Exit code 2."""
 
     exit_code = 2
 
 
 class UnreachableError(RefusedError):
-    """No service answers; the same may work later. Exit code 4."""
+    """No service answers. The same call may succeed later. Exit code 4."""
 
     exit_code = 4
 
 
 class SettingError(RefusedError):
-    """A variable of the environment has a value that cannot be used. Exit code 2."""
+    """A variable of the environment is invalid. Exit code 2."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""The folder that an installation keeps its state in; it may hold files that are not ours."""
+"""The home: the folder in which an installation keeps its state. It may hold other files too."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from libs.embedded.files import (
 from services.cli.errors import RefusedError
 
 _SERVERS = """\
-# The servers that agents of this installation may use. A tenant names an entry; only the operator says what
+# The servers that agents of this installation may use. A tenant names an entry. Only the operator decides what
 # it runs.
 
 [servers.time]
@@ -23,7 +23,7 @@ command = {python}
 args = ["-m", "mcp_server_time", "--local-timezone=UTC"]
 """
 _TRIAL_SERVER = """
-# A server to try things with: echo, count, sleep, flaky, fail, crash, big, note and notes.
+# A server for trials: echo, count, sleep, flaky, fail, crash, big, note and notes.
 [servers.trial]
 transport = "stdio"
 command = {python}
@@ -33,7 +33,7 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Home:
-    """Paths in the home, and the few files that `up` writes there."""
+    """The paths in the home, and the files that `up` writes there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,17 +46,17 @@ class Home:
         self._admin_url = path / "admin-url"
 
     def make(self) -> None:
-        """Makes the folders that are missing; raises RefusedError when that is impossible."""
+        """Create the folders that are missing; raises RefusedError when that fails."""
         try:
             # root's Postgres runs as `nobody`, who has to walk through to its own folder, and may do no more
             make_folder(self.path, 0o711 if os.geteuid() == 0 else 0o700)
             make_folder(self.logs, 0o700)
             make_folder(self.run, 0o700)
         except OSError as error:
-            raise RefusedError(f"CALLBOARD_HOME: cannot make {error.filename}: {error.strerror}") from error
+            raise RefusedError(f"CALLBOARD_HOME: cannot create {error.filename}: {error.strerror}") from error
 
     def write_servers(self) -> None:
-        """Writes the catalogue of MCP servers, unless there is one."""
+        """Write the registry of MCP servers, unless there is one."""
         python = json.dumps(sys.executable)  # not resolved: the virtual environment is in the path
         text = _SERVERS.format(python=python)
         trial = SOURCE_ROOT / "examples" / "trial_server" / "__main__.py"
@@ -65,11 +65,11 @@ class Home:
         create_private(self.servers, text)
 
     def write_endpoints(self, endpoints: Mapping[str, object]) -> None:
-        """Says where everything listens, for programs."""
+        """Write where everything listens, for programs."""
         write_private(self._endpoints, json.dumps(endpoints, indent=2) + "\n")
 
     def endpoints(self) -> dict[str, object]:
-        """Returns what `write_endpoints` left, nothing when no `up` runs here."""
+        """Return what `write_endpoints` wrote; empty when no `up` runs here."""
         try:
             written = json.loads(self._endpoints.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -77,17 +77,17 @@ class Home:
         return written if isinstance(written, dict) else {}
 
     def write_admin_url(self, url: str) -> None:
-        """Leaves the database's address for `callboard keys` while `up` runs."""
+        """Write the database's URL, for `callboard keys` to use while `up` runs."""
         write_private(self._admin_url, url)
 
     def admin_url(self) -> str | None:
-        """Returns what `write_admin_url` left, or None when no `up` runs here."""
+        """Return what `write_admin_url` wrote, or None when no `up` runs here."""
         try:
             return self._admin_url.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
 
     def clear(self) -> None:
-        """Removes what holds only while `up` runs."""
+        """Remove what is true only while `up` runs."""
         self._endpoints.unlink(missing_ok=True)
         self._admin_url.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`callboard keys`: makes, lists and revokes API keys."""
+"""`callboard keys`: creates, lists and revokes API keys."""
 
 import os
 import re
@@ -20,7 +20,7 @@ _LONGEST_NAME = 200
 
 
 class Role(StrEnum):
-    """What a key may do: read; also start and command agents; also administer the tenant."""
+    """What a key may do. A viewer reads, an operator also runs agents, an admin also changes them."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -28,9 +28,9 @@ class Role(StrEnum):
 
 
 def database_of(environment: dict[str, str]) -> str:
-    """Returns the address of the database to work on: DATABASE_URL's, else that of the `up` on this home.
+    """Return the URL of the database to work on: DATABASE_URL, else that of the `up` on this home.
 
-    Raises RefusedError, saying what to do, when there is neither.
+    Raises RefusedError when there is neither.
     """
     home = home_from(environment)
     url = environment.get("DATABASE_URL") or Home(home).admin_url()
@@ -43,7 +43,7 @@ def database_of(environment: dict[str, str]) -> str:
 
 
 def create(tenant: str, role: Role, name: str) -> None:
-    """Makes a key and prints it, this once."""
+    """Create a key and print it. This is the only time that it is shown."""
     if not _TENANT.fullmatch(tenant):
         raise RefusedError(f"--tenant: {tenant!r} must match {_TENANT.pattern}")
     if len(name) > _LONGEST_NAME or not name.isprintable():
@@ -55,7 +55,7 @@ def create(tenant: str, role: Role, name: str) -> None:
 
 
 def show_all() -> None:
-    """Prints all keys, without their secrets."""
+    """Print all keys, without their secrets."""
     with _database() as connection:
         keys = list_keys(connection)
     rows = [("KEY ID", "TENANT", "ROLE", "STATE", "CREATED", "NAME"), *(_row(key) for key in keys)]
@@ -65,7 +65,7 @@ def show_all() -> None:
 
 
 def revoke(key_id: str) -> None:
-    """Takes a key its power."""
+    """Revoke a key."""
     try:
         with _database() as connection:
             changed = revoke_key(connection, key_id)
@@ -91,6 +91,6 @@ def _database() -> Iterator[psycopg.Connection]:
         with connected(database_of(dict(os.environ))) as connection:
             yield connection
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable) as error:
-        raise RefusedError("the database has no schema of ours yet: run `callboard migrate`") from error
+        raise RefusedError("the database has no Callboard schema yet: run `callboard migrate`") from error
     except psycopg.OperationalError as error:
         raise RefusedError(f"the database does not answer: {str(error).strip()}") from error

@@ -14,17 +14,17 @@ _JSON = '-H "Content-Type: application/json"'
 
 
 class Output:
-    """Lines for a person, flushed at once; plain when nobody watches on a terminal."""
+    """Prints lines for people. They are plain when standard output is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
 
     def line(self, text: str) -> None:
-        """One step that was taken."""
+        """Print that a step is done."""
         self._print(f"  {text}")
 
     def up(self, addresses: Addresses, home: Home) -> None:
-        """All is well: where everything is, and what to try."""
+        """Print that everything runs, where it is, and what to try."""
         self._print("\nCallboard is up.", style="bold green")
         for name, value in {
             "API": f"{addresses.http}/api/v1",
@@ -41,7 +41,7 @@ class Output:
         sys.stdout.flush()
 
     def failure(self, error: Exception) -> None:
-        """Why it ended, with the last lines of the part that failed."""
+        """Print why `up` ended, after the last lines of the part that failed."""
         if isinstance(error, ChildError):
             for text in error.last_lines:
                 self._print(f"  {error.name} | {text}", style="dim")

@@ -1,4 +1,4 @@
-"""The services as child processes: command lines, environment, and how to tell that they are ready."""
+"""The services as child processes: their command lines, their environment, and how to tell that they are ready."""
 
 import os
 import sys
@@ -17,14 +17,14 @@ _READY_SECONDS = 60.0  # imports alone take seconds on a busy machine
 
 @dataclass(frozen=True)
 class Services:
-    """The processes, in the order in which they are stopped last; and the host:port of each one's metrics."""
+    """The processes, in the order in which they start, and the host:port of the metrics of each."""
 
     specs: Sequence[ChildSpec]
     metrics: Mapping[str, str]
 
 
 def describe_services(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
-    """Returns the services with `runners` runners, every port chosen."""
+    """Return the services, with so many runners, and choose all ports."""
     shared = _shared_environment(addresses, engines, home)
     metrics: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""What `callboard up` is told by its environment and its options."""
+"""The settings of `callboard up`, from its environment and its options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from services.cli.errors import SettingError
 LOOPBACK = "127.0.0.1"
 _DEFAULT_HOME = ".callboard"
 _EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104 - to be replaced, not bound
-# the variable, and what it is when unset
 DEFAULT_PORTS = {"CALLBOARD_HTTP_PORT": 8080, "CALLBOARD_SESSION_PORT": 7401, "CALLBOARD_COMMAND_PORT": 7402}
+"""The ports of the services when their variables are not set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpSettings:
-    """How to run the suite. `ports` has the number of each variable, 0 for any free one."""
+    """How to run the suite. `ports` has the port of each variable, 0 for any free one."""
 
     home: Path
     host: str
@@ -27,7 +27,7 @@ class UpSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], runners: int = 1) -> "UpSettings":
-        """Reads the settings; raises SettingError for the first variable that makes no sense."""
+        """Read the settings; raises SettingError for the first variable that is invalid."""
         return cls(
             home=home_from(environment),
             host=environment.get("CALLBOARD_HOST") or LOOPBACK,
@@ -49,7 +49,7 @@ class Addresses:
 
     @classmethod
     def claim(cls, settings: UpSettings) -> "Addresses":
-        """Chooses a port for each 0 and checks the others; raises SettingError for one that is taken."""
+        """Choose a port for each 0, and check the others; raises SettingError for one that is taken."""
         given: dict[int, str] = {}
         for variable, port in settings.ports.items():
             if port and port in given:
@@ -90,7 +90,7 @@ class Addresses:
 
 
 def home_from(environment: Mapping[str, str]) -> Path:
-    """Returns the home, as an absolute path."""
+    """Return the home, as an absolute path."""
     return Path(environment.get("CALLBOARD_HOME") or _DEFAULT_HOME).expanduser().absolute()
 
 
@@ -98,7 +98,7 @@ def _port(environment: Mapping[str, str], variable: str) -> int:
     text = environment.get(variable, "").strip() or str(DEFAULT_PORTS[variable])
     # int() alone would take "1_0", "+8080" and digits of other scripts
     if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
-        raise SettingError(variable, f"{text!r} is no port: give a number from 0 (any free one) to 65535")
+        raise SettingError(variable, f"{text!r} is not a port: give a number from 0 (any free one) to 65535")
     return int(text)
 
 

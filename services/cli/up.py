@@ -1,4 +1,4 @@
-"""Runs the whole suite until it is told to stop or a part of it fails for good."""
+"""Runs the whole suite, until it is asked to stop or a part of it fails for good."""
 
 import asyncio
 import os
@@ -23,38 +23,38 @@ from services.cli.settings import Addresses, UpSettings
 DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
 
 
-async def run_up(settings: UpSettings, show: Output, describe: DescribeServices = describe_services) -> None:
-    """Starts everything, says so, and stays until SIGINT, SIGTERM or SIGHUP, which is a normal return.
+async def run_up(settings: UpSettings, output: Output, describe: DescribeServices = describe_services) -> None:
+    """Start everything, say so, and return at SIGINT, SIGTERM or SIGHUP.
 
-    Raises RefusedError and EngineError before anything was started; ChildError when a part fails. Whatever
-    was started has stopped by then, in reverse order. A second signal kills what has not.
+    Raises RefusedError and EngineError before anything is started, and ChildError when a part fails. By then everything
+    that was started has stopped, in reverse order. A second signal kills what still runs.
     """
     home = Home(settings.home)
     home.make()
     try:
-        await _run_on(home, settings, show, describe)
+        await _run_on(home, settings, output, describe)
     except PermissionError as error:
-        raise RefusedError(f"{error.filename}: {error.strerror}; did another user make this home?") from error
+        raise RefusedError(f"{error.filename}: {error.strerror}; did another user create this home?") from error
 
 
-async def _run_on(home: Home, settings: UpSettings, show: Output, describe: DescribeServices) -> None:
+async def _run_on(home: Home, settings: UpSettings, output: Output, describe: DescribeServices) -> None:
     with FileLock(home.lock, f"the home {home.path}"), ExitStack() as held:
         addresses = Addresses.claim(settings)
         for name in end_leftovers(home.run):
-            show.line(f"ended {name}, which an earlier run had left behind")
+            output.line(f"ended {name}, left behind by an earlier run")
         home.write_servers()
         held.callback(home.clear)
-        await _until_stopped(Suite(settings, show, home, addresses, describe), held)
+        await _until_stopped(Suite(settings, output, home, addresses, describe), held)
 
 
 class Suite:
     """One run of all parts on one home."""
 
     def __init__(
-        self, settings: UpSettings, show: Output, home: Home, addresses: Addresses, describe: DescribeServices
+        self, settings: UpSettings, output: Output, home: Home, addresses: Addresses, describe: DescribeServices
     ) -> None:
         self._settings = settings
-        self._show = show
+        self._output = output
         self._home = home
         self._addresses = addresses
         self._describe = describe
@@ -62,7 +62,7 @@ class Suite:
         self.supervisor = Supervisor(home.logs, home.run, on_restart=self._restarted)
 
     async def run(self, held: ExitStack) -> None:
-        """Starts the parts in order and returns only by an error or by being cancelled."""
+        """Start the parts in order. Ends only with an error, or by being cancelled."""
         async with self.supervisor:
             engines = await self._start_engines(held)
             self._home.write_admin_url(engines.admin_url)
@@ -74,12 +74,12 @@ class Suite:
             with self._step("services ready"):
                 await self.supervisor.start(*services.specs)
             self._write_endpoints()
-            self._show.up(self._addresses, self._home)
+            self._output.up(self._addresses, self._home)
             await self.supervisor.until_failure()
 
     def stopping(self) -> None:
-        """Says that a stop was asked for."""
-        self._show.line("stopping; once more kills what is still running")
+        """Print that everything is being stopped."""
+        self._output.line("stopping; do it again to kill what still runs")
 
     async def _start_engines(self, held: ExitStack) -> Engines:
         with self._step("engines ready"):
@@ -89,10 +89,10 @@ class Suite:
     def _step(self, done: str) -> Iterator[None]:
         begun = time.monotonic()
         yield
-        self._show.line(f"{done} ({time.monotonic() - begun:.1f} s)")
+        self._output.line(f"{done} ({time.monotonic() - begun:.1f} s)")
 
     def _restarted(self, name: str, pid: int) -> None:
-        self._show.line(f"{name} runs again (pid {pid})")
+        self._output.line(f"{name} was restarted (pid {pid})")
         if self._metrics:
             self._write_endpoints()
 
@@ -109,16 +109,16 @@ class Suite:
 
 
 async def _until_stopped(suite: Suite, held: ExitStack) -> None:
-    """Runs the suite; the first signal ends it in order, any later one at once."""
+    """Run the suite. The first signal stops it in order, a second one kills it."""
     work = asyncio.create_task(suite.run(held), name="up")
-    told_to_stop = False
+    is_stopping = False
 
     def stop() -> None:
-        nonlocal told_to_stop
-        if told_to_stop:
+        nonlocal is_stopping
+        if is_stopping:
             suite.supervisor.kill()
         else:
-            told_to_stop = True
+            is_stopping = True
             work.cancel()
             suite.stopping()
 
@@ -128,5 +128,5 @@ async def _until_stopped(suite: Suite, held: ExitStack) -> None:
     try:
         await work
     except asyncio.CancelledError:
-        if not told_to_stop:
+        if not is_stopping:
             raise

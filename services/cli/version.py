@@ -1,4 +1,4 @@
-"""Which version this is."""
+"""The version of Callboard."""
 
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
@@ -8,7 +8,7 @@ _DISTRIBUTION = "callboard-suite"
 
 
 def installed_version() -> str:
-    """Returns the version of the installed distribution, or that of the checkout we run from."""
+    """Return the version of the installed distribution, or that of the checkout."""
     try:
         return version(_DISTRIBUTION)
     except PackageNotFoundError:
