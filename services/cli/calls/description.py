@@ -91,8 +91,8 @@ def _line(name: str, field: Field, *, is_required: bool, is_answer: bool = False
 
 def _comment(field: Field) -> str:
     full_name = field.descriptor.full_name
-    told = [comments().get(full_name, ""), _NOTES.get(full_name, "")]
-    return " ".join(filter(None, (*(["The opposite of:"] if field.option.negated else []), *told)))
+    parts = [comments().get(full_name, ""), _NOTES.get(full_name, "")]
+    return " ".join(filter(None, (*(["The opposite of:"] if field.option.negated else []), *parts)))
 
 
 def _extra(extra: rest_pb2.Extra) -> str:

@@ -32,14 +32,14 @@ def services_of(method: Method) -> tuple[ServiceName, ...]:
     return (ServiceName.COMMAND if package == _OF_COMMANDS else ServiceName.SESSION,)
 
 
-def choose_service(method: Method, wanted: str) -> ServiceName:
+def choose_service(method: Method, asked: str) -> ServiceName:
     """Return the service to ask, which is the one that the caller names, if any; raises UsageError."""
     served = services_of(method)
-    if not wanted:
+    if not asked:
         return served[0]
-    if wanted not in served:
-        raise UsageError(f"--service: {short_name(method)} is a method of {' and '.join(served)}, not of {wanted!r}")
-    return ServiceName(wanted)
+    if asked not in served:
+        raise UsageError(f"--service: {short_name(method)} is a method of {' and '.join(served)}, not of {asked!r}")
+    return ServiceName(asked)
 
 
 def needs_key(method: Method) -> bool:
@@ -52,8 +52,8 @@ def _advice(name: str) -> str:
     known: dict[str, list[Method]] = {}
     for method in all_methods():
         known.setdefault(method.name.casefold(), []).append(method)
-    wanted = name.replace("/", ".").rpartition(".")[2].casefold()
-    near = [wanted] if wanted in known else get_close_matches(wanted, known, _MOST_SUGGESTIONS)
-    near = near or [one for one in known if len(wanted) > 2 and wanted in one][:_MOST_SUGGESTIONS]
+    asked = name.replace("/", ".").rpartition(".")[2].casefold()
+    near = [asked] if asked in known else get_close_matches(asked, known, _MOST_SUGGESTIONS)
+    near = near or [one for one in known if len(asked) > 2 and asked in one][:_MOST_SUGGESTIONS]
     found = [short_name(method) for one in near for method in known[one]]
     return f"did you mean {' or '.join(found)}?" if found else "`callboard call --list` shows them all"

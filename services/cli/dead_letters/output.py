@@ -72,7 +72,7 @@ class Output:
             self._outcome(response, "purged", response.purged)
 
     def _printed(self, message: Message) -> bool:
-        """Print a message as JSON, if JSON is wanted, and say whether it was."""
+        """Print a message, if it is to be JSON, and say whether it was printed."""
         if self._as_json:
             print_json(write_message(message))
         return self._as_json
