@@ -10,7 +10,7 @@ from services.cli.call import HELP as CALL_HELP
 from services.cli.call import call
 from services.cli.dlq import dlq_app
 from services.cli.error_output import printed_errors
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 
 app = typer.Typer(
     name="callboard",
@@ -77,7 +77,7 @@ def create_key(
 
     with printed_errors():
         if role not in tuple(Role):
-            raise RefusedError(f"--role: {role!r} is not one of {', '.join(Role)}")
+            raise CliError(f"--role: {role!r} is not one of {', '.join(Role)}")
         create(tenant, Role(role), name)
 
 

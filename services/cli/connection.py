@@ -13,7 +13,7 @@ from callboard.failure import CallboardError
 from libs.contract import Method
 from libs.contract.paths import in_rest_words
 from libs.errors import FieldViolation, Reason, ServiceError
-from services.cli.errors import RefusedError, SettingError, UnreachableError
+from services.cli.errors import CliError, SettingError, UnreachableError
 from services.cli.home import Home
 from services.cli.settings import DEFAULT_PORTS, LOOPBACK, home_from
 
@@ -35,7 +35,7 @@ def address_of(environment: Mapping[str, str], service: ServiceName) -> str:
 
 
 def key_of(environment: Mapping[str, str]) -> str:
-    """Return the key to call with: CALLBOARD_KEY, else the development key of the home. Raises RefusedError."""
+    """Return the key to call with: CALLBOARD_KEY, else the development key of the home. Raises CliError."""
     key = environment.get("CALLBOARD_KEY", "").strip()
     if key:
         if not (key.isascii() and key.isprintable()):
@@ -45,16 +45,16 @@ def key_of(environment: Mapping[str, str]) -> str:
     try:
         key = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        raise RefusedError(
+        raise CliError(
             f"no key: set CALLBOARD_KEY, or CALLBOARD_HOME to a home that `callboard up` ran on (there is no {path})"
         ) from None
     if not key.isprintable():
-        raise RefusedError(f"{path} does not hold a key: it holds characters that no key has")
+        raise CliError(f"{path} does not hold a key: it holds characters that no key has")
     return key
 
 
 class Connection:
-    """A connection to a service. Failed calls raise RefusedError, with their fields in REST's names."""
+    """A connection to a service. Failed calls raise CliError, with their fields in REST's names."""
 
     def __init__(self, channel: grpc.aio.Channel, service: ServiceName, address: str, key: str | None) -> None:
         self._channel = channel
@@ -95,12 +95,12 @@ class Connection:
     def _is_up(self) -> bool:
         return self._channel.get_state() is grpc.ChannelConnectivity.READY
 
-    def _error_of(self, error: grpc.aio.AioRpcError, method: Method, seconds: float | None) -> RefusedError:
+    def _error_of(self, error: grpc.aio.AioRpcError, method: Method, seconds: float | None) -> CliError:
         failure = CallboardError.of(error)
         if failure.reason in Reason.__members__:
             violations = [FieldViolation(one.field, one.rule) for one in failure.violations]
             own = ServiceError(Reason(failure.reason), failure.message, violations=violations)
-            return RefusedError(text_of(in_rest_words(own, method.descriptor.input_type, body=body_of(method))))
+            return CliError(text_of(in_rest_words(own, method.descriptor.input_type, body=body_of(method))))
         if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return UnreachableError(
                 f"the {self._service} service at {self._address} did not answer within {seconds:g} s"
@@ -110,7 +110,7 @@ class Connection:
                 f"no {self._service} service answers at {self._address}. "
                 f"Start `callboard up`, or set CALLBOARD_{self._service.upper()}_ADDRESS"
             )
-        return RefusedError(f"{failure.reason or failure.code.name}: {failure.message}")
+        return CliError(f"{failure.reason or failure.code.name}: {failure.message}")
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import psycopg
 from libs.embedded.files import create_private
 from libs.identity.admin import connected, restore_key
 from libs.identity.keys import new_key
-from services.cli.errors import NewerDatabaseError, RefusedError
+from services.cli.errors import CliError, NewerDatabaseError
 
 DEVELOPMENT_TENANT = "default"
 _START_ANEW = (
@@ -36,7 +36,7 @@ def migrate(admin_url: str) -> None:
 def ensure_development_key(admin_url: str, path: Path) -> None:
     """Create the key in `path` when there is none, and store it in the database.
 
-    The file is written first: after a crash in between, the next run stores its key. Raises RefusedError when the file
+    The file is written first: after a crash in between, the next run stores its key. Raises CliError when the file
     holds something else, or a key that was revoked.
     """
     create_private(path, new_key().secret_text)
@@ -46,8 +46,8 @@ def ensure_development_key(admin_url: str, path: Path) -> None:
         with connected(admin_url) as connection:
             opens = restore_key(connection, text, DEVELOPMENT_TENANT, "admin", "development")
     except ValueError:
-        raise RefusedError(f"{path} holds no key of ours: move it away, and a new one is made") from None
+        raise CliError(f"{path} holds no key of ours: move it away, and a new one is made") from None
     except psycopg.Error as error:
-        raise RefusedError(f"cannot store the development key: {error}") from error
+        raise CliError(f"cannot store the development key: {error}") from error
     if not opens:
-        raise RefusedError(f"the key in {path} was revoked: delete the file, and a new one is made")
+        raise CliError(f"the key in {path} was revoked: delete the file, and a new one is made")

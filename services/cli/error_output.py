@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from services.cli.text import plain_lines
 
 
@@ -16,7 +16,7 @@ def printed_errors() -> Iterator[None]:
     """Print what the caller has to put right, and end with its exit code; end in silence when the output is closed."""
     try:
         yield
-    except RefusedError as error:
+    except CliError as error:
         typer.echo(f"callboard: {plain_lines(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:

@@ -1,25 +1,25 @@
 """The errors that the command line prints, each with the exit code that it ends with."""
 
 
-class RefusedError(Exception):
+class CliError(Exception):
     """A call that a service rejected, or something else that the caller can put right. Exit code 1."""
 
     exit_code = 1
 
 
-class UsageError(RefusedError):
+class UsageError(CliError):
     """Arguments that are invalid, or that contradict each other. Exit code 2."""
 
     exit_code = 2
 
 
-class UnreachableError(RefusedError):
+class UnreachableError(CliError):
     """No service answers. The same call may succeed later. Exit code 4."""
 
     exit_code = 4
 
 
-class SettingError(RefusedError):
+class SettingError(CliError):
     """A variable of the environment is invalid. Exit code 2."""
 
     exit_code = 2
@@ -29,7 +29,7 @@ class SettingError(RefusedError):
         self.variable = variable
 
 
-class NewerDatabaseError(RefusedError):
+class NewerDatabaseError(CliError):
     """A newer version wrote the database. Exit code 3."""
 
     exit_code = 3

@@ -11,7 +11,7 @@ from libs.embedded.files import (
     make_folder,
     write_private,
 )
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 
 _SERVERS = """\
 # The servers that agents of this installation may use. A tenant names an entry. Only the operator decides what
@@ -46,14 +46,14 @@ class Home:
         self._admin_url = path / "admin-url"
 
     def make(self) -> None:
-        """Create the folders that are missing; raises RefusedError when that fails."""
+        """Create the folders that are missing; raises CliError when that fails."""
         try:
             # root's Postgres runs as `nobody`, who has to walk through to its own folder, and may do no more
             make_folder(self.path, 0o711 if os.geteuid() == 0 else 0o700)
             make_folder(self.logs, 0o700)
             make_folder(self.run, 0o700)
         except OSError as error:
-            raise RefusedError(f"CALLBOARD_HOME: cannot create {error.filename}: {error.strerror}") from error
+            raise CliError(f"CALLBOARD_HOME: cannot create {error.filename}: {error.strerror}") from error
 
     def write_servers(self) -> None:
         """Write the registry of MCP servers, unless there is one."""

@@ -11,7 +11,7 @@ import psycopg
 import typer
 
 from libs.identity.admin import StoredKey, UnknownKeyError, connected, create_key, list_keys, revoke_key
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from services.cli.home import Home
 from services.cli.settings import home_from
 
@@ -30,12 +30,12 @@ class Role(StrEnum):
 def database_of(environment: dict[str, str]) -> str:
     """Return the URL of the database to work on: DATABASE_URL, else that of the `up` on this home.
 
-    Raises RefusedError when there is neither.
+    Raises CliError when there is neither.
     """
     home = home_from(environment)
     url = environment.get("DATABASE_URL") or Home(home).admin_url()
     if not url:
-        raise RefusedError(
+        raise CliError(
             f"no database: `callboard up` does not run on {home}. "
             "Start it, or set CALLBOARD_HOME to the home it runs on, or DATABASE_URL"
         )
@@ -45,9 +45,9 @@ def database_of(environment: dict[str, str]) -> str:
 def create(tenant: str, role: Role, name: str) -> None:
     """Create a key and print it. This is the only time that it is shown."""
     if not _TENANT.fullmatch(tenant):
-        raise RefusedError(f"--tenant: {tenant!r} must match {_TENANT.pattern}")
+        raise CliError(f"--tenant: {tenant!r} must match {_TENANT.pattern}")
     if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise RefusedError(f"--name: at most {_LONGEST_NAME} printable characters")
+        raise CliError(f"--name: at most {_LONGEST_NAME} printable characters")
     with _database() as connection:
         key = create_key(connection, tenant, role.value, name)
     typer.echo(key.secret_text)
@@ -70,7 +70,7 @@ def revoke(key_id: str) -> None:
         with _database() as connection:
             changed = revoke_key(connection, key_id)
     except UnknownKeyError:
-        raise RefusedError(f"no key has the id {key_id}; `callboard keys list` shows them") from None
+        raise CliError(f"no key has the id {key_id}; `callboard keys list` shows them") from None
     typer.echo(f"key {key_id} {'is revoked' if changed else 'was revoked before'}")
 
 
@@ -91,6 +91,6 @@ def _database() -> Iterator[psycopg.Connection]:
         with connected(database_of(dict(os.environ))) as connection:
             yield connection
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable) as error:
-        raise RefusedError("the database has no Callboard schema yet: run `callboard migrate`") from error
+        raise CliError("the database has no Callboard schema yet: run `callboard migrate`") from error
     except psycopg.OperationalError as error:
-        raise RefusedError(f"the database does not answer: {str(error).strip()}") from error
+        raise CliError(f"the database does not answer: {str(error).strip()}") from error

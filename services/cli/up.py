@@ -14,7 +14,7 @@ from libs.embedded import (
 )
 from services.cli.database import ensure_development_key, migrate
 from services.cli.embedded import Engines, start_engines
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from services.cli.home import Home
 from services.cli.output import Output
 from services.cli.processes import Services, describe_services
@@ -26,7 +26,7 @@ DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
 async def run_up(settings: UpSettings, output: Output, describe: DescribeServices = describe_services) -> None:
     """Start everything, say so, and return at SIGINT, SIGTERM or SIGHUP.
 
-    Raises RefusedError and EngineError before anything is started, and ChildError when a part fails. By then everything
+    Raises CliError and EngineError before anything is started, and ChildError when a part fails. By then everything
     that was started has stopped, in reverse order. A second signal kills what still runs.
     """
     home = Home(settings.home)
@@ -34,7 +34,7 @@ async def run_up(settings: UpSettings, output: Output, describe: DescribeService
     try:
         await _run_on(home, settings, output, describe)
     except PermissionError as error:
-        raise RefusedError(f"{error.filename}: {error.strerror}; did another user create this home?") from error
+        raise CliError(f"{error.filename}: {error.strerror}; did another user create this home?") from error
 
 
 async def _run_on(home: Home, settings: UpSettings, output: Output, describe: DescribeServices) -> None:

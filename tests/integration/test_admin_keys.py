@@ -9,7 +9,7 @@ import pytest
 from libs.identity.admin import UnknownKeyError, connected, create_key, list_keys, restore_key, revoke_key
 from libs.identity.keys import new_key
 from services.cli.database import ensure_development_key
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 
 
 def test_a_created_key_is_stored_as_its_hash_alone(database_url: str) -> None:
@@ -63,13 +63,13 @@ def test_a_revoked_development_key_is_not_revived(database_url: str, tmp_path: P
     ensure_development_key(database_url, path)
     with connected(database_url) as connection:
         revoke_key(connection, list_keys(connection)[0].key_id)
-    with pytest.raises(RefusedError, match="was revoked"):
+    with pytest.raises(CliError, match="was revoked"):
         ensure_development_key(database_url, path)
 
 
 def test_somebody_elses_file_is_not_taken_for_a_key(database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "dev-key"
     path.write_text("my notes")
-    with pytest.raises(RefusedError, match="holds no key of ours"):
+    with pytest.raises(CliError, match="holds no key of ours"):
         ensure_development_key(database_url, path)
     assert path.read_text() == "my notes"

@@ -20,7 +20,7 @@ from libs.embedded.ports import free_port
 from libs.errors import FieldViolation, Reason, ServiceError
 from services.cli.calls import run
 from services.cli.calls.description import describe
-from services.cli.errors import RefusedError, UnreachableError, UsageError
+from services.cli.errors import CliError, UnreachableError, UsageError
 from tests.support.cli_rig import CallRig, call_rig
 from tests.support.eventually import eventually
 from tests.support.stub_messages import COMMAND_ID, a_batch, a_refusal, an_event, the_end
@@ -134,7 +134,7 @@ async def test_error_of_the_service_names_fields_as_rest_does(rig: CallRig) -> N
             FieldViolation("command.options.not_before", "is past"), FieldViolation("command.params_json", "is large")
         ],
     )  # fmt: skip
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(CliError) as caught:
         await rig.call("SubmitCommand", {"agentId": "clock", "type": "echo"})
     assert str(caught.value) == "FIELD_INVALID: notBefore: is past (and 1 more)\n  params: is large"
     assert caught.value.exit_code == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from tests.support.cli_rig import call
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
@@ -60,10 +60,10 @@ async def test_session_is_started_used_stopped_and_followed(suite: Suite, caller
 
 
 async def test_rules_of_the_service_are_told_in_rests_names(caller: Caller) -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(CliError) as caught:
         await caller("CreateAgent", agentId="clock", connector={"kind": "mcp"})
     assert str(caught.value) == "FIELD_INVALID: connector: server is required when kind is mcp"
-    with pytest.raises(RefusedError, match="notBefore: "):
+    with pytest.raises(CliError, match="notBefore: "):
         await caller("SubmitCommand", agentId="clock", type="echo", notBefore="2199-01-01T00:00:00Z")
 
 

@@ -18,7 +18,7 @@ from libs.embedded import (
 )
 from services.cli.checks import http_ok
 from services.cli.embedded import Engines
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from services.cli.home import SOURCE_ROOT, Home
 from services.cli.output import Output
 from services.cli.processes import Services, describe_services
@@ -60,7 +60,7 @@ def main() -> int:
     show = Output()
     try:
         asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stand_ins))
-    except RefusedError as error:
+    except CliError as error:
         sys.stderr.write(f"callboard: {error}\n")
         return error.exit_code
     except (ChildError, EngineError) as error:

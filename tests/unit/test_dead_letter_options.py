@@ -22,7 +22,7 @@ from services.cli.dead_letters.options import (
     read_reason,
     select,
 )
-from services.cli.errors import RefusedError, SettingError, UsageError
+from services.cli.errors import CliError, SettingError, UsageError
 from services.cli.text import escaped_json, plain, plain_lines
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -146,7 +146,7 @@ def test_service_is_where_the_environment_says_or_where_up_listens(
 
 def test_key_is_the_environments_or_the_homes(tmp_path: Path) -> None:
     home = {"CALLBOARD_HOME": str(tmp_path)}
-    with pytest.raises(RefusedError, match="no key"):
+    with pytest.raises(CliError, match="no key"):
         key_of(home)
     (tmp_path / "dev-key").write_text("cb_home\n")
     assert key_of(home) == "cb_home"
@@ -158,7 +158,7 @@ def test_invalid_key_is_rejected_without_being_shown(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="CALLBOARD_KEY") as caught:
         key_of({"CALLBOARD_KEY": "cb_secret\x1b[31m"})
     assert "secret" not in str(caught.value)
-    with pytest.raises(RefusedError, match="dev-key does not hold a key") as of_home:
+    with pytest.raises(CliError, match="dev-key does not hold a key") as of_home:
         key_of({"CALLBOARD_HOME": str(tmp_path)})
     assert "secret" not in str(of_home.value)
 

@@ -67,7 +67,7 @@ def call_method(environment: Mapping[str, str], name: str, request: str, options
 
 
 def prepare(environment: Mapping[str, str], name: str, request: str, options: CallOptions) -> PreparedCall:
-    """Return the call that was typed; raises UsageError, and RefusedError without a key."""
+    """Return the call that was typed; raises UsageError, and CliError without a key."""
     method = find(name)
     return PreparedCall(
         method=method,
