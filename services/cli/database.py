@@ -17,7 +17,7 @@ _START_ANEW = (
 
 
 def migrate(admin_url: str) -> None:
-    """Brings the schema to this release's. Raises NewerDatabaseError and RefusedError."""
+    """Brings the schema to this release's. Raises NewerDatabaseError and CliError."""
     from libs.db.migrate import MigrationError, NewerSchemaError, OldSchemaError, upgrade
     from services.cli.schema import schema_sources
 
@@ -26,11 +26,11 @@ def migrate(admin_url: str) -> None:
     except NewerSchemaError as error:
         raise NewerDatabaseError(f"{error}: use the newer release, or another CALLBOARD_HOME") from error
     except OldSchemaError as error:
-        raise RefusedError(f"{error}: {_START_ANEW}") from error
+        raise CliError(f"{error}: {_START_ANEW}") from error
     except MigrationError as error:
-        raise RefusedError(str(error)) from error
+        raise CliError(str(error)) from error
     except psycopg.Error as error:
-        raise RefusedError(f"cannot migrate the database: {str(error).strip()}") from error
+        raise CliError(f"cannot migrate the database: {str(error).strip()}") from error
 
 
 def ensure_development_key(admin_url: str, path: Path) -> None:

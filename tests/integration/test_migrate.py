@@ -19,7 +19,7 @@ from libs.db.migrate import (
     upgrade,
 )
 from services.cli.database import migrate
-from services.cli.errors import RefusedError
+from services.cli.errors import CliError
 from services.cli.schema import schema_sources
 from tests.support.engines import TestPostgres
 
@@ -97,7 +97,7 @@ def test_a_database_of_before_the_baseline_is_rejected_and_left_alone(empty_url:
 
 def test_the_command_line_says_how_to_start_anew(empty_url: str) -> None:
     rows(empty_url, "create table schema_version (version_num text)")
-    with pytest.raises(RefusedError, match=r"made before release 0\.1\.0.*drop the database.*remove \$CALLBOARD_HOME"):
+    with pytest.raises(CliError, match=r"made before release 0\.1\.0.*drop the database.*remove \$CALLBOARD_HOME"):
         migrate(empty_url)
 
 
