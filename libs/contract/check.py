@@ -1,4 +1,4 @@
-"""Checks the contract's options: every method says what REST makes of it, and every option names something."""
+"""Checks the contract's options: every method has REST options, and every option names something that exists."""
 
 import json
 import re
@@ -106,12 +106,12 @@ def _of_field(field: Field) -> Iterator[str]:
     fits: dict[str, Callable[[], bool]] = {
         "flatten": lambda: not option.flatten or (is_message and not field.is_list),
         "json": lambda: not option.json or field.descriptor.cpp_type == field.descriptor.CPPTYPE_STRING,
-        "negated": lambda: not option.negated or field.kind is Kind.FLAG,
-        "pattern": lambda: not option.pattern or field.kind is Kind.TEXT,
+        "negated": lambda: not option.negated or field.kind is Kind.BOOLEAN,
+        "pattern": lambda: not option.pattern or field.kind is Kind.STRING,
         "not_empty": lambda: not option.not_empty or field.is_list,
         "camel_keys": lambda: not option.camel_keys or field.is_map,
         "without": lambda: not option.without or is_message,
-        "flag": lambda: not option.HasField("flag") or field.kind is Kind.WORD,
+        "flag": lambda: not option.HasField("flag") or field.kind is Kind.ENUM,
     }
     for name, does_fit in fits.items():
         if not does_fit():
@@ -120,7 +120,7 @@ def _of_field(field: Field) -> Iterator[str]:
         yield f"{where}: is a map of messages, which nothing is compiled for"
     if is_message:
         yield from _unnamed(f"{where}: without", field.message, option.without)
-    if field.kind is Kind.WORD and option.HasField("flag") and option.flag.word not in words_of(field.enum).numbers:
+    if field.kind is Kind.ENUM and option.HasField("flag") and option.flag.word not in words_of(field.enum).numbers:
         yield f"{where}: flag names the word {option.flag.word}, which {field.enum.name} does not have"
 
 

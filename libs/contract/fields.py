@@ -1,4 +1,4 @@
-"""Fields as JSON has them: their name, what their values look like, and when they are null."""
+"""Fields as JSON has them: their names, the kinds of their values, and when they are null."""
 
 import re
 from collections.abc import Iterator
@@ -18,40 +18,40 @@ _WITHOUT_NUL = r"^[^\x00]*$"  # no JSON text that is read has a NUL
 
 
 class Kind(Enum):
-    """What a value looks like in JSON."""
+    """The kind of a value in JSON."""
 
-    TEXT = "text"
-    WHOLE = "whole number"
+    STRING = "string"
+    INTEGER = "integer"
     NUMBER = "number"
-    FLAG = "flag"
-    WORD = "word"
-    JSON = "JSON"
-    TIME = "time"
-    SPAN = "span"
-    MASK = "mask"
+    BOOLEAN = "boolean"
+    ENUM = "enum"
+    JSON = "json"
+    TIMESTAMP = "timestamp"
+    DURATION = "duration"
+    FIELD_MASK = "field mask"
     MESSAGE = "message"
 
 
 _PLAIN = {
-    FieldDescriptor.CPPTYPE_STRING: Kind.TEXT,
-    FieldDescriptor.CPPTYPE_BOOL: Kind.FLAG,
+    FieldDescriptor.CPPTYPE_STRING: Kind.STRING,
+    FieldDescriptor.CPPTYPE_BOOL: Kind.BOOLEAN,
     FieldDescriptor.CPPTYPE_DOUBLE: Kind.NUMBER,
     FieldDescriptor.CPPTYPE_FLOAT: Kind.NUMBER,
-    FieldDescriptor.CPPTYPE_INT32: Kind.WHOLE,
-    FieldDescriptor.CPPTYPE_INT64: Kind.WHOLE,
-    FieldDescriptor.CPPTYPE_UINT32: Kind.WHOLE,
-    FieldDescriptor.CPPTYPE_UINT64: Kind.WHOLE,
+    FieldDescriptor.CPPTYPE_INT32: Kind.INTEGER,
+    FieldDescriptor.CPPTYPE_INT64: Kind.INTEGER,
+    FieldDescriptor.CPPTYPE_UINT32: Kind.INTEGER,
+    FieldDescriptor.CPPTYPE_UINT64: Kind.INTEGER,
 }
 _WELL_KNOWN = {
-    "google.protobuf.Timestamp": Kind.TIME,
-    "google.protobuf.Duration": Kind.SPAN,
-    "google.protobuf.FieldMask": Kind.MASK,
+    "google.protobuf.Timestamp": Kind.TIMESTAMP,
+    "google.protobuf.Duration": Kind.DURATION,
+    "google.protobuf.FieldMask": Kind.FIELD_MASK,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as JSON has it. `rules` are the contract's own for one value: of a list, those of its items."""
+    """A field as JSON has it. `rules` are the contract's rules for one value: for a list, the rules of its items."""
 
     descriptor: FieldDescriptor
     name: str
@@ -102,13 +102,13 @@ class Field:
 
     @property
     def is_required(self) -> bool:
-        """Whether a request must give it: the contract's rules refuse it when it is empty."""
+        """Whether a request must give it: the contract's rules reject an empty value."""
         own = self.own_rules
         if self.descriptor.containing_oneof is not None:
             return False
         if own.required or own.repeated.min_items:
             return True
-        if self.kind is not Kind.TEXT or self.descriptor.has_presence or self.descriptor.is_repeated:
+        if self.kind is not Kind.STRING or self.descriptor.has_presence or self.descriptor.is_repeated:
             return False
         text = own.string
         return bool(getattr(text, "in")) or text.min_len > 0 or not re.fullmatch(text.pattern, "")
@@ -120,21 +120,21 @@ class Field:
             return True
         if self.option.null == rest_pb2.NULL_WHEN_EMPTY or self.descriptor.has_presence:
             return False
-        return self.kind is not Kind.TEXT and self.option.json != rest_pb2.JSON_VALUE
+        return self.kind is not Kind.STRING and self.option.json != rest_pb2.JSON_VALUE
 
     @property
     def takes_null(self) -> bool:
-        """Whether null in a request means what leaving it out means."""
+        """Whether null in a request means the same as leaving the field out."""
         return not (self.is_required or self.own_rules.required or self.option.null == rest_pb2.NULL_NEVER)
 
     @property
     def pattern(self) -> str:
-        """What a text must match; empty for anything."""
+        """The pattern that a string must match; empty when there is none."""
         return self.option.pattern or rest_pattern(self.rules.string.pattern)
 
 
 def rest_pattern(pattern: str) -> str:
-    """Return a rule's pattern as JSON has it: `^(x)?$` is how the contract says that a text may be left out."""
+    """Return a rule's pattern as JSON has it: `^(x)?$` is how the contract says that a string may be left out."""
     if pattern == _WITHOUT_NUL:
         return ""
     optional = _OPTIONAL.fullmatch(pattern)
@@ -179,7 +179,7 @@ def _kind(descriptor: FieldDescriptor, option: rest_pb2.FieldRule) -> Kind:
     if descriptor.message_type is not None:
         return _WELL_KNOWN.get(descriptor.message_type.full_name, Kind.MESSAGE)
     if descriptor.enum_type is not None:
-        return Kind.WORD
+        return Kind.ENUM
     if option.json:
         return Kind.JSON
     return _PLAIN[descriptor.cpp_type]

@@ -47,7 +47,7 @@ def rest_path(message: Descriptor, path: str, body: str = "") -> str:
         if (field.option.flatten or is_body) and not places and found.end() < len(path):
             at = field.message
             continue
-        if field.kind is not Kind.MASK:  # REST has none: what is given is what changes
+        if field.kind is not Kind.FIELD_MASK:  # REST has none: what is given is what changes
             steps.append(field.name + places)
         at = descriptor.message_type
     return ".".join(steps)

@@ -1,7 +1,7 @@
 """Generates the source of functions that read a JSON object, or a query, into a message.
 
 A generated function is `read(given, message, at, errors, late)`: `at` is the object's own path for error messages,
-`errors` gets (path, rule) of what is wrong, `late` what is told only when nothing else is.
+`errors` collects (path, rule) pairs. `late` collects those that are reported only when `errors` is empty.
 """
 
 from google.protobuf.descriptor import Descriptor
@@ -12,7 +12,7 @@ from libs.contract.slots import Limits, Scope, Slot, scope_of
 from libs.contract.source import Lines, Names, checked, indented
 from libs.contract.strict_json import write_json
 from libs.contract.value_source import ValueSource
-from libs.contract.values import digits, set_span, set_time
+from libs.contract.values import digits, set_duration, set_timestamp
 from libs.contract.violations import shown
 from libs.contract.words import words_of
 
@@ -20,17 +20,22 @@ _MISSING = object()
 
 
 class ReaderSources:
-    """Functions that read objects and their sources, by name. With `as_text` all values are texts, as in a query."""
+    """Readers of objects and their sources, by name. With `as_text` all values are strings, as in a query."""
 
     def __init__(self, *, as_text: bool = False) -> None:
         self.sources: dict[str, str] = {}
         self.names = Names(
-            MISSING=_MISSING, digits=digits, set_span=set_span, set_time=set_time, shown=shown, write_json=write_json
+            MISSING=_MISSING,
+            digits=digits,
+            set_duration=set_duration,
+            set_timestamp=set_timestamp,
+            shown=shown,
+            write_json=write_json,
         )
         self._values = ValueSource(self.names, self._nested, as_text=as_text)
 
     def declare(self, name: str, scope: Scope) -> None:
-        """Define the function that reads an object, under a name that is free."""
+        """Define a reader under an unused name."""
         self.sources[name] = ""  # a message may hold itself
         targets = {(): "message"} | {path: "_".join(path) for path in scope.flat}
         changes = self._mask(scope)
@@ -53,7 +58,7 @@ class ReaderSources:
         return name
 
     def _presence(self, scope: Scope, path: tuple[str, ...], target: str) -> Lines:
-        """Set a message that lies flat once any name of it is given."""
+        """Set a flattened message if any of its names is given."""
         names = frozenset(slot.name for slot in scope.slots if slot.above[: len(path)] == path)
         return [f"if not {self.names.keep('names', names)}.isdisjoint(given):", f"    {target}.SetInParent()"]
 
@@ -73,12 +78,12 @@ class ReaderSources:
         return lines
 
     def _flag(self, slot: Slot, target: str) -> Lines:
-        """Read the flag that stands for a word."""
+        """Read the boolean that stands for an enum's word."""
         flag, name = slot.field.option.flag, slot.name
         number = words_of(slot.field.enum).numbers[flag.word]
         set_it = ["if v:", f"    {target}.{slot.field.proto_name} = {number}"]
         lines = [f"v = get({flag.name!r})", "if v is not None:"]
-        lines += indented(checked(rules.type_checks(Kind.FLAG), f"at + {flag.name!r}", set_it))
+        lines += indented(checked(rules.type_checks(Kind.BOOLEAN), f"at + {flag.name!r}", set_it))
         rule = f"{flag.name} contradicts {name}"
         return [
             *lines,
@@ -107,7 +112,7 @@ class ReaderSources:
         ]
 
     def _whole(self, scope: Scope, changes: dict[str, str]) -> Lines:
-        """Check what spans names."""
+        """Check the object as a whole."""
         lines: Lines = []
         if scope.not_empty:
             lines += ["if len(errors) == before and all(v is None for v in given.values()):"]
@@ -124,7 +129,7 @@ class ReaderSources:
         return lines
 
     def _mask(self, scope: Scope) -> dict[str, str]:
-        """Return the paths that a mask of what is given may name, by their names in JSON."""
+        """Return the paths that the field mask may contain, by their names in JSON."""
         allowed = getattr(scope.mask.own_rules.field_mask, "in") if scope.mask is not None else ()
         paths = {slot.name: slot.path.removeprefix(f"{scope.body}.") for slot in scope.slots}
         return {name: path for name, path in paths.items() if path in allowed}

@@ -1,7 +1,7 @@
-"""Compiles functions that read what callers send into request messages, and refuse what breaks a rule.
+"""Compiles functions that read requests from JSON or a query, and reject values that break a rule.
 
-Their source is generated, as in `dataclasses`, so that they cost what functions written by hand cost. They check what a
-single value can be wrong in, in the names and words of REST. Other rules are the service's to check.
+Their source is generated, as in `dataclasses`, so that they are as fast as functions written by hand. They check single
+values, and report them by REST's names. The service checks the other rules.
 """
 
 import re
@@ -24,12 +24,12 @@ Read = Callable[[Mapping[str, Any], Message], None]
 
 @cache
 def sources(*, as_text: bool) -> ReaderSources:
-    """Return the readers of this process, of bodies or of queries."""
+    """Return the readers that this process has compiled, of bodies or of queries."""
     return ReaderSources(as_text=as_text)
 
 
 def compile_reader(name: str, message: Descriptor, limits: Limits, *, as_text: bool = False) -> Read:
-    """Return the function that reads an object, or with `as_text` a query, into a message; `name` must be its own."""
+    """Return the function that reads an object, or with `as_text` a query, into a message; `name` must be unique."""
     made = sources(as_text=as_text)
     name = re.sub(r"\W", "_", name)
     if name not in made.sources:
@@ -47,7 +47,7 @@ def compile_reader(name: str, message: Descriptor, limits: Limits, *, as_text: b
 
 
 def compile_binder(message: Descriptor, bound: Mapping[str, str]) -> Callable[[Mapping[str, str], Message], None]:
-    """Return the function that puts the parameters of a path where they go; `bound` has proto paths by name."""
+    """Return the function that fills a message from path parameters; `bound` maps their names to proto paths."""
     places = []
     for name, path in bound.items():
         pattern = re.compile(field_at(message, path).pattern)

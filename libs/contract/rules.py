@@ -1,4 +1,4 @@
-"""The rules of single values, as conditions of generated code and the words in which REST names them."""
+"""The rules of single values: a condition for generated code, and the text that REST reports."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,33 +12,33 @@ _MOST_INT64 = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition under which the value `v` is refused, and the source of the rule that it breaks."""
+    """A condition under which the value `v` is rejected, and the expression of the rule that it breaks."""
 
     condition: str
     rule: str
 
 
 def check(condition: str, rule: str) -> Check:
-    """Make a check whose rule is a constant text."""
+    """Make a check whose rule is a constant."""
     return Check(condition, repr(rule))
 
 
 def type_checks(kind: Kind) -> list[Check]:
     """Return the check of a JSON value's type."""
     match kind:
-        case Kind.TEXT:
+        case Kind.STRING:
             return [check("type(v) is not str", "Input should be a valid string")]
-        case Kind.WHOLE:
+        case Kind.INTEGER:
             return [check("type(v) is not int", "Input should be a valid integer")]
         case Kind.NUMBER:
             return [check("type(v) is not int and type(v) is not float", "Input should be a valid number")]
-        case Kind.FLAG:
+        case Kind.BOOLEAN:
             return [check("v is not True and v is not False", "Input should be a valid boolean")]
         case _:
             return [check("type(v) is not dict", "Input should be a valid dictionary")]
 
 
-def text_checks(field: Field, pattern: str, match: str) -> list[Check]:
+def string_checks(field: Field, pattern: str, match: str) -> list[Check]:
     """Return the checks of a text's length and form; `match` names the pattern's compiled match."""
     rules, checks = field.rules.string, []
     if rules.max_len and not field.option.pattern:
@@ -52,7 +52,7 @@ def text_checks(field: Field, pattern: str, match: str) -> list[Check]:
     return checks
 
 
-def whole_bounds(field: Field) -> tuple[int, int]:
+def integer_bounds(field: Field) -> tuple[int, int]:
     """Return the least and the most that a whole number may be. Without presence 0 means "not given", which JSON says
     by leaving the field out."""
     is_long = field.descriptor.cpp_type in (field.descriptor.CPPTYPE_INT64, field.descriptor.CPPTYPE_UINT64)
@@ -61,9 +61,9 @@ def whole_bounds(field: Field) -> tuple[int, int]:
     return least, rules.lte or (_MOST_INT64 if is_long else _MOST_INT32)
 
 
-def whole_checks(field: Field) -> list[Check]:
+def integer_checks(field: Field) -> list[Check]:
     """Return the checks of a whole number's size."""
-    least, most = whole_bounds(field)
+    least, most = integer_bounds(field)
     return [
         check(f"v < {least}", f"Input should be greater than or equal to {least}"),
         check(f"v > {most}", f"Input should be less than or equal to {most}"),
@@ -76,7 +76,7 @@ def one_of(values: list[Any]) -> str:
     return f"Input should be {', '.join(others)} or {last}" if others else f"Input should be {last}"
 
 
-def word_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
+def enum_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
     """Return the numbers of the words that a field takes. The words `true` and `false` are flags in JSON."""
     allowed = list(getattr(field.rules.enum, "in"))
     flags = {} if as_text else {"true": True, "false": False}

@@ -8,21 +8,21 @@ from google.protobuf.descriptor import Descriptor
 from callboard.options.v1 import rest_pb2
 from libs.contract.comments import description
 from libs.contract.fields import Field, Kind, field_at, fields_of
-from libs.contract.rules import whole_bounds, word_numbers
+from libs.contract.rules import enum_numbers, integer_bounds
 from libs.contract.slots import Limits, Scope, scope_of
 from libs.contract.words import words_of
 
 Schema = dict[str, Any]
 _PLAIN: dict[Kind, Schema] = {
-    Kind.TEXT: {"type": "string"},
-    Kind.WHOLE: {"type": "integer"},
+    Kind.STRING: {"type": "string"},
+    Kind.INTEGER: {"type": "integer"},
     Kind.NUMBER: {"type": "number"},
-    Kind.FLAG: {"type": "boolean"},
-    Kind.TIME: {"type": "string", "format": "date-time"},
-    Kind.MASK: {"type": "array", "items": {"type": "string"}},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
+    Kind.FIELD_MASK: {"type": "array", "items": {"type": "string"}},
 }
 _SPAN = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,9})?s$"}]}
-_GIVEN = _PLAIN | {Kind.SPAN: _SPAN, Kind.JSON: {"type": "object"}}
+_GIVEN = _PLAIN | {Kind.DURATION: _SPAN, Kind.JSON: {"type": "object"}}
 _NULL = {"type": "null"}
 
 
@@ -104,11 +104,11 @@ class Schemas:
         match field.kind:
             case Kind.MESSAGE if not field.is_map:
                 return self.written(field.message, list(field.option.without))
-            case Kind.WORD if not words_of(field.enum).pattern:
+            case Kind.ENUM if not words_of(field.enum).pattern:
                 return {"type": "string", "enum": list(dict.fromkeys(words_of(field.enum).words.values()))}
-            case Kind.WORD:
+            case Kind.ENUM:
                 return {"type": "string"}
-            case Kind.SPAN:
+            case Kind.DURATION:
                 return {"type": "number"}
             case Kind.JSON:
                 return {"type": "object"} if field.option.json == rest_pb2.JSON_OBJECT else {}
@@ -146,14 +146,14 @@ class Schemas:
 
     def _given_value(self, field: Field, *, as_text: bool) -> Schema:
         match field.kind:
-            case Kind.TEXT:
+            case Kind.STRING:
                 return _text(field)
-            case Kind.WHOLE:
-                least, most = whole_bounds(field)
+            case Kind.INTEGER:
+                least, most = integer_bounds(field)
                 return {"type": "integer", "minimum": least, "maximum": most}
-            case Kind.WORD:
+            case Kind.ENUM:
                 pattern = words_of(field.enum).pattern
-                words = {"enum": list(word_numbers(field, as_text=as_text))}
+                words = {"enum": list(enum_numbers(field, as_text=as_text))}
                 return {"type": "string", "pattern": pattern} if pattern else words
             case Kind.MESSAGE:
                 return self.given(self._given_name(field.message), scope_of(field.message, Limits(is_whole=True)))

@@ -1,4 +1,4 @@
-"""What a caller may say in one JSON object, and where each value goes in the request message."""
+"""The names that one JSON object accepts, and the field of the request message that each one fills."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,12 @@ from callboard.options.v1 import rest_pb2
 from libs.contract.fields import Field, Kind, fields_of
 
 KEY_FIELD = "request_id"
-"""The field that is the header Idempotency-Key in REST, wherever a request has it."""
+"""The field that the header Idempotency-Key fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one name: `above` leads to the message that holds the field."""
+    """One accepted name and its field; `above` is the path to the message that holds the field."""
 
     name: str
     above: tuple[str, ...]
@@ -25,14 +25,17 @@ class Slot:
 
     @property
     def path(self) -> str:
-        """The path of proto names."""
+        """The path of the field, in proto names."""
         return ".".join((*self.above, self.field.proto_name))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an operation leaves to others: the paths that the URL and headers fill, those that it does not take, and
-    the field that is the body. `is_whole` lets one object say everything, as for a call by its name."""
+    """What limits the names that an object accepts.
+
+    `bound` are the paths that the URL and headers fill, `without` those that the operation does not accept, `body` the
+    field that is the body. With `is_whole` one object holds the whole request, URL and headers included.
+    """
 
     bound: Collection[str] = ()
     without: Collection[str] = ()
@@ -43,8 +46,12 @@ class Limits:
 
 @dataclass(slots=True)
 class Scope:
-    """One JSON object: its names, the messages that lie flat in it, names of which one may be given, the mask of what
-    is given, and the rule that it breaks when it gives nothing."""
+    """What one JSON object accepts.
+
+    `flat` are the messages that are flattened into it, `choices` names of which at most one may be given, and whether
+    one is required, `mask` the field mask that is computed from the given names, `not_empty` the rule that an object
+    without values breaks.
+    """
 
     message: Descriptor
     slots: list[Slot] = field(default_factory=list)
@@ -56,7 +63,7 @@ class Scope:
 
 
 def scope_of(message: Descriptor, limits: Limits) -> Scope:
-    """Return what an object may say of a message."""
+    """Return what an object that fills a message accepts."""
     scope = Scope(message, body=limits.body, not_empty=message.GetOptions().Extensions[rest_pb2.message].not_empty)
     scope.slots = _collect(scope, message, (), limits)
     return scope
@@ -66,26 +73,26 @@ def _collect(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: 
     slots: list[Slot] = []
     for one in fields_of(message):
         path = ".".join((*above, one.proto_name))
-        if _is_taken(message, one, above, limits) or path in limits.without:
+        if _is_bound(message, one, above, limits) or path in limits.without:
             continue
-        if one.kind is Kind.MASK:
+        if one.kind is Kind.FIELD_MASK:
             scope.mask = one
         elif one.option.flatten or path == limits.body:
             scope.flat.append((*above, one.proto_name))
             slots += _collect(scope, one.message, (*above, one.proto_name), limits)
-        elif _is_said(one, path, above, limits):
+        elif _is_accepted(one, path, above, limits):
             slots.append(Slot(one.name, above, one, one.is_required))
     return _chosen(scope, message, above, limits, slots)
 
 
-def _is_said(one: Field, path: str, above: tuple[str, ...], limits: Limits) -> bool:
-    """Whether the object says it: callers do not set what is output only, and the key is a header."""
+def _is_accepted(one: Field, path: str, above: tuple[str, ...], limits: Limits) -> bool:
+    """Whether the object accepts it: output-only fields are not settable, and the key is a header."""
     is_key = one.proto_name == KEY_FIELD and len(above) <= (limits.body != "")
     return (limits.is_whole or not is_key) and (not one.is_output_only or path == limits.if_match)
 
 
 def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: Limits, slots: list[Slot]) -> list[Slot]:
-    """Note which names rule each other out; one that is left alone is required when one of them is."""
+    """Record names that exclude each other. If only one is left of a required choice, it is required."""
     for names, is_required in _choices(message):
         rivals = [slot for slot in slots if slot.above == above and slot.field.proto_name in names]
         if len(rivals) > 1:
@@ -95,8 +102,8 @@ def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: L
     return slots
 
 
-def _is_taken(message: Descriptor, one: Field, above: tuple[str, ...], limits: Limits) -> bool:
-    """Whether the URL or a header says it, or says a rival of which only one may be given."""
+def _is_bound(message: Descriptor, one: Field, above: tuple[str, ...], limits: Limits) -> bool:
+    """Whether the URL or a header fills it, or another field of the same choice."""
     rivals = {one.proto_name}
     for names, _ in _choices(message):
         if one.proto_name in names:
@@ -105,7 +112,7 @@ def _is_taken(message: Descriptor, one: Field, above: tuple[str, ...], limits: L
 
 
 def _choices(message: Descriptor) -> Iterator[tuple[list[str], bool]]:
-    """Yield sets of fields of which at most one is given, and whether one has to be."""
+    """Yield fields of which at most one may be set, and whether one must be."""
     for oneof in cast("list[OneofDescriptor]", message.oneofs):
         names = [one.name for one in oneof.fields]
         if len(names) > 1:

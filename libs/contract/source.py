@@ -1,4 +1,4 @@
-"""Pieces of generated source: lines, and the names of the values that they use."""
+"""Building blocks of generated source."""
 
 from typing import Any
 
@@ -8,26 +8,26 @@ Lines = list[str]
 
 
 class Names:
-    """The namespace that generated functions are defined in, and that has what they use."""
+    """The namespace of generated functions: the functions and the values that they use."""
 
     def __init__(self, **given: Any) -> None:
         self.namespace: dict[str, Any] = given
 
     def keep(self, kind: str, value: Any) -> str:
-        """Keep a value, and return the name of its own that sources use for it."""
+        """Store a value under a new name, and return the name."""
         name = f"{kind}_{len(self.namespace)}"
         self.namespace[name] = value
         return name
 
     def define(self, source: str) -> None:
-        """Define what a source defines."""
+        """Execute a source in the namespace."""
         exec(source, self.namespace)  # noqa: S102 - made of names that protoc has checked
 
 
 def checked(checks: list[Check], at: str, then: Lines) -> Lines:
-    """Write the checks of the value `v`, one after the other, and what is done with a value that passes all of them.
+    """Generate the checks of the value `v` in order, followed by `then` for a value that passes all of them.
 
-    `at` is the source of the value's path.
+    `at` is the expression of the value's path.
     """
     lines: Lines = []
     for number, one in enumerate(checks):

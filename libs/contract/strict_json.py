@@ -1,7 +1,7 @@
 """JSON as callers send it, read strictly.
 
-Refused, each naming what is wrong: malformed JSON, a key that is given twice, NaN and Infinity (also as a number too
-large for a double), nesting deeper than 64, NUL characters and lone surrogates, neither of which Postgres can hold.
+Rejected, with the rule that is broken: malformed JSON, a key that is given twice, NaN and Infinity (also as a number
+too large for a double), nesting deeper than 64, NUL characters and lone surrogates, neither of which Postgres can hold.
 """
 
 import json
@@ -67,7 +67,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _refuse_constant(text: str) -> Any:
+def _reject_constant(text: str) -> Any:
     raise _error_of("", f"must not hold {text}")
 
 
@@ -121,6 +121,6 @@ def _error_of(field: str, rule: str) -> ServiceError:
 
 
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_object_of, parse_float=_finite, parse_constant=_refuse_constant, strict=True
+    object_pairs_hook=_object_of, parse_float=_finite, parse_constant=_reject_constant, strict=True
 )
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode

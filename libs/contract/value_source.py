@@ -14,7 +14,7 @@ from libs.contract.words import words_of
 
 
 class ValueSource:
-    """Writes what reads a value. `nested` names the function that reads a message; with `as_text` values are texts."""
+    """Generates code that reads one value. `nested` returns the name of a message's reader."""
 
     def __init__(self, names: Names, nested: Callable[[Descriptor], str], *, as_text: bool) -> None:
         self._names = names
@@ -22,14 +22,14 @@ class ValueSource:
         self._as_text = as_text
 
     def value(self, field: Field, at: str, target: str) -> Lines:
-        """Write what reads `v`, whose path is the source `at`, into a field of the message `target`."""
+        """Generate code that reads `v` into a field of the message `target`; the expression `at` is the path of `v`."""
         place = f"{target}.{field.proto_name}"
         if field.is_map:
             return self._labels(field, at, place) if self._as_text else self._map(field, at, place)
         if field.is_list:
             return self._list(field, at, place)
         match field.kind:
-            case Kind.TIME | Kind.SPAN:
+            case Kind.TIMESTAMP | Kind.DURATION:
                 failed = f"    errors.append(({at}, str(error)))"
                 return ["try:", f"    set_{field.kind.value}({place}, v)", "except ValueError as error:", failed]
             case Kind.MESSAGE:
@@ -43,33 +43,33 @@ class ValueSource:
                 return checked(checks, at, [f"{place} = {result}"])
 
     def _scalar(self, field: Field) -> tuple[list[Check], str]:
-        """Return the checks of a single value, and the source of what it is in the message."""
+        """Return the checks of a single value, and the expression that converts it."""
         match field.kind:
-            case Kind.TEXT:
-                return self._text_checks(field), "v"
-            case Kind.WORD:
-                return self._word_checks(field), "n"
-            case Kind.WHOLE:
+            case Kind.STRING:
+                return self._string_checks(field), "v"
+            case Kind.ENUM:
+                return self._enum_checks(field), "n"
+            case Kind.INTEGER:
                 is_whole = check("not digits(v) or (v := int(v)) is None", "must be a whole number")
                 first = [is_whole] if self._as_text else rules.type_checks(field.kind)
-                return [*first, *rules.whole_checks(field)], "v"
+                return [*first, *rules.integer_checks(field)], "v"
             case Kind.JSON:
                 text = "write_json(v)" if field.descriptor.has_presence else "write_json(v) if v else ''"
                 return rules.type_checks(field.kind), text
-            case Kind.FLAG if self._as_text:
+            case Kind.BOOLEAN if self._as_text:
                 return [check("v != 'true' and v != 'false'", "must be true or false")], _opposite(field, "v == 'true'")
             case _:
                 return rules.type_checks(field.kind), _opposite(field, "v")
 
-    def _text_checks(self, field: Field) -> list[Check]:
+    def _string_checks(self, field: Field) -> list[Check]:
         allowed = list(getattr(field.rules.string, "in"))
         if allowed:
             values = self._names.keep("values", frozenset(allowed))
             return [check(f"type(v) is not str or v not in {values}", rules.one_of(allowed))]
-        return [*rules.type_checks(Kind.TEXT), *rules.text_checks(field, field.pattern, self._match(field.pattern))]
+        return [*rules.type_checks(Kind.STRING), *rules.string_checks(field, field.pattern, self._match(field.pattern))]
 
-    def _word_checks(self, field: Field) -> list[Check]:
-        numbers = rules.word_numbers(field, as_text=self._as_text)
+    def _enum_checks(self, field: Field) -> list[Check]:
+        numbers = rules.enum_numbers(field, as_text=self._as_text)
         has_flags = any(type(word) is bool for word in numbers)
         can_be = "type(v) is not dict and type(v) is not list" if has_flags else "type(v) is str"
         name = self._names.keep("numbers", numbers)
@@ -84,7 +84,7 @@ class ValueSource:
         if own.min_items or field.option.not_empty:
             checks.append(check("not v", rules.too_short("List")))
         item_at = f"{at} + f'[{{i}}]'"
-        if field.kind is Kind.WORD and words_of(field.enum).pattern:
+        if field.kind is Kind.ENUM and words_of(field.enum).pattern:
             return checked(checks, at, self._long_words(field, at, item_at, place))
         if field.kind is Kind.MESSAGE:
             read = f"{self._nested(field.message)}(v, items.add(), {item_at} + '.', errors, late)"
@@ -95,18 +95,18 @@ class ValueSource:
         return checked(checks, at, [f"items = {place}", "for i, v in enumerate(v):", *indented(item)])
 
     def _long_words(self, field: Field, at: str, item_at: str, place: str) -> Lines:
-        """Read words of a long enum: each by its form, and then whether they exist. A repeated one counts once."""
+        """Read words of a long enum: first the form of each, then whether it exists. Duplicates are dropped."""
         words = words_of(field.enum)
         numbers = self._names.keep("numbers", words.numbers)
         form = check(f"{self._match(words.pattern)}(v) is None", f"String should match pattern '{words.pattern}'")
-        item = checked([*rules.type_checks(Kind.TEXT), form], item_at, [f"found[v] = {numbers}.get(v)"])
+        item = checked([*rules.type_checks(Kind.STRING), form], item_at, [f"found[v] = {numbers}.get(v)"])
         lines = ["found = {}", "for i, v in enumerate(v):", *indented(item)]
         lines += ["if None in found.values():", f"    late.append(({at}, {words.rule!r}))"]
         return [*lines, "else:", f"    {place}.extend(found.values())"]
 
     def _map(self, field: Field, at: str, place: str) -> Lines:
         own = field.own_rules.map
-        key_checks = self._text_checks(replace(field_of(field.message.fields_by_name["key"]), rules=own.keys))
+        key_checks = self._string_checks(replace(field_of(field.message.fields_by_name["key"]), rules=own.keys))
         value_checks, result = self._scalar(field.map_value)
         item_at = f"{at} + '.' + shown(key)"
         entry = ["v = key", *checked(key_checks, item_at, ["pass"])]
@@ -115,7 +115,7 @@ class ValueSource:
         return checked([*rules.type_checks(Kind.MESSAGE), *rules.most_checks("Dictionary", own.max_pairs)], at, lines)
 
     def _labels(self, field: Field, at: str, place: str) -> Lines:
-        """Read the texts `name:value` of a query."""
+        """Read `name:value` pairs of a query."""
         lines = [
             f"items = {place}",
             "for pair in v:",

@@ -19,12 +19,12 @@ digits = re.compile(r"\d{1,9}", re.ASCII).fullmatch
 """Match a whole number as a query has it."""
 
 
-def write_time(time: Timestamp) -> str:
+def write_timestamp(time: Timestamp) -> str:
     """Write a Timestamp as RFC 3339 in UTC, with microseconds."""
     return f"{_second(time.seconds)}.{time.nanos // 1000:06d}Z"
 
 
-def write_span(span: Duration) -> float:
+def write_duration(span: Duration) -> float:
     """Write a Duration as a number of seconds."""
     return span.seconds + span.nanos / _NANOSECONDS if span.nanos else span.seconds
 
@@ -41,7 +41,7 @@ def camel(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-def set_span(span: Duration, value: object) -> None:
+def set_duration(span: Duration, value: object) -> None:
     """Set a Duration to a number of seconds or a text such as `30s`; ValueError, with the rule, for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_SECONDS:
         nanoseconds = round(value * _NANOSECONDS)
@@ -53,7 +53,7 @@ def set_span(span: Duration, value: object) -> None:
     span.seconds, span.nanos = divmod(nanoseconds, _NANOSECONDS)
 
 
-def set_time(time: Timestamp, value: object) -> None:
+def set_timestamp(time: Timestamp, value: object) -> None:
     """Set a Timestamp to an RFC 3339 time, with its nine digits; ValueError, with the rule, for anything else."""
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:

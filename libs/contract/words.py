@@ -11,7 +11,7 @@ from callboard.options.v1 import rest_pb2
 
 
 class NumberedWords(dict[int, str]):
-    """Words by number. A number that a later contract added is written as one; 0 without a word is an error."""
+    """Words by number. A number of a later contract is written with its number; 0 without a word is an error."""
 
     def __init__(self, words: Mapping[int, str], stem: str) -> None:
         super().__init__(words)
@@ -25,7 +25,7 @@ class NumberedWords(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class EnumWords:
-    """An enum's words: `numbers` has those that a caller may say; `pattern` and `rule` are there for a long list."""
+    """An enum's words: `numbers` has the words that a caller may give; long enums have `pattern` and `rule`."""
 
     words: NumberedWords
     numbers: Mapping[str, int]

@@ -1,6 +1,6 @@
 """Compiles functions that write messages as JSON: a message becomes a dict for `orjson.dumps`.
 
-Their source is generated, as in `dataclasses`, so that they cost what functions written by hand cost.
+Their source is generated, as in `dataclasses`, so that they are as fast as functions written by hand.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +11,15 @@ from google.protobuf.message import Message
 
 from callboard.options.v1 import rest_pb2
 from libs.contract.fields import Field, Kind, field_at, fields_of
-from libs.contract.values import EMPTY_OBJECT, camel, embed, write_span, write_time
+from libs.contract.values import EMPTY_OBJECT, camel, embed, write_duration, write_timestamp
 from libs.contract.words import words_of
 
 Write = Callable[[Message], dict[str, Any]]
-_FUNCTIONS: dict[Kind, Callable[[Any], Any]] = {Kind.TIME: write_time, Kind.SPAN: write_span, Kind.JSON: embed}
+_FUNCTIONS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.TIMESTAMP: write_timestamp,
+    Kind.DURATION: write_duration,
+    Kind.JSON: embed,
+}
 
 
 class Writers:
@@ -43,7 +47,7 @@ class Writers:
         return name
 
     def _entries(self, message: Descriptor, owner: str, without: Sequence[str], lines: list[str]) -> dict[str, str]:
-        """Return the entries of a dict, as sources; of a name that a flattened message shares, its parent's."""
+        """Return the entries of the dict, as sources. A parent wins over a flattened message with the same name."""
         entries: dict[str, str] = {}
         for field in fields_of(message):
             if field.proto_name in without:
@@ -85,11 +89,11 @@ class Writers:
     def _value(self, field: Field, value: str) -> str:
         if field.kind is Kind.MESSAGE:
             return f"{self._declare(field.message, field.option.without)}({value})"
-        if field.kind is Kind.WORD:
+        if field.kind is Kind.ENUM:
             name = f"words_of_{field.enum.full_name.replace('.', '_')}"
             self._namespace.setdefault(name, words_of(field.enum).words)
             return f"{name}[{value}]"
-        if field.kind is Kind.MASK:
+        if field.kind is Kind.FIELD_MASK:
             return f"list({value}.paths)"
         function = _FUNCTIONS.get(field.kind)
         if function is not None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from callboard.options.v1 import rest_pb2
 from libs.contract.fields import Field, Kind, field_of
-from libs.contract.rules import whole_bounds
+from libs.contract.rules import integer_bounds
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 JSON = st.recursive(
@@ -37,14 +37,14 @@ def _is_needed(field: Field, by_rules: bool) -> bool:  # noqa: FBT001
     """Whether nothing is no value in JSON: a word, a message that is never null, and by the rules what is required."""
     if field.descriptor.is_repeated:
         return by_rules and (field.is_required or field.option.not_empty)
-    if field.kind in (Kind.WORD, Kind.MESSAGE):
-        return field.kind is Kind.WORD or field.option.flatten or field.is_never_null
+    if field.kind in (Kind.ENUM, Kind.MESSAGE):
+        return field.kind is Kind.ENUM or field.option.flatten or field.is_never_null
     is_first = (
         field.descriptor.containing_oneof is not None
         and field.descriptor.containing_oneof.fields[0] is field.descriptor
     )
     is_type = field.proto_name == "type"  # so that no filter is empty
-    return by_rules and (field.is_required or is_first or is_type or field.kind is Kind.WHOLE)
+    return by_rules and (field.is_required or is_first or is_type or field.kind is Kind.INTEGER)
 
 
 def _one_of_each(descriptor: Descriptor, values: dict[str, Any]) -> dict[str, Any]:
@@ -71,28 +71,28 @@ def _values(field: Field, by_rules: bool) -> st.SearchStrategy[Any]:  # noqa: FB
 
 def _value(field: Field, by_rules: bool) -> st.SearchStrategy[Any]:  # noqa: FBT001, PLR0911
     match field.kind:
-        case Kind.TEXT:
+        case Kind.STRING:
             return _text(field) if by_rules else TEXTS
-        case Kind.WHOLE:
-            return st.integers(*whole_bounds(field)) if by_rules else st.integers(0, 2**31 - 1)
+        case Kind.INTEGER:
+            return st.integers(*integer_bounds(field)) if by_rules else st.integers(0, 2**31 - 1)
         case Kind.NUMBER:
             return st.floats(allow_nan=False, allow_infinity=False)
-        case Kind.FLAG:
+        case Kind.BOOLEAN:
             return st.booleans()
-        case Kind.WORD:
+        case Kind.ENUM:
             allowed = getattr(field.rules.enum, "in") if by_rules else ()
             numbers = [value.number for value in field.enum.values if value.number]
             return st.sampled_from([number for number in numbers if not allowed or number in allowed])
-        case Kind.TIME:
+        case Kind.TIMESTAMP:
             micros = st.integers(0, 999_999).map(lambda count: count * 1000)
             return st.fixed_dictionaries({"seconds": st.integers(-(10**9), 10**10), "nanos": micros})
-        case Kind.SPAN:
+        case Kind.DURATION:
             millis = st.integers(0, 999).map(lambda count: count * 1_000_000)
             return st.fixed_dictionaries({"seconds": st.integers(0, 10**5), "nanos": millis})
         case Kind.JSON:
             can_be_empty = not by_rules or field.option.json == rest_pb2.JSON_OBJECT
             return OBJECTS | st.just("") if can_be_empty and not field.descriptor.has_presence else OBJECTS
-        case Kind.MASK:
+        case Kind.FIELD_MASK:
             return st.just({"paths": []})
         case _:
             return messages(field.message, by_rules=by_rules)

@@ -134,7 +134,7 @@ def _disagreements(descriptor: Any, ours: dict[str, Any], theirs: dict[str, Any]
 
 def _is_alike(field: Field) -> bool:
     value = field.map_value if field.is_map else field
-    is_plain = value.kind in (Kind.TEXT, Kind.WHOLE, Kind.FLAG, Kind.NUMBER)
+    is_plain = value.kind in (Kind.STRING, Kind.INTEGER, Kind.BOOLEAN, Kind.NUMBER)
     is_ours = field.option.negated or field.option.camel_keys or _is_shared(field.descriptor.containing_type, field)
     return is_plain and not is_ours
 
@@ -145,7 +145,7 @@ def _is_shared(message: Descriptor | None, field: Field) -> bool:
 
 
 def _read(field: Field, value: Any) -> Any:
-    if field.kind is Kind.WHOLE and isinstance(value, str):  # protobuf writes 64 bits as a text
+    if field.kind is Kind.INTEGER and isinstance(value, str):  # protobuf writes 64 bits as a text
         return int(value)
     empty = not field.is_map and value in ("", 0, 0.0) and not field.is_never_null
     return None if empty and not field.descriptor.has_presence else value

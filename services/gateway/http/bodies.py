@@ -9,7 +9,7 @@ from libs.errors import Reason, ServiceError
 LIMIT = 1024 * 1024
 """The largest body that is taken."""
 DRAIN_LIMIT = 8 * 1024 * 1024
-"""How much of a refused body is read before the connection is closed."""
+"""How much of a rejected body is read before the connection is closed."""
 _SECONDS = 30.0
 
 
@@ -41,7 +41,7 @@ class BodyReader:
         return b"".join(pieces)
 
     async def linger(self) -> None:
-        """Read on, and forget it, after a refusal: a client that writes all before it reads would otherwise see a
+        """Read and discard the rest after an error: a client that writes all before it reads would otherwise see a
         broken connection in place of the answer."""
         size = 0
         try:

@@ -58,10 +58,10 @@ class RequestHandler:
             raise route.in_rest_words(service_error_from_rpc(error), request) from None
 
     def _authorise(self, route: Route, caller: Caller, request: Message) -> None:
-        """Refuse a caller without the method's role.
+        """Reject a caller without the method's role.
 
-        The service validates what reaches it. A request that would not reach it is validated here, for what is wrong
-        with a request is told before what is wrong with a role.
+        The service validates every request that reaches it. This one would not reach it, so it is validated here:
+        an invalid request is reported before a missing role.
         """
         access = self._calls.access[route.rpc]
         if access.role and caller.role >= access.role:
@@ -95,7 +95,7 @@ class RequestHandler:
             call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
 
     async def _has_ended(self, call: Any) -> bool:
-        """Wait for the service's first word on a stream; raises AioRpcError when it refuses."""
+        """Wait for the service's first word on a stream; raises AioRpcError when it rejects the request."""
         try:
             async with asyncio.timeout(self._settings.call_timeout):
                 state = dict(await call.initial_metadata() or ()).get(STATE_KEY)

@@ -1,4 +1,4 @@
-"""Reads requests of an operation, in the order in which what is wrong with them is told."""
+"""Reads requests of an operation, and reports their errors in the promised order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -81,7 +81,7 @@ def needs_body(scope: Scope) -> bool:
 
 
 def _reject_query(values: JsonObject) -> None:
-    """Refuse a query where an operation takes none; raises ServiceError."""
+    """Reject a query of an operation that takes none; raises ServiceError."""
     raise invalid([(shown(name), "is not a field of this request") for name in values])
 
 

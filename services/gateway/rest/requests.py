@@ -1,4 +1,4 @@
-"""What a caller asks for: the parts of an HTTP request, read strictly, before an operation makes sense of them."""
+"""The parts of an HTTP request, read strictly."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def read_query(text: bytes, lists: Mapping[str, bool]) -> dict[str, Any]:
 
 
 def check_media_type(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse a body that is not said to be JSON."""
+    """Reject a body whose media type is not JSON."""
     given = headers.get(b"content-type")
     if given is None or not _JSON_TYPE.fullmatch(given.strip()):
         raise ServiceError(Reason.MEDIA_TYPE_UNSUPPORTED, "the body must be of the type application/json")

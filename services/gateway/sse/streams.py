@@ -35,7 +35,7 @@ class OpenStreams:
         self._is_draining = False
 
     def admit(self) -> None:
-        """Refuse another stream when there are too many, or when the gateway stops."""
+        """Reject another stream when too many are open, or when the gateway stops."""
         if self._is_draining:
             raise ServiceError(Reason.SHUTTING_DOWN, "the gateway is shutting down; try another one")
         if len(self._relays) >= self._most:
