@@ -3,15 +3,15 @@
 from typing import Any
 
 from libs.contract.fields import Field, Kind
-from libs.contract.rules import whole_bounds, word_numbers
+from libs.contract.rules import integer_bounds, enum_numbers
 from libs.contract.words import words_of
 
 _MOST_INT32 = 2**31 - 1
 _TYPES = {
-    Kind.FLAG: "true or false",
+    Kind.BOOLEAN: "true or false",
     Kind.JSON: "JSON object",
-    Kind.TIME: "time",
-    Kind.SPAN: "seconds",
+    Kind.TIMESTAMP: "time",
+    Kind.DURATION: "seconds",
     Kind.MESSAGE: "object",
 }
 
@@ -39,15 +39,15 @@ def rules_of(field: Field) -> list[str]:
 
 def _value_rules(field: Field) -> list[str]:
     match field.kind:
-        case Kind.TEXT:
+        case Kind.STRING:
             return _text_rules(field)
-        case Kind.WHOLE:
-            least, most = whole_bounds(field)
+        case Kind.INTEGER:
+            least, most = integer_bounds(field)
             return [f"{least} to {most}" if most < _MOST_INT32 else f"at least {least}"]
-        case Kind.WORD:
+        case Kind.ENUM:
             pattern = words_of(field.enum).pattern
             return [f"matches {pattern}" if pattern else _words(field)]
-        case Kind.SPAN:
+        case Kind.DURATION:
             return _span_rules(field.rules.duration)
         case _:
             return []
@@ -74,7 +74,7 @@ def _bounds(noun: str, least: int, most: int) -> list[str]:
 
 
 def _words(field: Field) -> str:
-    words = word_numbers(field, as_text=False)
+    words = enum_numbers(field, as_text=False)
     return " | ".join(str(word).lower() if isinstance(word, bool) else word for word in words)
 
 
