@@ -1,0 +1,65 @@
+"""The files around the code: changelog, templates, and what editors and pre-commit read."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+HOOKS: list[dict[str, Any]] = [
+    hook
+    for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    for hook in repository["hooks"]
+    if repository["repo"] == "local"
+]
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.md"))
+
+
+def test_changelog_has_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    releases = re.findall(r"^## \[([^\]]+)\](?: - \d{4}-\d\d-\d\d)?$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert releases[0] == "Unreleased"
+    assert version in releases
+
+
+def test_changelog_uses_the_headings_of_keep_a_changelog() -> None:
+    headings = set(re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE))
+    assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Known limits"}
+
+
+def test_pre_commit_fetches_nothing() -> None:
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert {repository["repo"] for repository in repositories} == {"local"}
+    assert {hook["language"] for hook in HOOKS} == {"system"}
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: str(hook["id"]))
+def test_pre_commit_runs_what_make_check_runs(hook: dict[str, Any]) -> None:
+    program, *arguments = hook["entry"].split()
+    tool = [Path(program).name, *(one for one in arguments if not one.startswith("--"))]
+    called = (ROOT / "Makefile").read_text().partition("\ncheck:")[2].partition("\n\n")[0]
+    called = called.replace("$(BIN)/", "").replace("$(PYTHON)", "python")
+    assert " ".join(tool) in called
+    assert (ROOT / program).exists()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_issue_template_says_what_it_is_for(template: Path) -> None:
+    _, header, body = template.read_text().split("---\n", 2)
+    assert {"name", "about", "labels"} <= yaml.safe_load(header).keys()
+    assert "**" in body
+
+
+def test_code_owners_are_teams() -> None:
+    lines = [line for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
+    assert lines
+    assert all(re.fullmatch(r"\S+(\s+@[a-z-]+/[a-z-]+)+", line) for line in lines)
+
+
+def test_security_reports_stay_private_without_an_address() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    assert "private vulnerability report" in text
+    assert not re.search(r"[\w.]+@[\w.]+", text)
