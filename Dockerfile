@@ -1,5 +1,5 @@
-# One image for all services, the runner and the migration. No container engine was at hand when this was written:
-# the tests parse docker-compose.yml and hold it against the settings, but nothing has built or run it.
+# One image for all services, the runner and the migration. It has never been built: no container engine was available.
+# A test checks docker-compose.yml against the settings.
 FROM python:3.11-slim AS build
 WORKDIR /build
 COPY requirements/uv.txt requirements/runtime.txt ./
@@ -25,7 +25,7 @@ COPY --from=build /opt/callboard /opt/callboard
 ENV PATH=/opt/callboard/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/callboard
 USER 10001:10001
-# every service ends in order on this
+# every service shuts down cleanly on this
 STOPSIGNAL SIGTERM
 ENTRYPOINT []
 CMD ["callboard", "--help"]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs once, when the database of docker-compose.yml is made: the role that services log in as. It inherits nothing;
-# migrations grant it the services' roles.
+# Runs once, when docker-compose.yml creates its database. Creates the role that services log in as. The role inherits
+# nothing; migrations grant it the services' roles.
 set -eu
 psql --set=ON_ERROR_STOP=1 --set=app_password="$CALLBOARD_APP_PASSWORD" \
   --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
