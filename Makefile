@@ -12,13 +12,13 @@ COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Make .venv with all that is needed (instant when nothing changed)
+setup: ## Create .venv with everything needed (instant when nothing changed)
 	@tools/setup
 
 up: setup ## Run the whole suite on this machine until Ctrl-C
 	@$(BIN)/callboard up $(if $(RUNNERS),--runners $(RUNNERS))
 
-demo: setup ## Play the main story in the terminal, on engines of its own
+demo: setup ## Play the main story in the terminal, on a suite of its own
 	@$(PYTHON) -m examples.demo
 
 test: setup ## Run all tests, on all cores
@@ -44,14 +44,14 @@ check: setup ## Check format, lint, types, import directions, protos and SQL
 bench: setup ## Measure, and print each figure as a ratio to its floor
 	@$(PYTHON) -m bench
 
-chaos: setup ## Hurt the suite by a schedule drawn from SEED (FAULTS=F1,F7 MINUTES=3), and check what it did
+chaos: setup ## Inject faults on a schedule drawn from SEED (FAULTS=F1,F7 MINUTES=3), and verify the history
 	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SCHEDULE),--schedule $(SCHEDULE))
 
-chaos-mutations: setup ## Break the code on purpose, and see that the checker finds each break
+chaos-mutations: setup ## Break the code on purpose, and check that make chaos finds each break
 	@$(PYTHON) -m tests.chaos.mutate $(if $(ONLY),--only "$(ONLY)")
 
-chaos-proofs: setup ## Measure what is promised of faults: pauses, kills, wipes, cancels (ONLY=cancels TIMES=100 SEED=7)
+chaos-proofs: setup ## Measure what is promised about faults: pauses, kills, lost stores, cancels (ONLY=cancels TIMES=100 SEED=7)
 	@$(PYTHON) -m tests.chaos.proofs $(if $(ONLY),--only $(ONLY)) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
 protos: setup ## Generate from the protos: messages, stubs, descriptors, the clients

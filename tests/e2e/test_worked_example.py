@@ -1,0 +1,47 @@
+"""The steps of docs/add-an-rpc.md work on today's code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.worked_example import ROOT, apply, copy_of_checkout, steps_of
+
+STEPS = steps_of((ROOT / "docs/add-an-rpc.md").read_text())
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout on which every step was done, with the code that is generated from it."""
+    checkout = copy_of_checkout(tmp_path_factory.mktemp("example"))
+    for step in STEPS:
+        apply(step, checkout)
+    run(checkout, "-m", "tools.protos", "generate")
+    return checkout
+
+
+def run(checkout: Path, *arguments: str) -> str:
+    """Run Python on the copy; what it imports is the copy's."""
+    paths = os.pathsep.join((str(checkout), str(checkout / "libs/callboard")))
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=checkout, env={**ours, "PYTHONPATH": paths},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_new_rpc_answers_over_grpc_and_rest(changed: Path) -> None:
+    [test] = [step.path for step in STEPS if step.path.startswith("tests/contract/")]
+    out = run(changed, "-m", "pytest", "-q", "-p", "no:xdist", test)
+    assert "3 passed" in out
+
+
+def test_changed_code_passes_the_quick_checks(changed: Path) -> None:
+    written = [step.path for step in STEPS if step.path.endswith(".py")]
+    run(changed, "-m", "ruff", "check", *written)
+    run(changed, "-m", "ruff", "format", "--check", *written)
+    run(changed, "-m", "tools.protos", "check")

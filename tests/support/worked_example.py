@@ -1,0 +1,55 @@
+"""Reads a page that tells, file by file, how to change the code, and does what it says to a copy of the checkout.
+
+A step is a heading with a number and a path, and the blocks below it. A `diff` block is a change without line numbers:
+its lines that begin with a space or a minus are in the file once, in a row. Any other block is the text of a new file.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_STEP = re.compile(r"^### \d+\. `([^`]+)`.*$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".callboard", "__pycache__", ".*_cache", ".hypothesis", "out")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the page does to one file: (kind of block, text) for each block."""
+
+    path: str
+    blocks: tuple[tuple[str, str], ...]
+
+
+def steps_of(page: str) -> list[Step]:
+    """The page's steps, in order."""
+    parts = _STEP.split(page)
+    return [Step(path, tuple(_BLOCK.findall(text))) for path, text in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    """A copy of what people and generators wrote, without what tools leave behind."""
+    return shutil.copytree(ROOT, folder / "checkout", ignore=_LEFT_OUT)
+
+
+def apply(step: Step, checkout: Path) -> None:
+    """Does one step; fails with the block that does not fit."""
+    path = checkout / step.path
+    for kind, text in step.blocks:
+        if kind == "diff":
+            path.write_text(_changed(path.read_text(), text, step.path))
+        else:
+            assert not path.exists(), f"{step.path} is there already"
+            path.write_text(text)
+
+
+def _changed(text: str, diff: str, where: str) -> str:
+    lines = [(line[:1], line[1:]) for line in diff.splitlines()]
+    assert {sign for sign, _ in lines} <= {" ", "+", "-", ""}, f"{where}: begin each line of a diff with space, + or -"
+    old = "".join(f"{line}\n" for sign, line in lines if sign != "+")
+    new = "".join(f"{line}\n" for sign, line in lines if sign != "-")
+    found = text.count(old)
+    assert found == 1, f"{where}: this stands there {found} times, and not once:\n{old}"
+    return text.replace(old, new)
