@@ -13,7 +13,7 @@ from services.runner.settings import RunnerSettings
 from services.session.settings import SessionSettings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
 # How a row is made into an event in SQL: `row(<session>, '<type>', <level>, ...`
@@ -39,7 +39,7 @@ def sql() -> str:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_reason_is_listed_with_its_code_and_status(reason: Reason) -> None:
+def test_each_reason_is_listed_with_its_code_and_status(reason: Reason) -> None:
     listed = [
         line.split("|")[2:4]
         for line in (ROOT / "docs/errors.md").read_text().splitlines()
@@ -48,16 +48,16 @@ def test_a_reason_is_listed_with_its_code_and_status(reason: Reason) -> None:
     assert [[cell.strip() for cell in cells] for cells in listed] == [[STATUS[reason], str(HTTP_STATUS[reason])]]
 
 
-def test_a_code_of_failed_attempts_is_listed() -> None:
+def test_each_code_of_failed_attempts_is_listed() -> None:
     attempts = (ROOT / "docs/errors.md").read_text().partition("## Codes of failed attempts")[2]
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", attempts, re.MULTILINE)) == set(FailureCode)
 
 
-def test_no_other_reason_is_listed() -> None:
+def test_listed_reasons_exist() -> None:
     assert set(rows("docs/errors.md")) == set(Reason) | set(FailureCode)
 
 
-def test_the_types_that_the_database_appends_are_listed_with_their_levels() -> None:
+def test_event_types_of_the_database_are_listed_with_their_levels() -> None:
     listed = rows("docs/events.md")
     written = _WRITTEN.findall(sql())
     assert len({type_ for type_, _ in written}) > 5
@@ -65,7 +65,7 @@ def test_the_types_that_the_database_appends_are_listed_with_their_levels() -> N
         assert listed[type_][0] == LEVELS[int(level)], type_
 
 
-def test_every_type_that_is_appended_is_listed_and_no_other() -> None:
+def test_listed_event_types_are_those_that_are_appended() -> None:
     reporting = ("services/runner/attempts/reports.py", "libs/attempts/outcomes.py")
     code = sql() + "".join((ROOT / path).read_text() for path in reporting)
     appended = set(re.findall(r"""['"]((?:session|agent|command)\.[a-z_]+)['"]""", code))
@@ -74,7 +74,7 @@ def test_every_type_that_is_appended_is_listed_and_no_other() -> None:
     assert set(re.findall(r"^\| `([^`]+)` \|", types, re.MULTILINE)) == appended | _ENDS | _CALLERS
 
 
-def test_the_types_that_callers_append_are_those_that_the_contract_takes() -> None:
+def test_contract_accepts_the_event_types_listed_for_callers() -> None:
     protos = (ROOT / "protos/callboard/events/v1/events.proto").read_text()
     rule = re.search(r"message NewEvent .*?string\.pattern = \"(.*?)\"", protos, re.DOTALL)
     assert rule is not None
@@ -83,7 +83,7 @@ def test_the_types_that_callers_append_are_those_that_the_contract_takes() -> No
 
 
 @pytest.mark.parametrize("settings", [SessionSettings, RunnerSettings, GatewaySettings])
-def test_every_setting_is_listed(settings: type[BaseSettings]) -> None:
+def test_each_setting_is_listed(settings: type[BaseSettings]) -> None:
     listed = set(rows("README.md")) | set(rows("docs/operations.md"))
     for name, field in settings.model_fields.items():
         alias = field.validation_alias
@@ -91,7 +91,7 @@ def test_every_setting_is_listed(settings: type[BaseSettings]) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_resolve(document: Path) -> None:
     text = document.read_text()
     for link in re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         path, _, anchor = link.partition("#")
@@ -106,14 +106,20 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in headings, link
 
 
-def test_the_targets_that_are_listed_are_those_of_the_makefile() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_tests_exist(document: Path) -> None:
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")} | {"test_session_counts.py"}  # the example's
+    assert set(re.findall(r"\btest_\w+\.py\b", document.read_text())) <= tests
+
+
+def test_listed_targets_are_those_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     listed = {name.removeprefix("make ") for name in rows("CONTRIBUTING.md") if name.startswith("make ")}
     assert listed == targets - {"help", "setup"}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
-def test_a_record_is_in_the_index_and_rejects_something(record: Path) -> None:
+def test_decision_record_is_in_the_index_and_has_every_section(record: Path) -> None:
     index = (ROOT / "docs/adr/README.md").read_text()
     text = record.read_text()
     assert f"]({record.name})" in index

@@ -1,4 +1,4 @@
-"""The pages on concurrency and failures say where each rule is kept and what shows it, and the code names it there."""
+"""Concurrency and failures name the code that keeps each rule and the test that shows it; that code names the rule."""
 
 import re
 from pathlib import Path
@@ -12,13 +12,13 @@ _ROWS = re.compile(r"\brows? (\d+)(?:(?:,| and) (\d+))*")
 
 
 def _sections() -> dict[int, str]:
-    """Each rule of the page on concurrency, and what is said of it."""
+    """Each rule of docs/concurrency.md, with its text."""
     parts = re.split(r"^## Rule (\d+): ", (ROOT / "docs/concurrency.md").read_text(), flags=re.MULTILINE)
     return {int(number): text for number, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _rows() -> dict[int, str]:
-    """Each row of the page on failures."""
+    """Each row of docs/failures.md, with its text."""
     found = re.findall(r"^\| (\d+) \|(.*)$", (ROOT / "docs/failures.md").read_text(), flags=re.MULTILINE)
     return {int(number): text for number, text in found}
 
@@ -36,30 +36,30 @@ def _code() -> list[Path]:
 
 
 def _named(pattern: re.Pattern[str], word: str, text: str) -> set[int]:
-    """The numbers that a text refers to; `word` is the page's name, without which short forms mean nothing."""
+    """The numbers that a text refers to. Short forms count only if the text has `word`, the page's name."""
     found = {int(number) for match in pattern.finditer(text) for number in re.findall(r"\d+", match.group())}
     return found if word in text or pattern is _RULES else set()
 
 
-def test_the_pages_have_what_they_must() -> None:
+def test_pages_have_every_rule_and_row() -> None:
     assert RULES.keys() == set(range(1, 15))
     assert ROWS.keys() == {*range(1, 14), 19, 20, 21, 23, 24, 27, 30}
 
 
 @pytest.mark.parametrize(("kind", "number"), [("rule", n) for n in RULES] + [("row", n) for n in ROWS])
-def test_what_is_said_of_a_rule_is_so(kind: str, number: int) -> None:
+def test_named_code_keeps_the_rule_and_says_so(kind: str, number: int) -> None:
     text = RULES[number] if kind == "rule" else ROWS[number]
     pattern, word = (_RULES, "concurrency") if kind == "rule" else (_ROWS, "failures")
     paths = [ROOT / path for path in _PATH.findall(text)]
     assert all(path.is_file() for path in paths), [path for path in paths if not path.is_file()]
     kept = [path for path in paths if ROOT / "tests" not in path.parents]
-    assert kept, "it has to say where"
-    assert len(kept) < len(paths) or re.search(r"\b[FI]\d", text), "it has to say what shows it"
+    assert kept, "name the code that keeps it"
+    assert len(kept) < len(paths) or re.search(r"\b[FI]\d", text), "name what shows it"
     silent = [path for path in kept if number not in _named(pattern, word, path.read_text())]
-    assert not silent, f"these do not name {kind} {number}"
+    assert not silent, f"name {kind} {number} in these files"
 
 
-def test_code_names_no_rule_that_is_not_there() -> None:
+def test_rules_named_in_code_exist() -> None:
     wrong = [
         (path.relative_to(ROOT).as_posix(), number)
         for path in _code()
