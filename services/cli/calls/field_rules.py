@@ -3,7 +3,7 @@
 from typing import Any
 
 from libs.contract.fields import Field, Kind
-from libs.contract.rules import integer_bounds, enum_numbers
+from libs.contract.rules import enum_numbers, integer_bounds
 from libs.contract.words import words_of
 
 _MOST_INT32 = 2**31 - 1
