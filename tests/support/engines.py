@@ -140,7 +140,9 @@ def database_name(postgres: TestPostgres, migrated_template: str) -> Iterator[st
     """The name of a fresh database with all migrations, dropped after the test."""
     name = f"test_{uuid4().hex}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(migrated_template)}
-    _execute(postgres, sql.SQL("create database {name} template {template}").format(**names))
+    # 0.025 s of CPU with the drop, and 0.035 through the log; the checkpoints that it makes wait for no disk here
+    clone = "create database {name} template {template} strategy file_copy"
+    _execute(postgres, sql.SQL(clone).format(**names))
     yield name
     _execute(postgres, sql.SQL("drop database {name} with (force)").format(**names))
 
