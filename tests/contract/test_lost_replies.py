@@ -1,0 +1,73 @@
+"""The database commits and its answer is lost: the caller hears that, and may ask again (failures, row 20)."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from libs.failpoints import FailpointSettings, arm
+from libs.rpc.stubs import Stubs
+from tests.support.client_calls import CANCELLED, SUCCEEDED, append, cancel, ended, get_command, start, submit
+from tests.support.outcomes import refused
+from tests.support.stored_events import events_of, types_of
+from tests.support.suite import Suite
+
+Losing = Callable[[str], None]
+
+
+@pytest.fixture
+def losing() -> Iterator[Losing]:
+    """Has the answers to one statement be lost, to none for an empty name."""
+
+    def lose(statement: str) -> None:
+        rules = f"{statement}=lose_reply" if statement else ""
+        arm(FailpointSettings.model_validate({"CALLBOARD_FAILPOINTS": rules}))
+
+    yield lose
+    lose("")
+
+
+async def test_a_submit_whose_answer_was_lost_is_stored_once(
+    suite: Suite, client: Stubs, session_id: str, losing: Losing
+) -> None:
+    """The caller hears that its outcome is not known; the same key is answered with the command that was stored."""
+    losing("commands.submit")
+    with refused("DATABASE_UNAVAILABLE") as caught:
+        await submit(client, request_id="k")
+    assert "the same key" in caught.value.message
+    losing("")
+    again = await submit(client, request_id="k")
+    assert (await ended(client, again.command_id)).state == SUCCEEDED
+    assert await suite.value("select count(*) from command.commands") == 1
+    assert types_of(await events_of(client, session_id)).count("command.enqueued") == 1
+
+
+async def test_a_cancel_whose_answer_was_lost_has_taken_place(client: Stubs, session_id: str, losing: Losing) -> None:
+    waiting = await submit(client, "hang")
+    losing("commands.cancel")
+    with refused("DATABASE_UNAVAILABLE"):
+        await cancel(client, waiting.command_id)
+    losing("")
+    assert (await ended(client, waiting.command_id)).state == CANCELLED
+    assert (await get_command(client, (await cancel(client, waiting.command_id)).command_id)).state == CANCELLED
+    assert types_of(await events_of(client, session_id)).count("command.cancelled") == 1
+
+
+async def test_a_start_whose_answer_was_lost_has_made_one_session(suite: Suite, client: Stubs, losing: Losing) -> None:
+    losing("sessions.start")
+    with refused("DATABASE_UNAVAILABLE"):
+        await start(client, request_id="k")
+    losing("")
+    session = await start(client, request_id="k")
+    assert types_of(await events_of(client, session.session_id)) == ["session.started"]
+    assert await suite.value("select count(*) from session.sessions") == 1
+
+
+async def test_events_whose_answer_was_lost_are_appended_once_under_their_key(
+    client: Stubs, session_id: str, losing: Losing
+) -> None:
+    losing("events.append")
+    with refused("DATABASE_UNAVAILABLE"):
+        await append(client, session_id, 1, type="custom.note", request_id="k")
+    losing("")
+    await append(client, session_id, 1, type="custom.note", request_id="k")
+    assert types_of(await events_of(client, session_id)).count("custom.note") == 1
