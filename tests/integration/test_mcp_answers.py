@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
     ODD,
     Recorder,
+    command,
     connected,
     count_of,
     failure_of,
@@ -129,3 +130,34 @@ async def test_a_cancellation_is_really_sent(odd: McpConnection, record: Path) -
     [cancelled] = await eventually(lambda: messages(record, "notifications/cancelled"))
     [request] = messages(record, "tools/call")
     assert cancelled["params"]["requestId"] == request["id"]
+
+
+NEEDING_MORE = [("read_resource", {"uri": "a://b"}), ("get_prompt", {"name": "greet"})]
+
+
+@pytest.mark.parametrize(("type_", "params"), NEEDING_MORE)
+async def test_a_type_that_the_server_does_not_know_is_not_tried_again(
+    odd: McpConnection, type_: str, params: dict[str, str]
+) -> None:
+    failure = await failure_of(odd, command(type_, params))
+    assert (failure.code, failure.retryable) == (FailureCode.COMMAND_TYPE_UNKNOWN, False)
+    assert "no such method" in failure.message
+
+
+@pytest.mark.parametrize(("type_", "params"), NEEDING_MORE)
+async def test_an_answer_that_breaks_the_protocol_is_tried_again_where_nothing_is_changed(
+    tmp_path: Path, type_: str, params: dict[str, str]
+) -> None:
+    async with connected(tmp_path, stdio(ODD, "mangled")) as connection:
+        failure = await failure_of(connection, command(type_, params))
+        assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, True)
+        assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
+
+
+@pytest.mark.parametrize(("mode", "words"), [("mangled", "list"), ("unlisted", "no list today")])
+async def test_a_list_of_tools_that_does_not_come_is_asked_for_again(tmp_path: Path, mode: str, words: str) -> None:
+    async with connected(tmp_path, stdio(ODD, mode)) as connection:
+        await connection.execute(tool("grow", {"name": "more"}), Recorder())
+        failure = await failure_of(connection, command("list_tools", {}))
+        assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, True)
+        assert words in failure.message

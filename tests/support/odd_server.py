@@ -32,6 +32,11 @@ tools = [
     "silence",
 ]
 tools += ["environment", "numbers", "stick"]
+FIRST = len(tools)
+LISTS: dict[str, dict[str, Any]] = {  # the answers to tools/list once a tool has been added
+    "mangled": {"result": {"tools": 7}},
+    "unlisted": {"error": {"code": -32603, "message": "no list today"}},
+}
 
 
 def record(text: str) -> None:
@@ -109,8 +114,12 @@ def handle(request: dict[str, Any]) -> None:
             information = {"name": "odd", "version": "1"}
             result = {"protocolVersion": "2025-06-18", "serverInfo": information}
             send({"id": request["id"], "result": result | {"capabilities": {"tools": {"listChanged": True}}}})
+        case "tools/list" if MODE in LISTS and len(tools) > FIRST:
+            send({"id": request["id"]} | LISTS[MODE])
         case "tools/list":
             send({"id": request["id"], "result": {"tools": listed()}})
+        case "resources/read" | "prompts/list" if MODE == "mangled":
+            send({"id": request["id"], "result": {"contents": 7, "prompts": 7}})
         case "tools/call":
             call(request)
         case _ if "id" in request:
