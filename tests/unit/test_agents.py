@@ -1,0 +1,91 @@
+"""What an agent's change takes over, and which servers an agent may name."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from libs.errors import Reason, ServiceError
+from services.session.agents.model import Agent, NewAgent
+from services.session.agents.ports import AgentStore
+from services.session.agents.service import Agents
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STORED = Agent("clock", "Clock", "mcp", "time", True, {"a": "1"}, 7, _NOW, _NOW)
+WANTED = NewAgent("clock", "Watch", "echo", "", False, {"b": "2"})
+FIELDS = ["display_name", "connector", "concurrent_sessions", "labels"]
+
+
+class OneAgent:
+    """A store of one agent; `rivals` others change it, each right before a change of ours."""
+
+    def __init__(self, rivals: int = 0) -> None:
+        self.agent = STORED
+        self._rivals = rivals
+
+    async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
+        return self.agent if agent_id == self.agent.agent_id else None
+
+    async def create(self, tenant_id: str, agent: NewAgent, key: Any) -> tuple[str, Agent | None]:
+        return "ok", self.agent
+
+    async def update(self, tenant_id: str, agent: Agent, key: Any) -> tuple[str, Agent | None]:
+        if self._rivals:
+            self._rivals -= 1
+            self.agent = replace(self.agent, display_name="a rival's", version=self.agent.version + 1)
+        if agent.version != self.agent.version:
+            return "conflict", None
+        self.agent = replace(agent, version=agent.version + 1)
+        return "ok", self.agent
+
+
+def _agents(store: OneAgent, servers: Collection[str] | None = None) -> Agents:
+    return Agents(cast(AgentStore, store), lambda: servers)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_a_change_takes_over_the_fields_that_it_names_and_no_other(field: str) -> None:
+    changed = await _agents(OneAgent()).update("t", WANTED, [field], None, None)
+    parts = {
+        "display_name": changed.display_name,
+        "connector": (changed.kind, changed.server),
+        "concurrent_sessions": changed.concurrent,
+        "labels": changed.labels,
+    }
+    old: dict[str, Any] = {
+        "display_name": "Clock", "connector": ("mcp", "time"), "concurrent_sessions": True, "labels": {"a": "1"},
+    }  # fmt: skip
+    new: dict[str, Any] = {
+        "display_name": "Watch", "connector": ("echo", ""), "concurrent_sessions": False, "labels": {"b": "2"},
+    }  # fmt: skip
+    assert parts == {**old, field: new[field]}
+
+
+async def test_a_change_without_a_version_is_made_to_whatever_a_rival_left() -> None:
+    changed = await _agents(OneAgent(rivals=2)).update("t", WANTED, ["labels"], None, None)
+    assert (changed.display_name, changed.labels) == ("a rival's", {"b": "2"})
+
+
+async def test_a_change_of_a_version_is_rejected_once_a_rival_was_there() -> None:
+    with pytest.raises(ServiceError) as caught:
+        await _agents(OneAgent(rivals=1)).update("t", WANTED, ["labels"], STORED.version, None)
+    assert caught.value.reason is Reason.ETAG_MISMATCH
+
+
+@pytest.mark.parametrize("servers", [[], ["disk", "files"]])
+async def test_a_server_that_is_not_registered_is_rejected_by_its_name(servers: list[str]) -> None:
+    agents, wanted = _agents(OneAgent(), servers), replace(WANTED, kind="mcp", server="nowhere")
+    for work in (agents.create("t", wanted, None), agents.update("t", wanted, ["connector"], None, None)):
+        with pytest.raises(ServiceError) as caught:
+            await work
+        assert caught.value.reason is Reason.SERVER_NOT_REGISTERED
+        assert caught.value.metadata == {"server": "nowhere"}
+        assert (", ".join(servers) or "none") in caught.value.message
+
+
+async def test_a_server_is_not_looked_up_where_none_is_named_or_no_registry_is_at_hand() -> None:
+    await _agents(OneAgent(), ["disk"]).create("t", WANTED, None)
+    await _agents(OneAgent(), ["disk"]).update("t", WANTED, ["display_name"], None, None)
+    await _agents(OneAgent(), None).create("t", replace(WANTED, kind="mcp", server="anything"), None)

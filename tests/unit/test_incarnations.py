@@ -1,0 +1,82 @@
+"""A runner that loses its lease begins again as another; one that cannot register waits and tries once more."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import cast
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from libs.errors import Reason, ServiceError
+from libs.telemetry.readings import Readings
+from services.runner.incarnations import Incarnations
+from services.runner.leases.service import LeaseLostError
+from services.runner.runner import Runner
+from tests.support.eventually import eventually
+
+
+class ScriptedRunner:
+    """Ends with an error, or runs until it is told to stop."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.healthy = error is None
+        self.ended: Mapping[str, float] = {"succeeded": 3}
+        self.load: Mapping[str, float] = {"attempts": 2}
+        self._error = error
+
+    async def run(self, stop: asyncio.Event) -> None:
+        if self._error is not None:
+            raise self._error
+        await stop.wait()
+
+
+class Fleet:
+    """Makes scripted runners, one after the other."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.made: list[ScriptedRunner] = []
+        self._errors = list(errors)
+
+    def new_runner(self) -> Runner:
+        self.made.append(ScriptedRunner(self._errors.pop(0) if self._errors else None))
+        return cast(Runner, self.made[-1])
+
+
+async def _until_healthy(incarnations: Incarnations, stop: asyncio.Event) -> "asyncio.Task[None]":
+    running = asyncio.create_task(incarnations.run(stop))
+    await eventually(incarnations.is_healthy)
+    return running
+
+
+async def test_a_runner_whose_lease_is_lost_is_followed_by_another_at_once() -> None:
+    fleet, stop = Fleet(LeaseLostError("declared dead"), LeaseLostError("slept through it")), asyncio.Event()
+    incarnations = Incarnations(fleet.new_runner, pause=3600)
+    running = await _until_healthy(incarnations, stop)
+    assert len(fleet.made) == 3
+    stop.set()
+    await asyncio.wait_for(running, 2)
+
+
+async def test_a_runner_that_cannot_register_pauses_before_it_tries_again() -> None:
+    fleet, stop = Fleet(ServiceError(Reason.DATABASE_UNAVAILABLE, "away")), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    running = await _until_healthy(Incarnations(fleet.new_runner, pause=0.05), stop)
+    assert loop.time() - began >= 0.05
+    assert len(fleet.made) == 2
+    stop.set()
+    await asyncio.wait_for(running, 2)
+
+
+async def test_its_figures_are_those_of_the_current_incarnation() -> None:
+    registry = CollectorRegistry()
+    incarnations = Incarnations(Fleet().new_runner, pause=1)
+    incarnations.measure(Readings(registry))
+    assert not incarnations.is_healthy()
+    assert b"callboard_attempts_total{" not in generate_latest(registry)
+    stop = asyncio.Event()
+    running = await _until_healthy(incarnations, stop)
+    told = generate_latest(registry)
+    assert b'callboard_attempts_total{outcome="succeeded"} 3.0' in told
+    assert b'callboard_runner_load{kind="attempts"} 2.0' in told
+    stop.set()
+    await asyncio.wait_for(running, 2)
