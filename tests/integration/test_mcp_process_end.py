@@ -120,3 +120,16 @@ async def test_a_stopped_server_does_not_hold_up_a_cancellation_or_close(odd: Mc
     await odd.close(0.5)
     assert nothing_runs(record)
     assert time.monotonic() - started < 4
+
+
+async def test_the_death_is_known_too_where_the_system_has_no_event_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path
+) -> None:
+    """As on macOS: the process is looked at again and again."""
+    monkeypatch.delattr(os, "pidfd_open")
+    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+        (running,) = await held(connection, record)
+        os.kill(recorded_pids(record)[0], signal.SIGKILL)
+        assert (await asyncio.wait_for(running, 5)).code is LOST
+        await asyncio.wait_for(connection.lost.wait(), 5)
+    assert nothing_runs(record)
