@@ -30,7 +30,8 @@ class Terminal:
     """Runs `callboard` with an environment of its own."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = {"PATH": os.environ["PATH"], **environment}
+        measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        self.environment = {"PATH": os.environ["PATH"], **measured, **environment}
 
     async def run(self, *arguments: str | bytes, text: str = "", **environment: str) -> Done:
         """Runs a command to its end."""

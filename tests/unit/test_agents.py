@@ -51,7 +51,7 @@ async def test_a_change_takes_over_the_fields_that_it_names_and_no_other(field: 
     parts = {
         "display_name": changed.display_name,
         "connector": (changed.kind, changed.server),
-        "concurrent_sessions": changed.concurrent,
+        "concurrent_sessions": changed.exclusive,
         "labels": changed.labels,
     }
     old: dict[str, Any] = {
