@@ -73,10 +73,10 @@ class Load:
         self._moved.set()
 
 
-async def make_agent(rig: Rig, *, concurrent: bool = False) -> str:
+async def make_agent(rig: Rig, *, exclusive: bool = True) -> str:
     """Create an echo agent."""
     name = rig.name("bench")
-    agent = Agent(agent_id=name, connector=Connector(kind="echo"), concurrent_sessions=concurrent)
+    agent = Agent(agent_id=name, connector=Connector(kind="echo"), exclusive=exclusive)
     await rig.client.agents.CreateAgent(CreateAgentRequest(agent=agent))
     return name
 

@@ -1,8 +1,8 @@
 """Resident memory for each 1,000 idle sessions, and for each idle subscriber, on a suite of its own.
 
 RssAnon of the session service before and after 500 streams follow one idle session; then that of the session
-service, the command service and the runner before and after 1,000 sessions of one concurrent echo agent were started
-and connected. No floor: nothing to compare it with keeps as much.
+service, the command service and the runner before and after 1,000 sessions of one echo agent, which is not exclusive,
+were started and connected. No floor: nothing to compare it with keeps as much.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ async def _subscriber(rig: Rig, session_id: str, streams: int) -> float:
 
 async def _take(rig: Rig) -> Sequence[Row]:
     count, streams = rig.size(200, 1000), rig.size(100, 500)
-    agent = await make_agent(rig, concurrent=True)
+    agent = await make_agent(rig, exclusive=False)
     one = await start_connected(rig, agent)
     each = await _subscriber(rig, one, streams)
     warm = await _sessions(rig, agent, 50)  # pools and caches are made by the first ones

@@ -1,6 +1,6 @@
 """Sessions created a second, 32 calls in flight.
 
-Ours: `StartSession` on one agent with `concurrent_sessions`, so all of a sample's sessions share a log
+Ours: `StartSession` on one agent that is not `exclusive`, so all of a sample's sessions share a log
 partition only as far as their ids do. The runner is suspended during a sample: connecting the agents is other
 work than creating the sessions. They are stopped after the sample. Floor: a bare grpc.aio server with group
 commit, a row a call.
@@ -23,7 +23,7 @@ IN_FLIGHT = 32
 @asynccontextmanager
 async def _sides(rig: Rig) -> AsyncIterator[Sides]:
     total = rig.size(128, 800)
-    agent = await make_agent(rig, concurrent=True)
+    agent = await make_agent(rig, exclusive=False)
     async with floor_channel(rig) as channel:
         batch = unary(channel, "Batch")
         request = StartSessionRequest(agent_id=agent)

@@ -106,7 +106,6 @@ def _of_field(field: Field) -> Iterator[str]:
     fits: dict[str, Callable[[], bool]] = {
         "flatten": lambda: not option.flatten or (is_message and not field.is_list),
         "json": lambda: not option.json or field.descriptor.cpp_type == field.descriptor.CPPTYPE_STRING,
-        "negated": lambda: not option.negated or field.kind is Kind.BOOLEAN,
         "pattern": lambda: not option.pattern or field.kind is Kind.STRING,
         "not_empty": lambda: not option.not_empty or field.is_list,
         "camel_keys": lambda: not option.camel_keys or field.is_map,

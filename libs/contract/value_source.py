@@ -57,9 +57,9 @@ class ValueSource:
                 text = "write_json(v)" if field.descriptor.has_presence else "write_json(v) if v else ''"
                 return rules.type_checks(field.kind), text
             case Kind.BOOLEAN if self._as_text:
-                return [check("v != 'true' and v != 'false'", "must be true or false")], _opposite(field, "v == 'true'")
+                return [check("v != 'true' and v != 'false'", "must be true or false")], "v == 'true'"
             case _:
-                return rules.type_checks(field.kind), _opposite(field, "v")
+                return rules.type_checks(field.kind), "v"
 
     def _string_checks(self, field: Field) -> list[Check]:
         allowed = list(getattr(field.rules.string, "in"))
@@ -134,7 +134,3 @@ class ValueSource:
 def _message_check(field: Field) -> Check:
     name = field.message.name
     return check("type(v) is not dict", f"Input should be a valid dictionary or instance of {name}")
-
-
-def _opposite(field: Field, value: str) -> str:
-    return f"not ({value})" if field.option.negated else value

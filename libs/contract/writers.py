@@ -98,7 +98,7 @@ class Writers:
         function = _FUNCTIONS.get(field.kind)
         if function is not None:
             return f"{function.__name__}({value})"
-        return f"not {value}" if field.option.negated else value
+        return value
 
 
 def _extra(message: Descriptor, extra: rest_pb2.Extra, owner: str) -> str:

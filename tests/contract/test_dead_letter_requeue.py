@@ -100,7 +100,7 @@ async def test_of_several_live_sessions_of_an_agent_one_is_named(
     suite: Suite, client: Stubs, executor: ScriptedExecutor
 ) -> None:
     await suite.runner(executor)
-    await make_agent(client, "twins", concurrent=True)
+    await make_agent(client, "twins", exclusive=False)
     await make_agent(client, "other")
     one, elsewhere = await start(client, "twins"), await start(client, "other")
     dead = await bury(client, "twins")

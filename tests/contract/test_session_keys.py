@@ -46,7 +46,7 @@ async def test_the_same_key_with_another_request_is_refused(client: Stubs) -> No
 
 async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
-    await make_agent(client, "many", concurrent=True)
+    await make_agent(client, "many", exclusive=False)
     other = suite.client(session=1)
     request = StartSessionRequest(agent_id="many", request_id="twins")
     outcomes = await all_of(*(one.sessions.StartSession(request) for _ in range(10) for one in (client, other)))
@@ -56,7 +56,7 @@ async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Sui
 
 
 async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: Suite, client: Stubs) -> None:
-    await make_agent(client, "many", concurrent=True)
+    await make_agent(client, "many", exclusive=False)
     outcomes = await all_of(
         *(start(client, "many", request_id="key", spec=SessionSpec(title=f"{n % 2}")) for n in range(6)),
         *(start(client, "many") for _ in range(6)),
@@ -67,7 +67,7 @@ async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: S
 
 
 async def test_a_key_is_forgotten_after_its_time(suite: Suite, client: Stubs) -> None:
-    await make_agent(client, "many", concurrent=True)
+    await make_agent(client, "many", exclusive=False)
     first = await start(client, "many", request_id="key")
     await suite.rows("update session.idempotency set expires_at = now() - interval '1 second'")
     assert (await start(client, "many", request_id="key")).session_id != first.session_id

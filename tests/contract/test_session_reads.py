@@ -41,7 +41,7 @@ async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Stubs) -> 
 
 
 async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(client: Stubs) -> None:
-    await make_agent(client, "many", concurrent=True)
+    await make_agent(client, "many", exclusive=False)
     made = [
         await start(client, "many", spec=SessionSpec(
             user_id=f"u{number % 2}", mode="query" if number < 3 else "", labels={"n": str(number % 3), "x": "1"}))

@@ -103,7 +103,7 @@ async def test_crossing_starts_of_the_same_ids_over_two_partitions_all_end_witho
     names = [f"agent-{number}" for number in range(24)]
     assert len({partition_of(name) for name in names}) > 8
     for name in names:
-        await make_agent(client, name, concurrent=True)
+        await make_agent(client, name, exclusive=False)
     clients = [client, suite.client(session=1)]
     ids = [f"id-{number}" for number in range(8)]
     outcomes = await all_of(
@@ -144,8 +144,8 @@ async def test_a_start_of_a_busy_agent_does_as_on_conflict_says(
         assert (second.session.restart_count, second.session.restarted_from) == (1, first.session_id)
 
 
-async def test_an_agent_of_concurrent_sessions_has_as_many_as_are_started(client: Stubs) -> None:
-    await make_agent(client, "many", concurrent=True)
+async def test_agent_that_is_not_exclusive_has_as_many_sessions_as_are_started(client: Stubs) -> None:
+    await make_agent(client, "many", exclusive=False)
     answers = await asyncio.gather(
         *(client.sessions.StartSession(StartSessionRequest(agent_id="many")) for _ in range(20))
     )

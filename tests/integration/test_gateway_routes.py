@@ -140,8 +140,8 @@ async def test_an_agent_is_written_with_all_of_its_keys(rig: Rig) -> None:
 async def test_a_change_names_its_fields_and_the_etag(rig: Rig) -> None:
     await rig.call("PATCH", "/api/v1/agents/clock", json={"exclusive": False}, headers={"If-Match": '"7"'})
     said = rig.script.said("UpdateAgent")
-    assert list(said.update_mask.paths) == ["concurrent_sessions"]
-    assert (said.agent.agent_id, said.agent.etag, said.agent.concurrent_sessions) == ("clock", "7", True)
+    assert list(said.update_mask.paths) == ["exclusive"]
+    assert (said.agent.agent_id, said.agent.etag, said.agent.exclusive) == ("clock", "7", False)
     await rig.call("DELETE", "/api/v1/agents/clock", headers={"If-Match": "*"})
     assert rig.script.said("DeleteAgent").etag == ""
 

@@ -31,9 +31,9 @@ ENDED = {SUCCEEDED, FAILED, CANCELLED}
 QUICK = Duration(nanos=10_000_000)
 
 
-async def make_agent(client: Stubs, agent_id: str = "clock", *, concurrent: bool = False) -> None:
+async def make_agent(client: Stubs, agent_id: str = "clock", *, exclusive: bool = True) -> None:
     """Creates an agent without any agent behind it."""
-    agent = Agent(agent_id=agent_id, connector=Connector(kind="echo"), concurrent_sessions=concurrent)
+    agent = Agent(agent_id=agent_id, connector=Connector(kind="echo"), exclusive=exclusive)
     await client.agents.CreateAgent(CreateAgentRequest(agent=agent))
 
 

@@ -15,7 +15,7 @@ from services.session.agents.service import Agents
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STORED = Agent("clock", "Clock", "mcp", "time", True, {"a": "1"}, 7, _NOW, _NOW)
 WANTED = NewAgent("clock", "Watch", "echo", "", False, {"b": "2"})
-FIELDS = ["display_name", "connector", "concurrent_sessions", "labels"]
+FIELDS = ["display_name", "connector", "exclusive", "labels"]
 
 
 class OneAgent:
@@ -51,14 +51,14 @@ async def test_a_change_takes_over_the_fields_that_it_names_and_no_other(field: 
     parts = {
         "display_name": changed.display_name,
         "connector": (changed.kind, changed.server),
-        "concurrent_sessions": changed.exclusive,
+        "exclusive": changed.exclusive,
         "labels": changed.labels,
     }
     old: dict[str, Any] = {
-        "display_name": "Clock", "connector": ("mcp", "time"), "concurrent_sessions": True, "labels": {"a": "1"},
+        "display_name": "Clock", "connector": ("mcp", "time"), "exclusive": True, "labels": {"a": "1"},
     }  # fmt: skip
     new: dict[str, Any] = {
-        "display_name": "Watch", "connector": ("echo", ""), "concurrent_sessions": False, "labels": {"b": "2"},
+        "display_name": "Watch", "connector": ("echo", ""), "exclusive": False, "labels": {"b": "2"},
     }  # fmt: skip
     assert parts == {**old, field: new[field]}
 

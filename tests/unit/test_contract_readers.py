@@ -150,8 +150,8 @@ def test_filter_that_says_nothing_is_rejected() -> None:
 
 def test_mask_is_what_is_given() -> None:
     request: Any = find_method("UpdateAgent").read({"agentId": "a", "displayName": None, "exclusive": False})
-    assert list(request.update_mask.paths) == ["display_name", "concurrent_sessions"]
-    assert request.agent.concurrent_sessions
+    assert list(request.update_mask.paths) == ["display_name", "exclusive"]
+    assert not request.agent.exclusive
     rule = "must give at least one of displayName, connector, exclusive, labels"
     assert error_of("UpdateAgent", {"agentId": "a", "etag": "7"}).message == rule
 

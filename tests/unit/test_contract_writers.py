@@ -135,7 +135,7 @@ def _disagreements(descriptor: Any, ours: dict[str, Any], theirs: dict[str, Any]
 def _is_alike(field: Field) -> bool:
     value = field.map_value if field.is_map else field
     is_plain = value.kind in (Kind.STRING, Kind.INTEGER, Kind.BOOLEAN, Kind.NUMBER)
-    is_ours = field.option.negated or field.option.camel_keys or _is_shared(field.descriptor.containing_type, field)
+    is_ours = field.option.camel_keys or _is_shared(field.descriptor.containing_type, field)
     return is_plain and not is_ours
 
 

@@ -319,8 +319,8 @@ class Agent:
     connector: Connector
     """How the agent is reached."""
 
-    concurrent_sessions: bool
-    """Whether more than one session of the agent may be live at once; by default only one may."""
+    exclusive: bool | None
+    """Whether at most one session of the agent may be live at once. An agent is exclusive unless this is false."""
 
     labels: dict[str, str]
     """The caller's own labels."""

@@ -91,8 +91,7 @@ def _line(name: str, field: Field, *, is_required: bool, is_answer: bool = False
 
 def _comment(field: Field) -> str:
     full_name = field.descriptor.full_name
-    parts = [comments().get(full_name, ""), _NOTES.get(full_name, "")]
-    return " ".join(filter(None, (*(["The opposite of:"] if field.option.negated else []), *parts)))
+    return " ".join(filter(None, (comments().get(full_name, ""), _NOTES.get(full_name, ""))))
 
 
 def _extra(extra: rest_pb2.Extra) -> str:

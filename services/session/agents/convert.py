@@ -19,7 +19,7 @@ def agent_of(message: agents_pb2.Agent) -> NewAgent:
         display_name=message.display_name,
         kind=message.connector.kind,
         server=message.connector.server,
-        exclusive=not message.concurrent_sessions,
+        exclusive=message.exclusive if message.HasField("exclusive") else True,
         labels=dict(message.labels),
     )
 
@@ -30,7 +30,7 @@ def agent_message(agent: Agent) -> agents_pb2.Agent:
         agent_id=agent.agent_id,
         display_name=agent.display_name,
         connector=agents_pb2.Connector(kind=agent.kind, server=agent.server),
-        concurrent_sessions=not agent.exclusive,
+        exclusive=agent.exclusive,
         labels=agent.labels,
         etag=str(agent.version),
         created_at=timestamp(agent.created_at),

@@ -97,7 +97,7 @@ def _merged(stored: Agent, wanted: NewAgent, fields: Collection[str]) -> Agent:
         changed = replace(changed, display_name=wanted.display_name)
     if "connector" in fields:
         changed = replace(changed, kind=wanted.kind, server=wanted.server)
-    if "concurrent_sessions" in fields:
+    if "exclusive" in fields:
         changed = replace(changed, exclusive=wanted.exclusive)
     if "labels" in fields:
         changed = replace(changed, labels=wanted.labels)

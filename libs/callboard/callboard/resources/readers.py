@@ -184,7 +184,7 @@ def read_agent(message: agents_pb2.Agent) -> Agent:
         agent_id=message.agent_id,
         display_name=message.display_name,
         connector=read_connector(message.connector),
-        concurrent_sessions=message.concurrent_sessions,
+        exclusive=message.exclusive if message.HasField("exclusive") else None,
         labels=dict(message.labels),
         etag=message.etag,
         created_at=read_time(message.created_at),

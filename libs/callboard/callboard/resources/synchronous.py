@@ -51,7 +51,7 @@ class Agents:
         *,
         display_name: str | None = None,
         connector: _types.ConnectorInput | _types.Connector,
-        concurrent_sessions: bool | None = None,
+        exclusive: bool | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -62,8 +62,8 @@ class Agents:
             agent_id: The agent's id, chosen by the caller, unique in the tenant.
             display_name: A name for people.
             connector: How the agent is reached.
-            concurrent_sessions: Whether more than one session of the agent may be live at once; by default only one
-                may.
+            exclusive: Whether at most one session of the agent may be live at once. An agent is exclusive unless
+                this is false.
             labels: The caller's own labels.
             request_id: Idempotency key: the same key and request give the same answer for 24 h. Made by the client
                 when not given.
@@ -76,7 +76,7 @@ class Agents:
                     agent_id=agent_id,
                     display_name=display_name,
                     connector=connector,
-                    concurrent_sessions=concurrent_sessions,
+                    exclusive=exclusive,
                     labels=labels,
                 )
                 or None,
@@ -160,7 +160,7 @@ class Agents:
         *,
         display_name: str | None = None,
         connector: _types.ConnectorInput | _types.Connector | None = None,
-        concurrent_sessions: bool | None = None,
+        exclusive: bool | None = None,
         labels: Mapping[str, str] | None = None,
         etag: str | None = None,
         request_id: str | None = None,
@@ -172,8 +172,8 @@ class Agents:
             agent_id: The agent's id, chosen by the caller, unique in the tenant.
             display_name: A name for people.
             connector: How the agent is reached.
-            concurrent_sessions: Whether more than one session of the agent may be live at once; by default only one
-                may.
+            exclusive: Whether at most one session of the agent may be live at once. An agent is exclusive unless
+                this is false.
             labels: The caller's own labels.
             etag: The version of this agent, for conditional changes.
             request_id: Idempotency key: the same key and request give the same answer for 24 h. Made by the client
@@ -183,11 +183,11 @@ class Agents:
         changes = given(
             display_name=display_name,
             connector=connector,
-            concurrent_sessions=concurrent_sessions,
+            exclusive=exclusive,
             labels=labels,
         )
         if not changes:
-            raise TypeError("give at least one of display_name, connector, concurrent_sessions, labels")
+            raise TypeError("give at least one of display_name, connector, exclusive, labels")
         request = write(
             agents_pb2.UpdateAgentRequest,
             {

@@ -31,7 +31,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1f\x63\x61llboard/options/v1/rest.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\x05\x41gent\x12\x41\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\xda\x99\x19\x02 \x01\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x13\x63oncurrent_sessions\x18\x04 \x01(\x08\x42\x13\xda\x99\x19\x0f\x12\texclusive \x01\x30\x01\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x18\n\x04\x65tag\x18\x06 \x01(\tB\n\xe2\x41\x01\x03\xda\x99\x19\x02 \x01\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf8\x01\n\tConnector\x12$\n\x04kind\x18\x01 \x01(\tB\x16\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\xda\x99\x19\x02 \x01\x12U\n\x06server\x18\x02 \x01(\tBE\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$\xda\x99\x19\x1e:\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12p\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB?\xbaH<\xc8\x01\x01\xe2\x01\x36\x12\x0c\x64isplay_name\x12\tconnector\x12\x13\x63oncurrent_sessions\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\xed\t\n\x0c\x41gentService\x12\xd0\x02\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\xed\x01\x88\x99\x19\x03\xda\x99\x19\xc0\x01\x12\x06\x41gents\x1a\x0f\x43reate an agent \xc9\x01\x32\x1f/api/v1/agents/{agent.agent_id}J\x0c\x41GENT_EXISTSJ\x15SERVER_NOT_REGISTEREDR\\{\"agentId\": \"clock\", \"displayName\": \"Clock\", \"connector\": {\"kind\": \"mcp\", \"server\": \"time\"}}\x82\xd3\xe4\x93\x02\x1e\"\x0e/api/v1/agents:\x05\x61gentb\x05\x61gent\x12\xb0\x01\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"W\x88\x99\x19\x01\xda\x99\x19\'\x12\x06\x41gents\x1a\x0cGet an agentJ\x0f\x41GENT_NOT_FOUND\x82\xd3\xe4\x93\x02\"\x12\x19/api/v1/agents/{agent_id}b\x05\x61gent\x12\xa1\x01\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"B\x88\x99\x19\x01\xda\x99\x19$\x12\x06\x41gents\x1a\x1aList agents, ordered by id\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\xcc\x02\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\xe9\x01\x88\x99\x19\x03\xda\x99\x19\xab\x01\x12\x06\x41gents\x1aMChange an agent; live sessions keep the connector that they were started with:\nagent.etagJ\x0f\x41GENT_NOT_FOUNDJ\x15SERVER_NOT_REGISTEREDR\x1e{\"displayName\": \"Clock tower\"}\x82\xd3\xe4\x93\x02/2\x1f/api/v1/agents/{agent.agent_id}:\x05\x61gentb\x05\x61gent\x12\xe3\x01\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x80\x01\x88\x99\x19\x03\xda\x99\x19W\x12\x06\x41gents\x1a(Delete an agent that has no live session:\x04\x65tagJ\x0f\x41GENT_NOT_FOUNDJ\x0c\x41GENT_IN_USE\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/agents/{agent_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/agents/v1/agents.proto\x12\x13\x63\x61llboard.agents.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1c\x63\x61llboard/auth/v1/auth.proto\x1a\x1f\x63\x61llboard/options/v1/rest.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x04\n\x05\x41gent\x12\x41\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\xda\x99\x19\x02 \x01\x12*\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xc8\x01\x32\n^[^\\x00]*$\x12\x39\n\tconnector\x18\x03 \x01(\x0b\x32\x1e.callboard.agents.v1.ConnectorB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\texclusive\x18\x04 \x01(\x08\x42\x06\xda\x99\x19\x02 \x01H\x00\x88\x01\x01\x12{\n\x06labels\x18\x05 \x03(\x0b\x32&.callboard.agents.v1.Agent.LabelsEntryBC\xbaH@\x9a\x01=\x10@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x02\x32\n^[^\\x00]*$\x12\x18\n\x04\x65tag\x18\x06 \x01(\tB\n\xe2\x41\x01\x03\xda\x99\x19\x02 \x01\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_exclusive\"\xf8\x01\n\tConnector\x12$\n\x04kind\x18\x01 \x01(\tB\x16\xbaH\rr\x0bR\x03mcpR\x04\x65\x63ho\xda\x99\x19\x02 \x01\x12U\n\x06server\x18\x02 \x01(\tBE\xbaH r\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$\xda\x99\x19\x1e\x32\x1c^([a-z0-9][a-z0-9-]{0,62})?$:n\xbaHk\x1ai\n\x19\x63onnector.server_required\x12#server is required when kind is mcp\x1a\'this.kind != \'mcp\' || this.server != \'\'\"r\n\x12\x43reateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12)\n\nrequest_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13\x43reateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"N\n\x0fGetAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\"=\n\x10GetAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"P\n\x11ListAgentsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"Y\n\x12ListAgentsResponse\x12*\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x1a.callboard.agents.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xda\x01\n\x12UpdateAgentRequest\x12\x31\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.AgentB\x06\xbaH\x03\xc8\x01\x01\x12\x66\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB5\xbaH2\xc8\x01\x01\xe2\x01,\x12\x0c\x64isplay_name\x12\tconnector\x12\texclusive\x12\x06labels\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"@\n\x13UpdateAgentResponse\x12)\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x1a.callboard.agents.v1.Agent\"\x94\x01\n\x12\x44\x65leteAgentRequest\x12;\n\x08\x61gent_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\nrequest_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\"\x15\n\x13\x44\x65leteAgentResponse2\xed\t\n\x0c\x41gentService\x12\xd0\x02\n\x0b\x43reateAgent\x12\'.callboard.agents.v1.CreateAgentRequest\x1a(.callboard.agents.v1.CreateAgentResponse\"\xed\x01\x88\x99\x19\x03\xda\x99\x19\xc0\x01\x12\x06\x41gents\x1a\x0f\x43reate an agent \xc9\x01\x32\x1f/api/v1/agents/{agent.agent_id}J\x0c\x41GENT_EXISTSJ\x15SERVER_NOT_REGISTEREDR\\{\"agentId\": \"clock\", \"displayName\": \"Clock\", \"connector\": {\"kind\": \"mcp\", \"server\": \"time\"}}\x82\xd3\xe4\x93\x02\x1e\"\x0e/api/v1/agents:\x05\x61gentb\x05\x61gent\x12\xb0\x01\n\x08GetAgent\x12$.callboard.agents.v1.GetAgentRequest\x1a%.callboard.agents.v1.GetAgentResponse\"W\x88\x99\x19\x01\xda\x99\x19\'\x12\x06\x41gents\x1a\x0cGet an agentJ\x0f\x41GENT_NOT_FOUND\x82\xd3\xe4\x93\x02\"\x12\x19/api/v1/agents/{agent_id}b\x05\x61gent\x12\xa1\x01\n\nListAgents\x12&.callboard.agents.v1.ListAgentsRequest\x1a\'.callboard.agents.v1.ListAgentsResponse\"B\x88\x99\x19\x01\xda\x99\x19$\x12\x06\x41gents\x1a\x1aList agents, ordered by id\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\xcc\x02\n\x0bUpdateAgent\x12\'.callboard.agents.v1.UpdateAgentRequest\x1a(.callboard.agents.v1.UpdateAgentResponse\"\xe9\x01\x88\x99\x19\x03\xda\x99\x19\xab\x01\x12\x06\x41gents\x1aMChange an agent; live sessions keep the connector that they were started with:\nagent.etagJ\x0f\x41GENT_NOT_FOUNDJ\x15SERVER_NOT_REGISTEREDR\x1e{\"displayName\": \"Clock tower\"}\x82\xd3\xe4\x93\x02/2\x1f/api/v1/agents/{agent.agent_id}:\x05\x61gentb\x05\x61gent\x12\xe3\x01\n\x0b\x44\x65leteAgent\x12\'.callboard.agents.v1.DeleteAgentRequest\x1a(.callboard.agents.v1.DeleteAgentResponse\"\x80\x01\x88\x99\x19\x03\xda\x99\x19W\x12\x06\x41gents\x1a(Delete an agent that has no live session:\x04\x65tagJ\x0f\x41GENT_NOT_FOUNDJ\x0c\x41GENT_IN_USE\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/agents/{agent_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENT'].fields_by_name['display_name']._serialized_options = b'\272H\021r\017\030\310\0012\n^[^\\x00]*$'
   _globals['_AGENT'].fields_by_name['connector']._loaded_options = None
   _globals['_AGENT'].fields_by_name['connector']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_AGENT'].fields_by_name['concurrent_sessions']._loaded_options = None
-  _globals['_AGENT'].fields_by_name['concurrent_sessions']._serialized_options = b'\332\231\031\017\022\texclusive \0010\001'
+  _globals['_AGENT'].fields_by_name['exclusive']._loaded_options = None
+  _globals['_AGENT'].fields_by_name['exclusive']._serialized_options = b'\332\231\031\002 \001'
   _globals['_AGENT'].fields_by_name['labels']._loaded_options = None
   _globals['_AGENT'].fields_by_name['labels']._serialized_options = b'\272H@\232\001=\020@\"&r$2\"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$*\021r\017\030\200\0022\n^[^\\x00]*$'
   _globals['_AGENT'].fields_by_name['etag']._loaded_options = None
@@ -59,7 +59,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTOR'].fields_by_name['kind']._loaded_options = None
   _globals['_CONNECTOR'].fields_by_name['kind']._serialized_options = b'\272H\rr\013R\003mcpR\004echo\332\231\031\002 \001'
   _globals['_CONNECTOR'].fields_by_name['server']._loaded_options = None
-  _globals['_CONNECTOR'].fields_by_name['server']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,62})?$\332\231\031\036:\034^([a-z0-9][a-z0-9-]{0,62})?$'
+  _globals['_CONNECTOR'].fields_by_name['server']._serialized_options = b'\272H r\0362\034^([a-z0-9][a-z0-9-]{0,62})?$\332\231\031\0362\034^([a-z0-9][a-z0-9-]{0,62})?$'
   _globals['_CONNECTOR']._loaded_options = None
   _globals['_CONNECTOR']._serialized_options = b'\272Hk\032i\n\031connector.server_required\022#server is required when kind is mcp\032\'this.kind != \'mcp\' || this.server != \'\''
   _globals['_CREATEAGENTREQUEST'].fields_by_name['agent']._loaded_options = None
@@ -75,7 +75,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEAGENTREQUEST'].fields_by_name['agent']._loaded_options = None
   _globals['_UPDATEAGENTREQUEST'].fields_by_name['agent']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATEAGENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEAGENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H<\310\001\001\342\0016\022\014display_name\022\tconnector\022\023concurrent_sessions\022\006labels'
+  _globals['_UPDATEAGENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H2\310\001\001\342\001,\022\014display_name\022\tconnector\022\texclusive\022\006labels'
   _globals['_UPDATEAGENTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEAGENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
   _globals['_DELETEAGENTREQUEST'].fields_by_name['agent_id']._loaded_options = None
@@ -95,31 +95,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._serialized_options = b'\210\231\031\003\332\231\031W\022\006Agents\032(Delete an agent that has no live session:\004etagJ\017AGENT_NOT_FOUNDJ\014AGENT_IN_USE\202\323\344\223\002\033*\031/api/v1/agents/{agent_id}'
   _globals['_AGENT']._serialized_start=280
-  _globals['_AGENT']._serialized_end=813
-  _globals['_AGENT_LABELSENTRY']._serialized_start=768
-  _globals['_AGENT_LABELSENTRY']._serialized_end=813
-  _globals['_CONNECTOR']._serialized_start=816
-  _globals['_CONNECTOR']._serialized_end=1064
-  _globals['_CREATEAGENTREQUEST']._serialized_start=1066
-  _globals['_CREATEAGENTREQUEST']._serialized_end=1180
-  _globals['_CREATEAGENTRESPONSE']._serialized_start=1182
-  _globals['_CREATEAGENTRESPONSE']._serialized_end=1246
-  _globals['_GETAGENTREQUEST']._serialized_start=1248
-  _globals['_GETAGENTREQUEST']._serialized_end=1326
-  _globals['_GETAGENTRESPONSE']._serialized_start=1328
-  _globals['_GETAGENTRESPONSE']._serialized_end=1389
-  _globals['_LISTAGENTSREQUEST']._serialized_start=1391
-  _globals['_LISTAGENTSREQUEST']._serialized_end=1471
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=1473
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=1562
-  _globals['_UPDATEAGENTREQUEST']._serialized_start=1565
-  _globals['_UPDATEAGENTREQUEST']._serialized_end=1793
-  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1795
-  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1859
-  _globals['_DELETEAGENTREQUEST']._serialized_start=1862
-  _globals['_DELETEAGENTREQUEST']._serialized_end=2010
-  _globals['_DELETEAGENTRESPONSE']._serialized_start=2012
-  _globals['_DELETEAGENTRESPONSE']._serialized_end=2033
-  _globals['_AGENTSERVICE']._serialized_start=2036
-  _globals['_AGENTSERVICE']._serialized_end=3297
+  _globals['_AGENT']._serialized_end=809
+  _globals['_AGENT_LABELSENTRY']._serialized_start=750
+  _globals['_AGENT_LABELSENTRY']._serialized_end=795
+  _globals['_CONNECTOR']._serialized_start=812
+  _globals['_CONNECTOR']._serialized_end=1060
+  _globals['_CREATEAGENTREQUEST']._serialized_start=1062
+  _globals['_CREATEAGENTREQUEST']._serialized_end=1176
+  _globals['_CREATEAGENTRESPONSE']._serialized_start=1178
+  _globals['_CREATEAGENTRESPONSE']._serialized_end=1242
+  _globals['_GETAGENTREQUEST']._serialized_start=1244
+  _globals['_GETAGENTREQUEST']._serialized_end=1322
+  _globals['_GETAGENTRESPONSE']._serialized_start=1324
+  _globals['_GETAGENTRESPONSE']._serialized_end=1385
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1387
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1467
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1469
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1558
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=1561
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=1779
+  _globals['_UPDATEAGENTRESPONSE']._serialized_start=1781
+  _globals['_UPDATEAGENTRESPONSE']._serialized_end=1845
+  _globals['_DELETEAGENTREQUEST']._serialized_start=1848
+  _globals['_DELETEAGENTREQUEST']._serialized_end=1996
+  _globals['_DELETEAGENTRESPONSE']._serialized_start=1998
+  _globals['_DELETEAGENTRESPONSE']._serialized_end=2019
+  _globals['_AGENTSERVICE']._serialized_start=2022
+  _globals['_AGENTSERVICE']._serialized_end=3283
 # @@protoc_insertion_point(module_scope)

@@ -49,7 +49,7 @@ class Agent(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     CONNECTOR_FIELD_NUMBER: _builtins.int
-    CONCURRENT_SESSIONS_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
@@ -58,8 +58,8 @@ class Agent(_message.Message):
     """The agent's id, chosen by the caller, unique in the tenant."""
     display_name: _builtins.str
     """A name for people."""
-    concurrent_sessions: _builtins.bool
-    """Whether more than one session of the agent may be live at once; by default only one may."""
+    exclusive: _builtins.bool
+    """Whether at most one session of the agent may be live at once. An agent is exclusive unless this is false."""
     etag: _builtins.str
     """The version of this agent, for conditional changes. Output only."""
     @_builtins.property
@@ -84,17 +84,19 @@ class Agent(_message.Message):
         agent_id: _builtins.str = ...,
         display_name: _builtins.str = ...,
         connector: Global___Connector | None = ...,
-        concurrent_sessions: _builtins.bool = ...,
+        exclusive: _builtins.bool | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         etag: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connector", b"connector", "created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exclusive", b"_exclusive", "connector", b"connector", "created_at", b"created_at", "exclusive", b"exclusive", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "concurrent_sessions", b"concurrent_sessions", "connector", b"connector", "created_at", b"created_at", "display_name", b"display_name", "etag", b"etag", "labels", b"labels", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exclusive", b"_exclusive", "agent_id", b"agent_id", "connector", b"connector", "created_at", b"created_at", "display_name", b"display_name", "etag", b"etag", "exclusive", b"exclusive", "labels", b"labels", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__exclusive: _TypeAlias = _typing.Literal["exclusive"]  # noqa: Y015
+    _WhichOneofArgType__exclusive: _TypeAlias = _typing.Literal["_exclusive", b"_exclusive"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exclusive) -> _WhichOneofReturnType__exclusive | None: ...
 
 Global___Agent: _TypeAlias = Agent  # noqa: Y015
 
@@ -293,7 +295,7 @@ class UpdateAgentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change: `display_name`, `connector`, `concurrent_sessions`, `labels`."""
+        """The fields to change: `display_name`, `connector`, `exclusive`, `labels`."""
 
     def __init__(
         self,

@@ -150,7 +150,6 @@ class FieldRule(_message.Message):
     FLATTEN_FIELD_NUMBER: _builtins.int
     NULL_FIELD_NUMBER: _builtins.int
     JSON_FIELD_NUMBER: _builtins.int
-    NEGATED_FIELD_NUMBER: _builtins.int
     PATTERN_FIELD_NUMBER: _builtins.int
     NOT_EMPTY_FIELD_NUMBER: _builtins.int
     ALSO_WRITTEN_AS_FIELD_NUMBER: _builtins.int
@@ -168,8 +167,6 @@ class FieldRule(_message.Message):
     """When it is null."""
     json: Global___Json.ValueType
     """The JSON that its text holds."""
-    negated: _builtins.bool
-    """JSON has the opposite of the value."""
     pattern: _builtins.str
     """What the text, or each text of a list, must match, where that is less than the contract's own rule allows."""
     not_empty: _builtins.bool
@@ -196,7 +193,6 @@ class FieldRule(_message.Message):
         flatten: _builtins.bool = ...,
         null: Global___Null.ValueType = ...,
         json: Global___Json.ValueType = ...,
-        negated: _builtins.bool = ...,
         pattern: _builtins.str = ...,
         not_empty: _builtins.bool = ...,
         also_written_as: _builtins.str = ...,
@@ -207,7 +203,7 @@ class FieldRule(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["flag", b"flag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_read_as", b"also_read_as", "also_written_as", b"also_written_as", "camel_keys", b"camel_keys", "flag", b"flag", "flatten", b"flatten", "hidden", b"hidden", "json", b"json", "name", b"name", "negated", b"negated", "not_empty", b"not_empty", "null", b"null", "pattern", b"pattern", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_read_as", b"also_read_as", "also_written_as", b"also_written_as", "camel_keys", b"camel_keys", "flag", b"flag", "flatten", b"flatten", "hidden", b"hidden", "json", b"json", "name", b"name", "not_empty", b"not_empty", "null", b"null", "pattern", b"pattern", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
