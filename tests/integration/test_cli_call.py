@@ -271,7 +271,7 @@ async def test_methods_are_listed_and_described(rig: CallRig) -> None:
         find_method("SubmitCommand").full_name,
         "REST: POST /api/v1/agents/{agentId}/command",
         "Key: operator or admin",
-        "  type: text, required, matches ^[a-z]",
+        "  type: string, required, matches ^[a-z]",
         "  maxAttempts: whole number, 1 to 25, also called attempts. How many charged attempts",
         "  priority: word, high | normal | low.",
         "  Exactly one of agentId and sessionId is required.",

@@ -17,7 +17,7 @@ COMMAND_ID = "01a1fd32-38d5-77fc-965c-4448957ff1f0"
 
 
 def an_agent(agent_id: str = "clock") -> agents_pb2.Agent:
-    agent = agents_pb2.Agent(agent_id=agent_id, connector=agents_pb2.Connector(kind="echo"), etag="7")
+    agent = agents_pb2.Agent(agent_id=agent_id, connector=agents_pb2.Connector(kind="echo"), exclusive=True, etag="7")
     agent.labels["team"] = "blue"
     agent.created_at.FromJsonString("2026-01-31T09:30:00.5Z")
     agent.updated_at.FromJsonString("2026-01-31T09:31:00Z")

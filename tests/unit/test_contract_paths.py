@@ -14,7 +14,7 @@ from libs.errors import FieldViolation, Reason, ServiceError
     ("message", "body", "path", "name"),
     [
         (agents_pb2.CreateAgentRequest, "agent", "agent.connector.server", "connector.server"),
-        (agents_pb2.CreateAgentRequest, "agent", "agent.concurrent_sessions", "exclusive"),
+        (agents_pb2.CreateAgentRequest, "agent", "agent.exclusive", "exclusive"),
         (agents_pb2.CreateAgentRequest, "agent", 'agent.labels["a.b"]', 'labels["a.b"]'),
         (agents_pb2.CreateAgentRequest, "agent", "agent", "agent"),
         (agents_pb2.UpdateAgentRequest, "agent", "update_mask", ""),
