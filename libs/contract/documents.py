@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from libs.contract.comments import description
+from libs.contract.comments import description, description_of_input
 from libs.contract.fields import Field, field_at
 from libs.contract.operations import Operation
 from libs.contract.schemas import Schema, Schemas
@@ -55,12 +55,12 @@ def successes(operation: Operation, schemas: Schemas) -> dict[int, JsonObject]:
 
 def _path_parameter(name: str, field: Field) -> JsonObject:
     schema = {"type": "string", "pattern": field.pattern}
-    about = description(field.descriptor.full_name)
+    about = description_of_input(field)
     return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
 
 
 def _query_parameter(name: str, field: Field, schemas: Schemas) -> JsonObject:
-    about = description(field.descriptor.full_name)
+    about = description_of_input(field)
     if field.is_map:
         about += " Written `name:value`; repeat the parameter for more than one."
     described: JsonObject = {

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from callboard.options.v1 import rest_pb2
-from libs.contract.comments import description
+from libs.contract.comments import description, description_of_answer, description_of_input
 from libs.contract.fields import Field, Kind, field_at, fields_of
 from libs.contract.rules import enum_numbers, integer_bounds
 from libs.contract.slots import Limits, Scope, scope_of
@@ -72,7 +72,7 @@ class Schemas:
             if field.option.flatten:
                 properties = self._written_properties(field.message, ()) | properties
                 continue
-            about = description(field.descriptor.full_name)
+            about = description_of_answer(field)
             for name in filter(None, (field.name, field.option.also_written_as)):
                 properties[name] = self._written(field) | {"description": about}
         for extra in message.GetOptions().Extensions[rest_pb2.message].extra:
@@ -89,7 +89,7 @@ class Schemas:
                 field = field_at(message, extra.value_of)
                 owner = field_at(message, extra.value_of.partition(".")[0])
                 schema = self._written_value(field)
-                about = {"description": description(field.descriptor.full_name)}
+                about = {"description": description_of_answer(field)}
                 return about | (schema if owner.is_never_null else _nullable(schema))
 
     def _written(self, field: Field) -> Schema:
@@ -119,7 +119,7 @@ class Schemas:
         schema = self._given(field)
         if field.takes_null and not is_required:
             schema = _nullable(schema)
-        names = {name: {**schema, "description": description(field.descriptor.full_name)}}
+        names = {name: {**schema, "description": description_of_input(field)}}
         if field.option.also_read_as:
             names[field.option.also_read_as] = {**schema, "description": f"The same as `{name}`."}
         if field.option.HasField("flag"):

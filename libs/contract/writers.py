@@ -109,4 +109,5 @@ def _extra(message: Descriptor, extra: rest_pb2.Extra, owner: str) -> str:
             return f"len({owner}.{field_at(message, extra.count_of).proto_name})"
         case _:
             field_at(message, extra.value_of)
-            return f"{owner}.{extra.value_of} or None"
+            is_there = field_at(message, extra.value_of.partition(".")[0]).is_never_null
+            return f"{owner}.{extra.value_of}" if is_there else f"{owner}.{extra.value_of} or None"

@@ -157,6 +157,7 @@ class FieldRule(_message.Message):
     FLAG_FIELD_NUMBER: _builtins.int
     WITHOUT_FIELD_NUMBER: _builtins.int
     CAMEL_KEYS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     hidden: _builtins.bool
     """REST does not know the field."""
     name: _builtins.str
@@ -177,6 +178,8 @@ class FieldRule(_message.Message):
     """Another name under which the value may be given."""
     camel_keys: _builtins.bool
     """The keys of the map are written in camelCase."""
+    description: _builtins.str
+    """What it is, where the field's comment is not true of JSON."""
     @_builtins.property
     def flag(self) -> Global___Flag:
         """A flag that may be given in the place of a word."""
@@ -200,10 +203,11 @@ class FieldRule(_message.Message):
         flag: Global___Flag | None = ...,
         without: _abc.Iterable[_builtins.str] | None = ...,
         camel_keys: _builtins.bool = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["flag", b"flag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_read_as", b"also_read_as", "also_written_as", b"also_written_as", "camel_keys", b"camel_keys", "flag", b"flag", "flatten", b"flatten", "hidden", b"hidden", "json", b"json", "name", b"name", "not_empty", b"not_empty", "null", b"null", "pattern", b"pattern", "without", b"without"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_read_as", b"also_read_as", "also_written_as", b"also_written_as", "camel_keys", b"camel_keys", "description", b"description", "flag", b"flag", "flatten", b"flatten", "hidden", b"hidden", "json", b"json", "name", b"name", "negated", b"negated", "not_empty", b"not_empty", "null", b"null", "pattern", b"pattern", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
