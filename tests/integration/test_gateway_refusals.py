@@ -1,6 +1,7 @@
 """What the gateway refuses, in which order, and how it says so."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from callboard.commands.v1 import commands_pb2
 from libs.errors import HTTP_STATUS, FieldViolation, Reason, ServiceError
+from tests.support.eventually import eventually
 from tests.support.gateway_rig import Rig, gateway_rig
 
 AGENTS, COMMAND = "/api/v1/agents", "/api/v1/agents/clock/command"
@@ -124,6 +126,20 @@ async def test_rule_that_the_service_checks_is_told_before_a_missing_role(rig: R
         assert [error["field"] for error in _problem(answer, 400, "FIELD_INVALID")["errors"]] == [field]
     _problem(await rig.call("POST", COMMAND, role="viewer", json={"type": "a"}), 403, "ROLE_REQUIRED")
     assert rig.script.count("SubmitCommand") == 0
+
+
+async def test_revoked_key_opens_nothing_after_five_seconds(rig: Rig) -> None:
+    key = rig.keys.add("viewer")
+    headers = {"Authorization": f"Bearer {key.secret_text}"}
+    assert (await rig.client.get(AGENTS, headers=headers)).status_code == 200
+    rig.keys.revoke(key)
+    began = time.monotonic()
+
+    async def is_rejected() -> bool:
+        return (await rig.client.get(AGENTS, headers=headers)).status_code == 401
+
+    await eventually(is_rejected)
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
