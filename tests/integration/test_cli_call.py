@@ -272,10 +272,10 @@ async def test_methods_are_listed_and_described(rig: CallRig) -> None:
         "REST: POST /api/v1/agents/{agentId}/command",
         "Key: operator or admin",
         "  type: string, required, matches ^[a-z]",
-        "  maxAttempts: whole number, 1 to 25, also called attempts. How many charged attempts",
-        "  priority: word, high | normal | low.",
+        "  maxAttempts: integer, 1 to 25, also called attempts. How many charged attempts",
+        "  priority: enum, high | normal | low.",
         "  Exactly one of agentId and sessionId is required.",
-        "  jobId: text. The command's id.",
+        "  jobId: string. The command's id.",
     ):
         assert says in described.out, says
 

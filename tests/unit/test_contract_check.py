@@ -90,7 +90,7 @@ def test_exception_that_is_no_method_is_named() -> None:
         (lambda file: http(file, "GetCommand").additional_bindings.add(get="/api/v1/x"), "2 paths of REST"),
         (lambda file: setattr(field(file, "Command", "state"), "flatten", True), "Command.state: flatten does not fit"),
         (lambda file: setattr(field(file, "Command", "attempt"), "json", 1), "Command.attempt: json does not fit"),
-        (lambda file: setattr(field(file, "Command", "type"), "not_empty", True), "Command.type: not_empty does not fit"),
+        (lambda file: setattr(field(file, "Command", "type"), "not_empty", True), "type: not_empty does not fit"),
         (lambda file: field(file, "ListCommandsResponse", "commands").without.append("x"), "commands: without names x"),
         (lambda file: setattr(field(file, "CommandSpec", "type"), "name", "params"), "2 fields have the name params"),
     ],

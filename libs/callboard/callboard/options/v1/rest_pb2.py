@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61llboard/options/v1/rest.proto\x12\x14\x63\x61llboard.options.v1\x1a google/protobuf/descriptor.proto\"\xad\x01\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0f\n\x07\x63reated\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08if_match\x18\x07 \x01(\t\x12\x0f\n\x07without\x18\x08 \x03(\t\x12\x0f\n\x07reasons\x18\t \x03(\t\x12\x0f\n\x07\x65xample\x18\n \x01(\t\"\xd6\x02\n\tFieldRule\x12\x0e\n\x06hidden\x18\x01 \x01(\x08\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x66latten\x18\x03 \x01(\x08\x12(\n\x04null\x18\x04 \x01(\x0e\x32\x1a.callboard.options.v1.Null\x12(\n\x04json\x18\x05 \x01(\x0e\x32\x1a.callboard.options.v1.Json\x12\x0f\n\x07negated\x18\x06 \x01(\x08\x12\x0f\n\x07pattern\x18\x07 \x01(\t\x12\x11\n\tnot_empty\x18\x08 \x01(\x08\x12\x17\n\x0f\x61lso_written_as\x18\t \x01(\t\x12\x14\n\x0c\x61lso_read_as\x18\n \x01(\t\x12(\n\x04\x66lag\x18\x0b \x01(\x0b\x32\x1a.callboard.options.v1.Flag\x12\x0f\n\x07without\x18\x0c \x03(\t\x12\x12\n\ncamel_keys\x18\r \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x0e \x01(\t\"\"\n\x04\x46lag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"L\n\x0bMessageRule\x12\x11\n\tnot_empty\x18\x01 \x01(\t\x12*\n\x05\x65xtra\x18\x02 \x03(\x0b\x32\x1b.callboard.options.v1.Extra\"V\n\x05\x45xtra\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x08value_of\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x63ount_of\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"5\n\x05Words\x12\r\n\x05upper\x18\x01 \x01(\x08\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t*A\n\x04Null\x12\x14\n\x10NULL_UNSPECIFIED\x10\x00\x12\x0e\n\nNULL_NEVER\x10\x01\x12\x13\n\x0fNULL_WHEN_EMPTY\x10\x02*=\n\x04Json\x12\x14\n\x10JSON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bJSON_OBJECT\x10\x01\x12\x0e\n\nJSON_VALUE\x10\x02:T\n\toperation\x12\x1e.google.protobuf.MethodOptions\x18\x9b\x93\x03 \x03(\x0b\x32\x1f.callboard.options.v1.Operation:O\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\x9b\x93\x03 \x01(\x0b\x32\x1f.callboard.options.v1.FieldRule:U\n\x07message\x12\x1f.google.protobuf.MessageOptions\x18\x9b\x93\x03 \x01(\x0b\x32!.callboard.options.v1.MessageRule:J\n\x05words\x12\x1c.google.protobuf.EnumOptions\x18\x9b\x93\x03 \x01(\x0b\x32\x1b.callboard.options.v1.Words:1\n\x04word\x12!.google.protobuf.EnumValueOptions\x18\x9b\x93\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61llboard/options/v1/rest.proto\x12\x14\x63\x61llboard.options.v1\x1a google/protobuf/descriptor.proto\"\xad\x01\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0f\n\x07\x63reated\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x10\n\x08if_match\x18\x07 \x01(\t\x12\x0f\n\x07without\x18\x08 \x03(\t\x12\x0f\n\x07reasons\x18\t \x03(\t\x12\x0f\n\x07\x65xample\x18\n \x01(\t\"\xc5\x02\n\tFieldRule\x12\x0e\n\x06hidden\x18\x01 \x01(\x08\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x66latten\x18\x03 \x01(\x08\x12(\n\x04null\x18\x04 \x01(\x0e\x32\x1a.callboard.options.v1.Null\x12(\n\x04json\x18\x05 \x01(\x0e\x32\x1a.callboard.options.v1.Json\x12\x0f\n\x07pattern\x18\x06 \x01(\t\x12\x11\n\tnot_empty\x18\x07 \x01(\x08\x12\x17\n\x0f\x61lso_written_as\x18\x08 \x01(\t\x12\x14\n\x0c\x61lso_read_as\x18\t \x01(\t\x12(\n\x04\x66lag\x18\n \x01(\x0b\x32\x1a.callboard.options.v1.Flag\x12\x0f\n\x07without\x18\x0b \x03(\t\x12\x12\n\ncamel_keys\x18\r \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x0e \x01(\t\"\"\n\x04\x46lag\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"L\n\x0bMessageRule\x12\x11\n\tnot_empty\x18\x01 \x01(\t\x12*\n\x05\x65xtra\x18\x02 \x03(\x0b\x32\x1b.callboard.options.v1.Extra\"V\n\x05\x45xtra\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x08value_of\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x63ount_of\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"5\n\x05Words\x12\r\n\x05upper\x18\x01 \x01(\x08\x12\x0f\n\x07pattern\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t*A\n\x04Null\x12\x14\n\x10NULL_UNSPECIFIED\x10\x00\x12\x0e\n\nNULL_NEVER\x10\x01\x12\x13\n\x0fNULL_WHEN_EMPTY\x10\x02*=\n\x04Json\x12\x14\n\x10JSON_UNSPECIFIED\x10\x00\x12\x0f\n\x0bJSON_OBJECT\x10\x01\x12\x0e\n\nJSON_VALUE\x10\x02:T\n\toperation\x12\x1e.google.protobuf.MethodOptions\x18\x9b\x93\x03 \x03(\x0b\x32\x1f.callboard.options.v1.Operation:O\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\x9b\x93\x03 \x01(\x0b\x32\x1f.callboard.options.v1.FieldRule:U\n\x07message\x12\x1f.google.protobuf.MessageOptions\x18\x9b\x93\x03 \x01(\x0b\x32!.callboard.options.v1.MessageRule:J\n\x05words\x12\x1c.google.protobuf.EnumOptions\x18\x9b\x93\x03 \x01(\x0b\x32\x1b.callboard.options.v1.Words:1\n\x04word\x12!.google.protobuf.EnumValueOptions\x18\x9b\x93\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard.options.v1.rest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NULL']._serialized_start=869
-  _globals['_NULL']._serialized_end=934
-  _globals['_JSON']._serialized_start=936
-  _globals['_JSON']._serialized_end=997
+  _globals['_NULL']._serialized_start=852
+  _globals['_NULL']._serialized_end=917
+  _globals['_JSON']._serialized_start=919
+  _globals['_JSON']._serialized_end=980
   _globals['_OPERATION']._serialized_start=92
   _globals['_OPERATION']._serialized_end=265
   _globals['_FIELDRULE']._serialized_start=268
-  _globals['_FIELDRULE']._serialized_end=610
-  _globals['_FLAG']._serialized_start=612
-  _globals['_FLAG']._serialized_end=646
-  _globals['_MESSAGERULE']._serialized_start=648
-  _globals['_MESSAGERULE']._serialized_end=724
-  _globals['_EXTRA']._serialized_start=726
-  _globals['_EXTRA']._serialized_end=812
-  _globals['_WORDS']._serialized_start=814
-  _globals['_WORDS']._serialized_end=867
+  _globals['_FIELDRULE']._serialized_end=593
+  _globals['_FLAG']._serialized_start=595
+  _globals['_FLAG']._serialized_end=629
+  _globals['_MESSAGERULE']._serialized_start=631
+  _globals['_MESSAGERULE']._serialized_end=707
+  _globals['_EXTRA']._serialized_start=709
+  _globals['_EXTRA']._serialized_end=795
+  _globals['_WORDS']._serialized_start=797
+  _globals['_WORDS']._serialized_end=850
 # @@protoc_insertion_point(module_scope)
