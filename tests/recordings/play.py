@@ -72,7 +72,11 @@ class _Player:
         assert step.record or is_good(answer), answer  # nobody would see it otherwise
         for name, path in step.save.items():
             self._names[name] = str(part(answer, path)).strip('"')
-        return {"request": step.target, **self._masks.answer(step.name, answer)}
+        masked = {"request": step.target, **self._masks.answer(step.name, answer)}
+        for path in step.races:
+            inner, _, key = path.rpartition(".")
+            part(masked, inner)[key] = "<a race decides>"
+        return masked
 
     async def _until(self, step: Step) -> Any:
         answers = []

@@ -6,7 +6,7 @@ it is about.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ class Step:
     """One request, and what to do with its answer.
 
     `target` is a method and path, or an RPC's full name. `role` is whose key is sent. `save` keeps parts of the answer
-    under names; `until` repeats the request until parts of the answer are so. A stream is read for `take` events, or
-    to its end; with `hold` it is left open until the area ends.
+    under names; `until` repeats the request until parts of the answer are so; `races` are parts that may be one thing
+    or another. A stream is read for `take` events, or to its end; with `hold` it is left open until the area ends.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Step:
     role: str = "admin"
     save: Mapping[str, str] = field(default_factory=dict)
     until: Mapping[str, Any] = field(default_factory=dict)
+    races: Sequence[str] = ()
     take: int = 0
     hold: bool = False
     record: bool = True
@@ -106,4 +107,4 @@ def _case(step: Step, name: str, change: str | dict[str, Any]) -> Step:
 
 def plain_step(step: Step, name: str) -> Step:
     """The same request under another name, of whose answer nothing is kept and for which nobody waits."""
-    return replace(step, name=name, save={}, until={}, hold=False)
+    return replace(step, name=name, save={}, until={}, races=(), hold=False)

@@ -1,22 +1,43 @@
 """What callers see stays as it was recorded: every REST operation and every RPC, for good and bad input."""
 
+import traceback
+from pathlib import Path
+
 import pytest
 
 from tests.recordings.answers import FOLDER, differences, file_of, read_answers, write_answers
-from tests.recordings.play import Answers
+from tests.recordings.play import Answers, play_all
 from tests.recordings.script import areas
+from tests.recordings.suite import running_suite
+from tests.support.engines import TestNats
 
 
-@pytest.mark.parametrize("area", areas())
-def test_answers_are_as_recorded(area: str, played: dict[str, Answers | Exception], *, is_recording: bool) -> None:
-    answers = played[area]
-    if isinstance(answers, Exception):
-        raise answers
-    if is_recording:
-        write_answers(area, answers)
-    found = differences(read_answers(area), answers)
-    assert not found, found
+async def test_answers_are_as_recorded(
+    database_url: str, app_database_url: str, nats_server: TestNats, tmp_path: Path, *, is_recording: bool
+) -> None:
+    """One test for all areas: they share a suite, and wait at the same time."""
+    async with running_suite(database_url, app_database_url, nats_server.url, tmp_path) as suite:
+        played = await play_all(suite)
+    found = [_compare(area, answers, is_recording=is_recording) for area, answers in played.items()]
+    text = "\n\n".join(filter(None, found))
+    assert not text, text
 
 
 def test_every_recorded_area_is_played() -> None:
     assert {file_of(area) for area in areas()} == {*FOLDER.glob("*.json")}
+
+
+@pytest.fixture
+def is_recording(pytestconfig: pytest.Config) -> bool:
+    """Whether answers are to be written and not compared."""
+    return bool(pytestconfig.getoption("record", default=False))
+
+
+def _compare(area: str, answers: Answers | Exception, *, is_recording: bool) -> str:
+    """Say where the answers of an area differ from the recorded ones, which they become when recording."""
+    if isinstance(answers, Exception):
+        return f"{area} could not be played:\n{''.join(traceback.format_exception(answers))}"
+    if is_recording:
+        write_answers(area, answers)
+    found = differences(read_answers(area), answers)
+    return f"{area}:\n\n{found}" if found else ""
