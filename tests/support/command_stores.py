@@ -46,6 +46,7 @@ from services.session.agents.store import PostgresAgents
 from services.session.sessions.model import SessionSpec
 from services.session.sessions.store import PostgresSessions
 from tests.support.command_model import Asked, Place
+from tests.support.transition_guard import guard_transitions
 
 AGENTS = ("desk", "lamp")
 PART = partition_of("desk")
@@ -87,6 +88,7 @@ class CommandStores:
         self.tenant = ""
         self.actor = Actor("", "key:k", "127.0.0.1")
         self._loop = asyncio.Runner()
+        self._admin_url = admin_url
         self._admin = psycopg.connect(admin_url, autocommit=True, row_factory=dict_row)
         self._admin.adapters.register_loader("timestamptz", TextLoader)  # what is never due is due at infinity
         self._databases = [
@@ -106,6 +108,7 @@ class CommandStores:
         self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
 
     def __enter__(self) -> Self:
+        guard_transitions(self._admin_url)
         for database in self._databases:
             self.run(database.open())
         return self

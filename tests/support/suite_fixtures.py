@@ -10,6 +10,7 @@ from tests.support.client_calls import make_agent, start
 from tests.support.engines import TestNats
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite, running_suite
+from tests.support.transition_guard import guard_transitions
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def broker_url(nats_server: TestNats) -> str:
 async def suite(
     database_url: str, app_database_url: str, broker_url: str, command_replicas: int
 ) -> AsyncIterator[Suite]:
-    """A running suite without runners."""
+    """A running suite without runners, on a database that takes no change of state beside those of the models."""
+    guard_transitions(database_url)
     async with running_suite(database_url, app_database_url, broker_url, commands=command_replicas) as running:
         yield running
 
