@@ -1,6 +1,7 @@
 """SQL is source code: short functions in their slices, and the same states and codes as Python has."""
 
 import re
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def test_no_function_is_long() -> None:
 
 def test_the_sql_is_checked() -> None:
     assert list(problems()) == []
+
+
+def test_the_package_ships_all_sql() -> None:
+    """setuptools finds package data by patterns, below every folder that is a package."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    packages = [path.parent for folder in ("services", "libs") for path in (ROOT / folder).rglob("__init__.py")]
+    shipped = {path for package in packages for pattern in patterns for path in package.glob(pattern)}
+    assert {path for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.sql")} <= shipped
 
 
 def test_a_state_that_no_model_has_is_named() -> None:
