@@ -1,7 +1,10 @@
 """Conversions that all handlers share."""
 
+from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.calls import Actor
@@ -21,3 +24,13 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(time)
     return message
+
+
+def shared_strings(message: type[Message], values: type[Any]) -> tuple[str, ...]:
+    """Return the names of the single strings that a message and a dataclass have alike."""
+    strings = {
+        field.name
+        for field in message.DESCRIPTOR.fields
+        if field.cpp_type == field.CPPTYPE_STRING and not field.is_repeated
+    }
+    return tuple(field.name for field in fields(values) if field.name in strings)

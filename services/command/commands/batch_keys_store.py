@@ -5,7 +5,7 @@ from pathlib import Path
 from libs.db import Database, load_statements
 from services.command.commands.ports import Taken
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=())
 
 
 class PostgresBatchKeys:

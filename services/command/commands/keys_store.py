@@ -6,7 +6,7 @@ from uuid import UUID
 from libs.db import Database, load_statements
 from services.command.commands.model import KeyCode
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=())
 
 
 class PostgresKeys:

@@ -11,10 +11,7 @@ select c.command_id from unnest(%s::uuid[]) as i(command_id) cross join lateral 
 select partition from session.partition_of(%s, %s) as partition where partition is not null;
 
 -- name: get
-select c.command_id, c.session_id, c.agent_id, c.type, c.params, c.correlation_id, c.requested_by, c.requeued_from,
-       c.max_attempts, c.timeout_ms, c.backoff_ms, c.max_backoff_ms, c.priority, c.not_before, c.retry_tool_errors,
-       c.ordering_key, c.retention_s, c.state, c.attempt, c.charged, c.progress, coalesce(c.result, r.result) as result, c.error,
-       c.cancel_requested_at, c.enqueued_at, c.started_at, c.finished_at, c.next_attempt_at
+select $command(c), coalesce(c.result, r.result) as result
 from command.commands c left join command.results r using (tenant_id, command_id)
 where c.tenant_id = %s and c.command_id = %s;
 

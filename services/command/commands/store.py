@@ -30,8 +30,8 @@ from services.command.commands.model import (
 from services.command.commands.ports import Cancelled, DispatchQueue, Submitted
 from services.command.dispatch.model import Dispatch
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
 COLUMNS = [field.name for field in fields(Command)]
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in COLUMNS if name != "result"])
 TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in COLUMNS), schema="command")
 _PARTITIONS_KEPT = 100_000
 

@@ -12,11 +12,7 @@ select l.command_id, l.agent_id, l.requeued_as from unnest(%(ids)s::uuid[]) as i
 
 -- name: commands
 -- As many of the first as have `bytes` of parameters together, and one at least.
-select c.ord, c.fits, c.command_id, c.session_id, c.agent_id, c.type, case when c.fits then c.params end as params,
-       c.correlation_id, c.requested_by, c.requeued_from, c.max_attempts, c.timeout_ms, c.backoff_ms, c.max_backoff_ms,
-       c.priority, c.not_before, c.retry_tool_errors, c.ordering_key, c.retention_s, c.state, c.attempt, c.charged,
-       c.progress, c.result, c.error, c.cancel_requested_at, c.enqueued_at, c.started_at, c.finished_at,
-       c.next_attempt_at
+select c.ord, c.fits, $brief(c), case when c.fits then c.params end as params
 from (
   select i.ord::integer, c.*,
          sum(octet_length(c.params)) over (order by i.ord) <= %(bytes)s or row_number() over (order by i.ord) = 1 as fits
@@ -34,9 +30,6 @@ select command.purge_letter(%s, %s, %s, %s);
 select code, answer from command.purge_letters(%s, %s, %s, %s, %s, %s);
 
 -- name: get_command
-select c.command_id, c.session_id, c.agent_id, c.type, c.params, c.correlation_id, c.requested_by, c.requeued_from,
-       c.max_attempts, c.timeout_ms, c.backoff_ms, c.max_backoff_ms, c.priority, c.not_before, c.retry_tool_errors,
-       c.ordering_key, c.retention_s, c.state, c.attempt, c.charged, c.progress, coalesce(c.result, r.result) as result, c.error,
-       c.cancel_requested_at, c.enqueued_at, c.started_at, c.finished_at, c.next_attempt_at
+select $command(c), coalesce(c.result, r.result) as result
 from command.commands c left join command.results r using (tenant_id, command_id)
 where c.tenant_id = %s and c.command_id = %s;

@@ -1,7 +1,7 @@
 """Dead letters in Postgres."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,12 @@ from services.command.dead_letters.search import (
     number_matching,
 )
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_COLUMNS = [field.name for field in fields(Command)]
+_SQL = load_statements(
+    Path(__file__).with_name("queries.sql"),
+    command=[name for name in _COLUMNS if name != "result"],
+    brief=[name for name in _COLUMNS if name != "params"],
+)
 _READ_AT_ONCE = 100
 _READ_BYTES = 8 * 1024 * 1024
 

@@ -1,23 +1,23 @@
 -- name: insert
-insert into session.agents (tenant_id, agent_id, display_name, kind, server, exclusive, labels)
+insert into session.agents as a (tenant_id, agent_id, display_name, kind, server, exclusive, labels)
 values (%s, %s, %s, %s, %s, %s, %s)
 on conflict do nothing
-returning agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at;
+returning $agent(a);
 
 -- name: get
-select agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at
-from session.agents where tenant_id = %s and agent_id = %s;
+select $agent(a)
+from session.agents a where tenant_id = %s and agent_id = %s;
 
 -- name: list
-select agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at
-from session.agents where tenant_id = %s and agent_id > %s order by agent_id limit %s;
+select $agent(a)
+from session.agents a where tenant_id = %s and agent_id > %s order by agent_id limit %s;
 
 -- name: update
-update session.agents
+update session.agents a
 set display_name = %(display_name)s, kind = %(kind)s, server = %(server)s, exclusive = %(exclusive)s,
     labels = %(labels)s, version = version + 1, updated_at = clock_timestamp()
 where tenant_id = %(tenant)s and agent_id = %(agent_id)s and version = %(version)s
-returning agent_id, display_name, kind, server, exclusive, labels, version, created_at, updated_at;
+returning $agent(a);
 
 -- name: delete
 delete from session.agents a

@@ -1,5 +1,6 @@
 """Agents in Postgres."""
 
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from libs.db import Database, load_statements
 from libs.ids import partition_of
 from services.session.agents.model import Agent, KeyCode, NewAgent
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), agent=[field.name for field in fields(Agent)])
 
 
 class PostgresAgents:

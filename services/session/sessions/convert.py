@@ -6,8 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard.sessions.v1 import sessions_pb2
 from libs.jsontext import check_object
-from libs.rpc import timestamp
-from services.session.sessions.model import Session, SessionSpec
+from libs.rpc import shared_strings, timestamp
+from services.session.sessions.model import Session, SessionFilter, SessionSpec
 
 _TYPES = {
     number: name.removeprefix("SESSION_TYPE_").lower() for name, number in sessions_pb2.SessionType.items() if number
@@ -17,6 +17,8 @@ STATES = {
     number: name.removeprefix("SESSION_STATE_").lower() for name, number in sessions_pb2.SessionState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
+_SPEC_STRINGS = shared_strings(sessions_pb2.SessionSpec, SessionSpec)
+_FILTER_STRINGS = shared_strings(sessions_pb2.ListSessionsRequest, SessionFilter)
 
 
 def moment(message: Timestamp) -> datetime:
@@ -27,16 +29,8 @@ def moment(message: Timestamp) -> datetime:
 def spec_of(message: sessions_pb2.SessionSpec, path: str) -> SessionSpec:
     """Read what a caller says of a session."""
     return SessionSpec(
-        session_id=message.session_id,
+        **{name: getattr(message, name) for name in _SPEC_STRINGS},
         session_type=_TYPES.get(message.session_type, "custom"),
-        mode=message.mode,
-        title=message.title,
-        task=message.task,
-        task_id=message.task_id,
-        workspace=message.workspace,
-        user_id=message.user_id,
-        channel_id=message.channel_id,
-        resource_id=message.resource_id,
         labels=dict(message.labels),
         context=check_object(message.context_json, f"{path}.context_json"),
         metadata=check_object(message.metadata_json, f"{path}.metadata_json"),
@@ -58,16 +52,8 @@ def session_message(session: Session) -> sessions_pb2.Session:
         agent_id=session.agent_id,
         state=sessions_pb2.SessionState.ValueType(_STATE_NUMBERS[session.state]),
         spec=sessions_pb2.SessionSpec(
-            session_id=session.session_id,
+            **{name: getattr(session, name) for name in _SPEC_STRINGS},
             session_type=sessions_pb2.SessionType.ValueType(_TYPE_NUMBERS[session.session_type]),
-            mode=session.mode,
-            title=session.title,
-            task=session.task,
-            task_id=session.task_id,
-            workspace=session.workspace,
-            user_id=session.user_id,
-            channel_id=session.channel_id,
-            resource_id=session.resource_id,
             labels=session.labels,
             context_json=session.context,
             metadata_json=session.metadata,
@@ -83,4 +69,16 @@ def session_message(session: Session) -> sessions_pb2.Session:
         updated_at=timestamp(session.updated_at),
         started_at=timestamp(session.started_at),
         ended_at=timestamp(session.ended_at),
+    )
+
+
+def filter_of(request: sessions_pb2.ListSessionsRequest) -> SessionFilter:
+    """Read which sessions a caller wants listed."""
+    return SessionFilter(
+        **{name: getattr(request, name) for name in _FILTER_STRINGS},
+        states=tuple(STATES[state] for state in request.states),
+        session_type=session_type(request.session_type),
+        labels=dict(sorted(request.labels.items())),
+        created_after=moment(request.created_after) if request.HasField("created_after") else None,
+        created_before=moment(request.created_before) if request.HasField("created_before") else None,
     )

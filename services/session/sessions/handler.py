@@ -5,13 +5,11 @@ from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_
 from libs.errors import Reason, ServiceError
 from libs.rpc import Context, actor, current_caller
 from services.session.sessions.convert import (
-    STATES,
-    moment,
+    filter_of,
     session_message,
-    session_type,
     spec_of,
 )
-from services.session.sessions.model import SessionFilter, SessionSpec
+from services.session.sessions.model import SessionSpec
 from services.session.sessions.ports import SessionStore, StopRequest
 from services.session.sessions.service import STOP_GRACE, Lifecycle
 
@@ -92,7 +90,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         self, request: sessions_pb2.ListSessionsRequest, context: Context
     ) -> sessions_pb2.ListSessionsResponse:
         """Return a page of sessions."""
-        size, wanted = request.page_size or 50, _filter(request)
+        size, wanted = request.page_size or 50, filter_of(request)
         place = read_page_token(repr(wanted), request.page_token, keys=_PLACE)
         found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
         token = ""
@@ -104,22 +102,6 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         return sessions_pb2.ListSessionsResponse(
             sessions=[session_message(session) for session in found[:size]], next_page_token=token
         )
-
-
-def _filter(request: sessions_pb2.ListSessionsRequest) -> SessionFilter:
-    return SessionFilter(
-        agent_id=request.agent_id,
-        states=tuple(STATES[state] for state in request.states),
-        session_type=session_type(request.session_type),
-        mode=request.mode,
-        user_id=request.user_id,
-        channel_id=request.channel_id,
-        resource_id=request.resource_id,
-        task_id=request.task_id,
-        labels=dict(sorted(request.labels.items())),
-        created_after=moment(request.created_after) if request.HasField("created_after") else None,
-        created_before=moment(request.created_before) if request.HasField("created_before") else None,
-    )
 
 
 def _key(method: str, request: _Mutation) -> IdempotencyKey | None:

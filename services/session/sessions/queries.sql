@@ -13,10 +13,7 @@ select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot,
 from (select session.advance_stop(%s, %s::smallint, %s, %s) as s offset 0) x;
 
 -- name: by_uid
-select s.session_uid, s.session_id, s.agent_id, s.partition, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
-       s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
-       s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
-       s.ended_at, h.last_seq
+select $session(s), h.last_seq
 from unnest(%(uids)s::uuid[]) as u(session_uid) cross join lateral (
   select s.* from session.sessions s
   where s.tenant_id = %(tenant)s and s.session_uid = u.session_uid offset 0) s cross join lateral (
@@ -24,10 +21,7 @@ from unnest(%(uids)s::uuid[]) as u(session_uid) cross join lateral (
   where h.tenant_id = s.tenant_id and h.session_uid = s.session_uid offset 0) h;
 
 -- name: by_id
-select s.session_uid, s.session_id, s.agent_id, s.partition, s.state, s.session_type, s.mode, s.title, s.task, s.task_id,
-       s.workspace, s.user_id, s.channel_id, s.resource_id, s.labels, s.context, s.metadata, s.restart_count,
-       s.restarted_from, s.created_by, s.version, s.result, s.error, s.created_at, s.updated_at, s.started_at,
-       s.ended_at, h.last_seq
+select $session(s), h.last_seq
 from session.sessions s cross join lateral (
   select h.last_seq from session.heads h
   where h.tenant_id = s.tenant_id and h.session_uid = s.session_uid offset 0) h

@@ -29,8 +29,10 @@ from services.session.sessions.ports import (
     Unfinished,
 )
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
 _COLUMNS = [field.name for field in fields(Session) if field.name != "last_seq"]
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), session=_COLUMNS)
+_SPEC = [field.name for field in fields(SessionSpec)]
+_FILTERS = [field.name for field in fields(SessionFilter) if field.type in (str, "str")]
 _sessions = sa.table("sessions", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="session")
 _heads = sa.table(
     "heads", sa.column("tenant_id"), sa.column("session_uid"), sa.column("last_seq"), schema="session"
@@ -178,7 +180,7 @@ class PostgresSessions:
             .order_by(table.created_at.desc(), table.session_uid.desc())
             .limit(limit)
         )
-        for name in ("agent_id", "session_type", "mode", "user_id", "channel_id", "resource_id", "task_id"):
+        for name in _FILTERS:
             if value := getattr(wanted, name):
                 query = query.where(table[name] == value)
         if wanted.states:
@@ -215,20 +217,11 @@ def _as_of(found: Mapping[UUID, Session], uid: UUID | None, snapshot: Mapping[st
 def _opening(actor: Actor, spec: SessionSpec) -> dict[str, Any]:
     """Return the fields of a new session as the database's functions take them, with ids made where none are given."""
     return {
+        **{name: getattr(spec, name) for name in _SPEC},
         "session_uid": str(uuid7()),
         "session_id": spec.session_id or f"ses-{uuid4().hex}",
-        "session_type": spec.session_type,
-        "mode": spec.mode,
-        "title": spec.title,
-        "task": spec.task,
         "task_id": spec.task_id or f"task-{uuid4().hex}",
-        "workspace": spec.workspace,
-        "user_id": spec.user_id,
-        "channel_id": spec.channel_id,
-        "resource_id": spec.resource_id,
         "labels": dict(spec.labels),
-        "context": spec.context,
-        "metadata": spec.metadata,
         "actor": actor.name,
         "address": actor.address,
     }

@@ -1,4 +1,4 @@
--- Writes a new active session and the wish for its connection. Returns the events to append, or null when the session's
+-- Writes a new active session and the wish for its connection. What the item says under the name of a column is stored. Returns the events to append, or null when the session's
 -- id is taken. The partition is locked.
 create or replace function session.open(
   p_tenant text, p_partition smallint, p_agent session.agents, p_item jsonb, p_restart_count integer, p_previous text
@@ -8,15 +8,12 @@ declare
   v_uid uuid := (p_item ->> 'session_uid')::uuid;
   v_id  text := p_item ->> 'session_id';
 begin
-  insert into session.sessions (
-    tenant_id, session_uid, session_id, agent_id, partition, exclusive, state, session_type, mode, title, task, task_id,
-    workspace, user_id, channel_id, resource_id, labels, context, metadata, restart_count, restarted_from, created_by,
-    created_at, updated_at, started_at)
-  values (
-    p_tenant, v_uid, v_id, p_agent.agent_id, p_partition, p_agent.exclusive, 'active', p_item ->> 'session_type',
-    p_item ->> 'mode', p_item ->> 'title', p_item ->> 'task', p_item ->> 'task_id', p_item ->> 'workspace',
-    p_item ->> 'user_id', p_item ->> 'channel_id', p_item ->> 'resource_id', p_item -> 'labels', p_item ->> 'context',
-    p_item ->> 'metadata', p_restart_count, coalesce(p_previous, ''), p_item ->> 'actor', v_now, v_now, v_now)
+  insert into session.sessions
+    select s.* from jsonb_populate_record(null::session.sessions, p_item || jsonb_build_object(
+      'tenant_id', p_tenant, 'agent_id', p_agent.agent_id, 'partition', p_partition, 'exclusive', p_agent.exclusive,
+      'state', 'active', 'restart_count', p_restart_count, 'restarted_from', coalesce(p_previous, ''),
+      'created_by', p_item ->> 'actor', 'version', 1, 'created_at', v_now, 'updated_at', v_now, 'started_at', v_now,
+      'ended_at', null, 'result', null, 'error', null, 'closing', null)) s
   on conflict (tenant_id, session_id) do nothing;
   if not found then
     return null;
