@@ -1,5 +1,7 @@
 """Creates the database and login role on a new Postgres server, and checks whether it answers."""
 
+import asyncio
+
 import psycopg
 from psycopg import sql
 
@@ -10,10 +12,17 @@ _CONNECT_SECONDS = 5
 
 
 async def answers(url: str) -> bool:
-    """Return whether the server accepts a connection and runs a statement."""
+    """Return whether the server accepts a connection and runs a statement.
+
+    A thread asks: a caller that is cancelled at the moment of the answer would leave an asynchronous connection open.
+    """
+    return await asyncio.to_thread(_answers, url)
+
+
+def _answers(url: str) -> bool:
     try:
-        async with await psycopg.AsyncConnection.connect(url, connect_timeout=_CONNECT_SECONDS) as connection:
-            await connection.execute("select 1")
+        with psycopg.connect(url, connect_timeout=_CONNECT_SECONDS) as connection:
+            connection.execute("select 1")
     except psycopg.OperationalError:
         return False
     return True
