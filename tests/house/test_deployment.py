@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from libs.embedded import ChildSpec
 from libs.server_registry import ServerRegistryFile
 from services.cli.embedded import Engines
 from services.cli.home import Home
@@ -25,15 +26,26 @@ OF_CONTAINERS = {"command": {"NATS_MONITOR_URL"}}
 TEXT = (ROOT / "docker-compose.yml").read_text()
 
 
-def _environment_in_up(name: str) -> set[str]:
-    """The variables that `up` sets for the process, beyond its own environment."""
+def _spec_in_up(name: str) -> ChildSpec:
     services = describe_services(Addresses("127.0.0.1", 1, 2, 3), Engines("", "", ""), Home(Path("/home")), 1)
     [spec] = [spec for spec in services.specs if spec.name == name]
+    return spec
+
+
+def _environment_in_up(name: str) -> set[str]:
+    """The variables that `up` sets for the process, beyond its own environment."""
+    spec = _spec_in_up(name)
     return {variable for variable in spec.environment if variable not in os.environ} - {"PYTHONUNBUFFERED"}
 
 
 def test_all_parts_are_there() -> None:
     assert SERVICES.keys() == {"postgres", "nats", "migrate", *PROCESSES}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_container_runs_the_module_that_up_runs(name: str) -> None:
+    in_up = list(_spec_in_up(PROCESSES[name]).argv)
+    assert in_up[in_up.index("-m") :] == OURS[name]["command"][1:]
 
 
 @pytest.mark.parametrize("name", PROCESSES)
