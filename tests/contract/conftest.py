@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests; they live in `tests/support`."""
+"""Fixtures of the contract tests, defined in `tests/support`."""
 
 from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session, session_id, suite
 

@@ -1,4 +1,4 @@
-"""Agents are created, changed and deleted under idempotency keys and etags, at both doors."""
+"""Creating, updating and deleting agents with idempotency keys and etags, over gRPC and REST."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ async def assert_refused(work: Any, reason: str, status: Any) -> RefusedError:
 
 
 async def assert_mismatch(work: Any, at: str, etag: str) -> None:
-    """Refused, and told of the etag that would have done."""
+    """Expects ETAG_MISMATCH with the agent's current etag."""
     error = await assert_refused(work, "ETAG_MISMATCH", MISMATCH[at])
     assert error.told["etag"] == etag
 
@@ -47,7 +47,7 @@ async def assert_mismatch(work: Any, at: str, etag: str) -> None:
 # etags
 
 
-async def test_each_change_gives_an_agent_another_etag(door: Door) -> None:
+async def test_every_update_changes_the_etag_of_an_agent(door: Door) -> None:
     await door.create_agent("clock", name="one")
     etags = [(await door.agent("clock"))[1]]
     for name in ("two", "three", "three"):
@@ -57,7 +57,7 @@ async def test_each_change_gives_an_agent_another_etag(door: Door) -> None:
     assert all(etags)
 
 
-async def test_a_change_under_an_etag_is_made_to_that_version_alone(door: Door, at: str) -> None:
+async def test_update_with_an_etag_applies_only_to_that_version(door: Door, at: str) -> None:
     await door.create_agent("clock", name="one")
     _, first = await door.agent("clock")
     await door.rename_agent("clock", "two", etag=first)
@@ -68,7 +68,7 @@ async def test_a_change_under_an_etag_is_made_to_that_version_alone(door: Door, 
     assert (await door.agent("clock"))[0] == "three"
 
 
-async def test_a_delete_under_an_etag_is_of_that_version_alone(door: Door, at: str) -> None:
+async def test_delete_with_an_etag_applies_only_to_that_version(door: Door, at: str) -> None:
     await door.create_agent("clock", name="one")
     _, first = await door.agent("clock")
     await door.rename_agent("clock", "two")
@@ -80,7 +80,7 @@ async def test_a_delete_under_an_etag_is_of_that_version_alone(door: Door, at: s
 
 
 @pytest.mark.parametrize("etag", ["x", "01", "-1", "1.0", "9" * 30, "9" * 120])
-async def test_an_etag_that_was_never_given_out_matches_nothing(door: Door, at: str, etag: str) -> None:
+async def test_etag_that_was_never_issued_is_a_mismatch(door: Door, at: str, etag: str) -> None:
     await door.create_agent("clock", name="one")
     _, real = await door.agent("clock")
     await assert_mismatch(door.rename_agent("clock", "two", etag=etag), at, real)
@@ -88,14 +88,14 @@ async def test_an_etag_that_was_never_given_out_matches_nothing(door: Door, at: 
     assert await door.agent("clock") == ("one", real)
 
 
-async def test_an_etag_of_any_length_is_answered_as_one_that_does_not_match(suite: Suite) -> None:
-    """REST takes 128 characters; Python reads no number of more than 4,300 digits."""
+async def test_etag_of_any_length_is_a_mismatch(suite: Suite) -> None:
+    """Only gRPC takes this many: REST takes 128 characters. Python converts no number of more than 4,300 digits."""
     door = GrpcDoor(suite.client())
     await door.create_agent("clock", name="one")
     await assert_mismatch(door.rename_agent("clock", "two", etag="9" * 5000), "grpc", (await door.agent("clock"))[1])
 
 
-async def test_of_changes_at_once_under_one_etag_one_is_made(door: Door, at: str) -> None:
+async def test_one_of_several_concurrent_updates_with_one_etag_succeeds(door: Door, at: str) -> None:
     await door.create_agent("clock", name="one")
     _, etag = await door.agent("clock")
     outcomes = await all_of(*(door.rename_agent("clock", f"name {n}", etag=etag) for n in range(10)))
@@ -104,7 +104,7 @@ async def test_of_changes_at_once_under_one_etag_one_is_made(door: Door, at: str
     assert {(error.reason, error.status) for error in errors} == {("ETAG_MISMATCH", MISMATCH[at])}
 
 
-async def test_changes_at_once_without_an_etag_are_all_made(suite: Suite, door: Door) -> None:
+async def test_all_concurrent_updates_without_an_etag_succeed(suite: Suite, door: Door) -> None:
     await door.create_agent("clock", name="one")
     outcomes = await all_of(*(door.rename_agent("clock", f"name {n}") for n in range(10)))
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
@@ -114,7 +114,7 @@ async def test_changes_at_once_without_an_etag_are_all_made(suite: Suite, door: 
 # idempotency keys
 
 
-async def test_a_create_with_a_key_is_answered_the_same_whatever_became_of_the_agent(door: Door, at: str) -> None:
+async def test_repeated_create_gets_the_first_answer_whatever_became_of_the_agent(door: Door, at: str) -> None:
     first = await door.create_agent("clock", "k", "one")
     await door.rename_agent("clock", "two")
     assert await door.create_agent("clock", "k", "one") == first
@@ -124,7 +124,7 @@ async def test_a_create_with_a_key_is_answered_the_same_whatever_became_of_the_a
     await assert_refused(door.create_agent("clock", "k", "other"), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
 
 
-async def test_a_change_with_a_key_is_made_once_and_answered_the_same(door: Door, at: str) -> None:
+async def test_repeated_update_takes_effect_once_and_gets_the_first_answer(door: Door, at: str) -> None:
     await door.create_agent("clock", name="one")
     _, etag = await door.agent("clock")
     first = await door.rename_agent("clock", "two", "k", etag)
@@ -136,7 +136,7 @@ async def test_a_change_with_a_key_is_made_once_and_answered_the_same(door: Door
     await assert_refused(door.rename_agent("clock", "two", "k"), "IDEMPOTENCY_KEY_REUSED", REUSED[at])
 
 
-async def test_a_delete_with_a_key_is_done_once_and_answered_the_same(door: Door, at: str) -> None:
+async def test_repeated_delete_takes_effect_once_and_gets_the_first_answer(door: Door, at: str) -> None:
     await door.create_agent("clock")
     await door.create_agent("other")
     first = await door.delete_agent("clock", "k")
@@ -148,7 +148,7 @@ async def test_a_delete_with_a_key_is_done_once_and_answered_the_same(door: Door
     assert await door.agent("other")
 
 
-async def test_a_key_of_a_change_that_was_refused_is_free_again(suite: Suite, door: Door, at: str) -> None:
+async def test_idempotency_key_of_a_rejected_change_can_be_used_again(suite: Suite, door: Door, at: str) -> None:
     await door.create_agent("clock", name="one")
     await start(suite.client())
     await assert_refused(door.create_agent("clock", "k"), "AGENT_EXISTS", EXISTS[at])
@@ -162,7 +162,7 @@ async def test_a_key_of_a_change_that_was_refused_is_free_again(suite: Suite, do
 
 
 @pytest.mark.parametrize("operation", ["create_agent", "rename_agent", "delete_agent"])
-async def test_twins_of_a_change_with_one_key_have_one_effect_and_one_answer(
+async def test_concurrent_changes_with_one_key_have_one_effect_and_one_answer(
     suite: Suite, door: Door, operation: str
 ) -> None:
     if operation != "create_agent":

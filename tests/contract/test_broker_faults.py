@@ -1,4 +1,4 @@
-"""Whatever the broker loses, an accepted command reaches exactly one outcome (C8; concurrency, rule 6)."""
+"""An accepted command reaches exactly one outcome, whatever the broker loses (C8; concurrency, rule 6)."""
 
 import asyncio
 from collections import Counter
@@ -37,7 +37,7 @@ def broker_url(broker: Broker) -> str:
     return broker.url
 
 
-async def test_a_submit_is_accepted_while_the_broker_is_away_and_runs_when_it_is_back(
+async def test_commands_submitted_while_the_broker_is_down_run_when_it_is_back(
     suite: Suite, client: Stubs, broker: Broker
 ) -> None:
     await suite.runner(ScriptedExecutor())
@@ -53,7 +53,7 @@ async def test_a_submit_is_accepted_while_the_broker_is_away_and_runs_when_it_is
     assert (await outcomes_of(client, session.session_id)).total() == 42
 
 
-async def test_what_the_broker_had_accepted_runs_although_its_store_was_wiped(
+async def test_published_commands_run_once_although_the_broker_lost_its_store(
     suite: Suite, client: Stubs, broker: Broker
 ) -> None:
     executor = ScriptedExecutor()
@@ -73,7 +73,7 @@ async def test_what_the_broker_had_accepted_runs_although_its_store_was_wiped(
     assert Counter(command_id for command_id, _ in executor.began).most_common(1)[0][1] == 1
 
 
-async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, client: Stubs) -> None:
+async def test_malformed_dispatches_do_not_stop_a_runner(suite: Suite, client: Stubs) -> None:
     from libs.bus import Bus, Message, PubAck, Publisher
 
     await suite.runner(ScriptedExecutor())
@@ -91,10 +91,10 @@ async def test_a_dispatch_that_nobody_could_read_does_no_harm(suite: Suite, clie
         await bus.close()
 
 
-async def test_a_stream_that_refuses_everything_is_made_anew_and_what_waits_is_dispatched_again(
+async def test_stream_that_rejects_all_writes_is_recreated_and_filled_again(
     suite: Suite, client: Stubs, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a write that failed, nats-server refuses all that follows; here a sealed stream stands for it."""
+    """After a failed write, nats-server rejects every later one. A sealed stream behaves the same."""
     monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.5)
     await suite.runner(ScriptedExecutor())
     await start(client)

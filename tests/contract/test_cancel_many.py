@@ -28,7 +28,7 @@ async def states(client: Stubs, ids: list[str]) -> list[bool]:
     return [(await get_command(client, command_id)).state == CANCELLED for command_id in ids]
 
 
-async def test_those_that_match_are_cancelled_the_oldest_first_and_no_more_than_the_limit(client: Stubs) -> None:
+async def test_oldest_matching_commands_are_cancelled_first_up_to_the_limit(client: Stubs) -> None:
     await start(client)
     ids = [(await submit(client)).command_id for _ in range(5)]
     other = (await submit(client, "fail")).command_id
@@ -41,7 +41,7 @@ async def test_those_that_match_are_cancelled_the_oldest_first_and_no_more_than_
     assert await states(client, [*ids, other]) == [True] * 5 + [False]
 
 
-async def test_those_that_run_are_asked_and_counted_apart(
+async def test_running_commands_are_requested_to_stop_and_counted_separately(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     running = (await submit(client, "hang")).command_id
@@ -67,7 +67,9 @@ async def test_those_that_run_are_asked_and_counted_apart(
         ({"session_id": "ses-unknown"}, 0),
     ],
 )
-async def test_every_filter_holds(client: Stubs, wanted: dict[str, Any], count: int) -> None:
+async def test_every_filter_field_restricts_what_is_cancelled(
+    client: Stubs, wanted: dict[str, Any], count: int
+) -> None:
     await make_agent(client, "other")
     await start(client)
     await start(client, "other")
@@ -79,7 +81,7 @@ async def test_every_filter_holds(client: Stubs, wanted: dict[str, Any], count: 
     assert await cancel_many(client, **wanted) == (count, 0, False)
 
 
-async def test_under_a_key_the_same_call_cancels_nothing_more_and_answers_the_same(client: Stubs) -> None:
+async def test_repeated_cancel_with_a_key_cancels_nothing_more(client: Stubs) -> None:
     await start(client)
     await submit(client)
     assert await cancel_many(client, agent_id="clock", request_id="k") == (1, 0, False)
@@ -90,13 +92,13 @@ async def test_under_a_key_the_same_call_cancels_nothing_more_and_answers_the_sa
         await cancel_many(client, agent_id="clock", limit=7, request_id="k")
 
 
-async def test_an_empty_filter_is_refused_by_name(client: Stubs) -> None:
+async def test_empty_filter_is_rejected_naming_the_field(client: Stubs) -> None:
     with refused("FIELD_INVALID") as caught:
         await cancel_many(client)
     assert "filter" in str(caught.value)
 
 
-async def test_another_tenants_commands_match_nothing(suite: Suite, client: Stubs) -> None:
+async def test_filter_does_not_match_commands_of_other_tenants(suite: Suite, client: Stubs) -> None:
     await start(client)
     accepted = await submit(client)
     assert await cancel_many(suite.client(suite.new_key(tenant="globex")), agent_id="clock") == (0, 0, False)

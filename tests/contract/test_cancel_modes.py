@@ -1,4 +1,4 @@
-"""How hard a running command is cancelled, and what its caller sees of it (C5)."""
+"""The cancel modes, and the events that a caller sees of each (C5)."""
 
 import orjson
 import pytest
@@ -23,7 +23,7 @@ async def running(client: Stubs, type_: str = "hang") -> str:
     return accepted.command_id
 
 
-async def test_the_caller_sees_the_cancel_requested_acknowledged_and_done(
+async def test_graceful_cancel_is_requested_acknowledged_and_completed_in_events(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
@@ -38,7 +38,7 @@ async def test_the_caller_sees_the_cancel_requested_acknowledged_and_done(
     assert asked.actor.startswith("key:")
 
 
-async def test_a_graceful_cancel_that_is_not_heeded_is_acknowledged_and_forced_after_its_grace(
+async def test_graceful_cancel_that_is_ignored_is_forced_after_the_grace_period(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client, "deaf")
@@ -54,7 +54,7 @@ async def test_a_graceful_cancel_that_is_not_heeded_is_acknowledged_and_forced_a
 
 
 @pytest.mark.parametrize("mode", [IMMEDIATE, KILL])
-async def test_without_grace_the_command_is_cancelled_in_the_answer_and_its_execution_stopped(
+async def test_immediate_cancel_ends_the_command_before_it_answers(
     mode: commands_pb2.CancelMode, suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
@@ -67,7 +67,7 @@ async def test_without_grace_the_command_is_cancelled_in_the_answer_and_its_exec
     assert rows == [("cancelled", False)]
 
 
-async def test_a_kill_ends_the_agents_connection_and_the_session_goes_on_with_a_new_one(
+async def test_kill_closes_the_connection_and_the_session_gets_a_new_one(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client, "deaf")
@@ -77,7 +77,7 @@ async def test_a_kill_ends_the_agents_connection_and_the_session_goes_on_with_a_
     executor.gate.set()
 
 
-async def test_a_cancel_may_become_harder(client: Stubs, session_id: str, executor: ScriptedExecutor) -> None:
+async def test_graceful_cancel_can_be_escalated(client: Stubs, session_id: str, executor: ScriptedExecutor) -> None:
     command_id = await running(client, "deaf")
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
@@ -88,7 +88,7 @@ async def test_a_cancel_may_become_harder(client: Stubs, session_id: str, execut
     executor.gate.set()
 
 
-async def test_a_runner_lets_go_of_a_command_whose_lease_is_no_longer_its_own(
+async def test_runner_abandons_a_command_whose_lease_it_lost(
     suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     command_id = await running(client)
@@ -100,7 +100,7 @@ async def test_a_runner_lets_go_of_a_command_whose_lease_is_no_longer_its_own(
     assert await told(client, session_id, command_id) == BEGUN
 
 
-async def test_an_ordering_keys_next_command_goes_when_the_one_before_is_cancelled_at_once(
+async def test_immediate_cancel_lets_the_next_command_of_an_ordering_key_start(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     first = await submit(client, "hang", ordering_key="o")
@@ -110,7 +110,7 @@ async def test_an_ordering_keys_next_command_goes_when_the_one_before_is_cancell
     assert (await ended(client, behind.command_id)).state == SUCCEEDED
 
 
-async def test_one_command_is_named_by_its_id_or_by_its_key_and_not_by_both(client: Stubs) -> None:
+async def test_cancel_takes_either_a_command_id_or_a_submit_key(client: Stubs) -> None:
     request = commands_pb2.CancelCommandRequest
     for unclear in (request(), request(command_id="x", submit_request_id="k")):
         with refused("FIELD_INVALID"):

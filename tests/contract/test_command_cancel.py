@@ -1,4 +1,4 @@
-"""Cancelling commands: one outcome, whether they wait, run, heed it or do not (C5)."""
+"""A cancelled command has one outcome, whether it waits or runs, and whether it obeys or not (C5)."""
 
 from collections import Counter
 
@@ -24,7 +24,7 @@ from tests.support.stored_events import assert_gapless, events_of, told, types_o
 from tests.support.suite import Suite
 
 
-async def test_a_waiting_command_is_cancelled_at_once(suite: Suite, client: Stubs) -> None:
+async def test_waiting_command_is_cancelled_immediately(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     accepted = await submit(client)
     assert (await cancel(client, accepted.command_id)).state == CANCELLED
@@ -33,7 +33,7 @@ async def test_a_waiting_command_is_cancelled_at_once(suite: Suite, client: Stub
     assert await suite.value("select count(*) from command.ready") == 0
 
 
-async def test_a_running_command_is_asked_to_stop_and_heeds_it(
+async def test_running_command_obeys_a_cancel_request(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "hang")
@@ -48,7 +48,7 @@ async def test_a_running_command_is_asked_to_stop_and_heeds_it(
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
 
 
-async def test_a_running_command_that_heeds_no_cancel_is_cancelled_after_its_grace_and_writes_nothing_more(
+async def test_command_that_ignores_its_cancel_can_write_nothing_more(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "deaf")
@@ -64,7 +64,7 @@ async def test_a_running_command_that_heeds_no_cancel_is_cancelled_after_its_gra
     assert Counter(await told(client, session_id, accepted.command_id))["command.cancelled"] == 1
 
 
-async def test_a_command_that_has_ended_cannot_be_cancelled(client: Stubs, session_id: str) -> None:
+async def test_finished_command_cannot_be_cancelled(client: Stubs, session_id: str) -> None:
     accepted = await submit(client)
     await ended(client, accepted.command_id)
     with refused("COMMAND_FINISHED") as caught:
@@ -74,7 +74,7 @@ async def test_a_command_that_has_ended_cannot_be_cancelled(client: Stubs, sessi
         await cancel(client, "01a1fd31-2c30-73f5-9e53-243f1262b8c9")
 
 
-async def test_cancels_that_race_with_the_end_leave_one_outcome(client: Stubs, session_id: str) -> None:
+async def test_cancel_that_races_with_completion_leaves_one_outcome(client: Stubs, session_id: str) -> None:
     accepted = [await submit(client) for _ in range(30)]
     await all_of(*(cancel(client, one.command_id) for one in accepted))
     for one in accepted:

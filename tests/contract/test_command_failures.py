@@ -1,4 +1,4 @@
-"""Attempts that fail: retried while that helps, and a dead letter in the end (C6)."""
+"""Failed attempts are retried while that can help, and end as a dead letter (C6)."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from tests.support.stored_events import audits_of, events_of, told
 from tests.support.suite import Suite
 
 
-async def test_a_failure_is_retried_with_backoff_until_it_works(client: Stubs, session_id: str) -> None:
+async def test_failed_attempt_is_retried_with_backoff_until_it_succeeds(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "fail", {"times": 2}, **quickly())
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt, command.charged_attempts) == (SUCCEEDED, 3, 3)
@@ -31,7 +31,7 @@ async def test_a_failure_is_retried_with_backoff_until_it_works(client: Stubs, s
     assert datetime.fromisoformat(payload["nextAttemptAt"]) <= next_one.created_at.ToDatetime(UTC)
 
 
-async def test_a_command_that_is_out_of_attempts_is_a_dead_letter_in_the_same_transaction(
+async def test_last_failed_attempt_writes_the_dead_letter_in_its_transaction(
     suite: Suite, client: Stubs, session_id: str
 ) -> None:
     accepted = await submit(client, "fail", {"message": "always"}, max_attempts=2, **quickly())
@@ -51,16 +51,14 @@ async def test_a_command_that_is_out_of_attempts_is_a_dead_letter_in_the_same_tr
     await eventually(lambda: suite.value("select published from command.dead_letters"))
 
 
-async def test_a_failure_that_is_not_retryable_is_a_dead_letter_at_once(client: Stubs, session_id: str) -> None:
+async def test_failure_that_is_not_retryable_becomes_a_dead_letter_at_once(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "fail", {"retryable": False, "code": "TOOL_NOT_FOUND"})
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt) == (FAILED, 1)
     assert command.error.code == errors_pb2.ERROR_REASON_TOOL_NOT_FOUND
 
 
-async def test_a_fault_of_the_executor_is_retried_and_tells_nothing_of_its_inside(
-    client: Stubs, session_id: str
-) -> None:
+async def test_executor_exception_is_retried_and_its_text_is_not_exposed(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "fault", max_attempts=2, **quickly())
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt) == (FAILED, 2)
@@ -69,7 +67,7 @@ async def test_a_fault_of_the_executor_is_retried_and_tells_nothing_of_its_insid
 
 
 @pytest.mark.parametrize("text", ["nul \\u0000 inside", "lone \\ud800 inside"])
-async def test_a_failure_whose_message_cannot_be_stored_as_it_is_still_ends_its_command(
+async def test_failure_message_with_unstorable_characters_still_ends_the_command(
     client: Stubs, session_id: str, text: str
 ) -> None:
     accepted = await submit(client, "fail", {"escaped": text}, max_attempts=2, **quickly())
@@ -78,7 +76,7 @@ async def test_a_failure_whose_message_cannot_be_stored_as_it_is_still_ends_its_
     assert "inside" in command.error.message
 
 
-async def test_an_end_that_the_database_refuses_is_a_dead_letter_and_not_a_loop(
+async def test_result_that_the_database_rejects_becomes_a_dead_letter(
     suite: Suite, client: Stubs, session_id: str
 ) -> None:
     await suite.rows("alter table command.commands add constraint odd check (result not like '%poison%')")
@@ -89,7 +87,7 @@ async def test_an_end_that_the_database_refuses_is_a_dead_letter_and_not_a_loop(
     assert (await ended(client, good.command_id)).state == SUCCEEDED
 
 
-async def test_uncharged_failures_give_a_command_back_twenty_times_and_no_more(
+async def test_command_is_released_uncharged_at_most_twenty_times(
     suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await submit(client, "fail", {"charged": False, "code": "CONNECTION_LOST"}, max_attempts=1)

@@ -1,4 +1,4 @@
-"""Claims and outcomes straight at the database: what holds no lease changes nothing (concurrency, rule 2)."""
+"""SQL functions change a command only for the holder of its lease (concurrency, rule 2)."""
 
 import asyncio
 from collections import Counter
@@ -40,7 +40,7 @@ async def finish(
 
 @pytest.fixture
 async def owner(suite: Suite, client: Stubs) -> UUID:
-    """The id of a runner that is none: it holds a session's connection."""
+    """The id of a registered runner without a process. It holds the session's connection."""
     runner_id = uuid4()
     await start(client)
     await suite.rows(
@@ -50,14 +50,14 @@ async def owner(suite: Suite, client: Stubs) -> UUID:
     return runner_id
 
 
-async def test_of_claims_at_once_one_wins(suite: Suite, client: Stubs, owner: UUID) -> None:
+async def test_one_of_several_concurrent_claims_wins(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     answers = await asyncio.gather(*(claim(suite, owner, accepted.command_id) for _ in range(12)))
     assert Counter(rows[0][0] for rows in answers) == {"ok": 1, "gone": 11}
     assert await suite.value("select attempt from command.commands") == 1
 
 
-async def test_only_the_living_runner_that_holds_the_session_claims(suite: Suite, client: Stubs, owner: UUID) -> None:
+async def test_only_a_live_runner_that_holds_the_session_can_claim(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     assert (await claim(suite, uuid4(), accepted.command_id))[0][0] == "runner_dead"
     other = uuid4()
@@ -69,9 +69,7 @@ async def test_only_the_living_runner_that_holds_the_session_claims(suite: Suite
     assert await suite.value("select dispatch_no from command.ready") == 4
 
 
-async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
-    suite: Suite, client: Stubs, owner: UUID
-) -> None:
+async def test_write_with_a_stale_lease_token_changes_nothing(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     (_, old, _), *_ = await claim(suite, owner, accepted.command_id)
     assert await finish(suite, accepted.command_id, old, "released", charged=False, delay_ms=0) == ("ok", "released")
@@ -97,7 +95,7 @@ async def test_a_write_under_a_token_that_no_longer_holds_changes_nothing(
     assert await suite.value("select count(*) from command.attempts") == 2
 
 
-async def test_a_cancel_that_was_asked_for_wins_over_the_outcome(suite: Suite, client: Stubs, owner: UUID) -> None:
+async def test_requested_cancel_wins_over_a_success(suite: Suite, client: Stubs, owner: UUID) -> None:
     accepted = await submit(client)
     ((_, token, _),) = await claim(suite, owner, accepted.command_id)
     await client.commands.CancelCommand(commands_pb2.CancelCommandRequest(command_id=accepted.command_id))
@@ -106,7 +104,7 @@ async def test_a_cancel_that_was_asked_for_wins_over_the_outcome(suite: Suite, c
     assert (command.state, command.result_json) == (commands_pb2.COMMAND_STATE_CANCELLED, "")
 
 
-async def test_a_lost_dispatch_charges_an_attempt_and_the_last_one_is_a_dead_letter(
+async def test_lost_dispatch_charges_an_attempt_and_the_last_is_a_dead_letter(
     suite: Suite, client: Stubs, owner: UUID
 ) -> None:
     accepted = await submit(client, max_attempts=3, ordering_key="o")

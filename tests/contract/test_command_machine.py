@@ -1,4 +1,4 @@
-"""Whatever is done to commands, in whatever order, what is stored of them is what a small model says."""
+"""Random operations on commands leave the stores in the state that a small model predicts."""
 
 import sys
 from collections.abc import Callable
@@ -42,18 +42,18 @@ ASKED = st.builds(
 )
 
 
-def some(*states: str) -> Callable[[_Rule], _Rule]:
+def if_any_in(*states: str) -> Callable[[_Rule], _Rule]:
     """Lets a rule run while a command is in one of these states, or in any."""
     return precondition(lambda machine: bool(machine.model.in_states(*(states or STATES))))
 
 
-runnable = precondition(lambda machine: bool(machine.model.in_states("running") or machine.model.startable()))
+if_any_can_run = precondition(lambda machine: bool(machine.model.in_states("running") or machine.model.startable()))
 """Lets a rule run while a command runs or can be started."""
 
 
 class CommandMachine(RuleBasedStateMachine):
-    """Each rule does one thing to the stores and to the model. One that needs a command that runs starts one where none
-    does: most of what can go wrong is further on, and Hypothesis goes without some of the rules each time."""
+    """Each rule does one thing to the stores and to the model. A rule that needs a running command starts one if there
+    is none, because most mistakes are in later states, and Hypothesis leaves out some of the rules each time."""
 
     stores: ClassVar[CommandStores]
     pair: CommandPair
@@ -65,7 +65,7 @@ class CommandMachine(RuleBasedStateMachine):
         self.pair.submit(asked)
 
     @invariant()
-    def what_is_stored_is_what_the_model_says(self) -> None:
+    def stores_agree_with_the_model(self) -> None:
         self.pair.check()
 
     def teardown(self) -> None:
@@ -77,13 +77,13 @@ class CommandMachine(RuleBasedStateMachine):
                 self.stores.end()
 
     def one(self, drawn: st.DataObject, *states: str) -> Modelled:
-        """Draws a state first: there are many more commands in some than in others."""
+        """Draws a state first, because many more commands are in some states than in others."""
         found = self.model.in_states(*(states or STATES))
         state = drawn.draw(st.sampled_from(sorted({one.state for one in found})))
         return drawn.draw(st.sampled_from(self.model.in_states(state)))
 
     def running(self, drawn: st.DataObject) -> tuple[Modelled, Claim]:
-        """A command that runs, started now when there is none."""
+        """A running command, started now if there is none."""
         found = self.model.in_states("running") or self.model.startable()
         return self.started(drawn.draw(st.sampled_from(found)))
 
@@ -106,7 +106,7 @@ class CommandMachine(RuleBasedStateMachine):
         known = [one.asked for key in KEYS if (one := self.model.under("submit", key))]
         self.pair.submit([drawn.draw(st.sampled_from(known))])
 
-    @some("failed")
+    @if_any_in("failed")
     @rule(drawn=DRAWN, keys=st.sampled_from([["", ""], [""], ["k0"]]), again=st.booleans())
     def requeue(self, drawn: st.DataObject, keys: list[str], *, again: bool) -> None:
         failed = self.model.in_states("failed")
@@ -116,19 +116,19 @@ class CommandMachine(RuleBasedStateMachine):
         if again:
             self.pair.requeue(dead, "")
 
-    @some("failed")
+    @if_any_in("failed")
     @rule(drawn=DRAWN)
     def purge(self, drawn: st.DataObject) -> None:
         self.pair.purge(self.one(drawn, "failed"))
 
-    @some()
+    @if_any_in()
     @rule(drawn=DRAWN, mode=MODES, grace=GRACES)
     def cancel(self, drawn: st.DataObject, mode: CancelMode, grace: int) -> None:
         self.pair.cancel(self.one(drawn), mode, grace)
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, mode=MODES, grace=GRACES)
-    def cancel_what_runs(self, drawn: st.DataObject, mode: CancelMode, grace: int) -> None:
+    def cancel_running(self, drawn: st.DataObject, mode: CancelMode, grace: int) -> None:
         self.pair.cancel(self.running(drawn)[0], mode, grace)
 
     @rule(key=st.sampled_from(KEYS), mode=MODES, grace=GRACES)
@@ -145,46 +145,46 @@ class CommandMachine(RuleBasedStateMachine):
         free = [one for one in self.model.places if one.owner is None]
         self.pair.take(drawn.draw(st.sampled_from(self.model.runners[::-1])), drawn.draw(st.sampled_from(free)))
 
-    @some()
+    @if_any_in()
     @rule(drawn=DRAWN)
     def claim_anything_for_anyone(self, drawn: st.DataObject) -> None:
         holders = [*self.model.runners, Holder(uuid4(), "a stranger", dead=True)]
         self.pair.claim([self.one(drawn)], drawn.draw(st.sampled_from(holders)))
 
-    @some(*WAITING)
+    @if_any_in(*WAITING)
     @rule(drawn=DRAWN)
-    def claim_all_at_once(self, drawn: st.DataObject) -> None:
+    def claim_all_in_one_batch(self, drawn: st.DataObject) -> None:
         self.pair.claim(self.model.in_states(*WAITING), drawn.draw(st.sampled_from(self.model.runners[::-1])))
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, how=HOWS)
     def settle(self, drawn: st.DataObject, how: str) -> None:
         self.pair.settle([(*self.running(drawn), how)])
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, hows=st.tuples(HOWS, HOWS))
-    def settle_twice_at_once(self, drawn: st.DataObject, hows: tuple[str, str]) -> None:
+    def settle_twice_concurrently(self, drawn: st.DataObject, hows: tuple[str, str]) -> None:
         command, claim = self.running(drawn)
         self.pair.settle([(command, claim, how) for how in hows])
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, type_=REPORTS)
     def report(self, drawn: st.DataObject, type_: str) -> None:
         self.pair.report(*self.running(drawn), type_)
 
     @precondition(lambda self: any(one.fences for one in self.model.kept()))
     @rule(drawn=DRAWN, how=HOWS, type_=REPORTS, again=st.sampled_from([True, True, False]))
-    def write_under_a_token_of_the_past(self, drawn: st.DataObject, how: str, type_: str, *, again: bool) -> None:
+    def write_with_a_stale_token(self, drawn: st.DataObject, how: str, type_: str, *, again: bool) -> None:
         fenced = [one for one in self.model.kept() if one.fences]
         held = [one for one in fenced if one in self.model.startable() or one.state == "running"]
         command = drawn.draw(st.sampled_from(held if again and held else fenced))
-        if again and held:  # the token is the one thing that is wrong then
+        if again and held:  # then only the token is wrong
             self.started(command)
         self.pair.write_in_vain(command, self.pair.claims[drawn.draw(st.sampled_from(command.fences))], how, type_)
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, how=HOWS, type_=REPORTS)
-    def write_under_the_token_of_another(self, drawn: st.DataObject, how: str, type_: str) -> None:
+    def write_with_the_token_of_another_command(self, drawn: st.DataObject, how: str, type_: str) -> None:
         other, claim = self.running(drawn)
         command = drawn.draw(st.sampled_from(self.model.startable() or self.model.kept()))
         if command is not other:
@@ -192,7 +192,7 @@ class CommandMachine(RuleBasedStateMachine):
                 self.started(command)
             self.pair.write_in_vain(command, claim, how, type_)
 
-    # time, and what finds that it has passed
+    # time, and the reconciler
 
     @precondition(lambda self: any(one.waits and not one.due for one in self.model.kept()))
     @rule(drawn=DRAWN)
@@ -212,7 +212,7 @@ class CommandMachine(RuleBasedStateMachine):
             if what == "is found over":
                 self.pair.reconcile()
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN, times=st.integers(1, 2), how=st.one_of(HOWS, st.sampled_from(["is cancelled", "nothing"])))
     def wait_for_a_cancel(self, drawn: st.DataObject, times: int, how: str) -> None:
         command, claim = self.running(drawn)
@@ -225,9 +225,9 @@ class CommandMachine(RuleBasedStateMachine):
         else:
             self.pair.settle([(command, claim, how)])
 
-    @some(*ENDED)
+    @if_any_in(*ENDED)
     @rule(drawn=DRAWN)
-    def forget(self, drawn: st.DataObject) -> None:
+    def expire(self, drawn: st.DataObject) -> None:
         command = self.one(drawn, *ENDED)
         self.pair.age("commands", "expires_at", command_id=command.id)
         command.expired = True
@@ -242,15 +242,15 @@ class CommandMachine(RuleBasedStateMachine):
     def lose_a_dispatch(self, drawn: st.DataObject) -> None:
         self.pair.lose_dispatch(drawn.draw(st.sampled_from(self.model.dispatched())))
 
-    @runnable
+    @if_any_can_run
     @rule(drawn=DRAWN)
-    def give_back_once_too_often(self, drawn: st.DataObject) -> None:
+    def release_too_often(self, drawn: st.DataObject) -> None:
         command, claim = self.running(drawn)
         self.pair.release_often(command)
         self.pair.settle([(command, replace(claim, released=command.released), "is given back")])
 
 
-def test_commands_live_as_the_model_says(database_url: str, app_database_url: str) -> None:
+def test_stores_agree_with_the_model_of_commands(database_url: str, app_database_url: str) -> None:
     with CommandStores(database_url, app_database_url) as opened:
 
         class Machine(CommandMachine):

@@ -1,4 +1,4 @@
-"""When a command runs: not before its time, in the order of its key, by its priority, beside all others (C2)."""
+"""When a command runs: its earliest time, its ordering key, its priority, and concurrency (C2)."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
 
 
-async def test_a_command_does_not_start_before_its_time(client: Stubs, session_id: str) -> None:
+async def test_scheduled_command_does_not_start_before_its_time(client: Stubs, session_id: str) -> None:
     when = datetime.now(UTC) + timedelta(seconds=1.2)
     not_before = Timestamp()
     not_before.FromDatetime(when)
@@ -32,7 +32,7 @@ async def test_a_command_does_not_start_before_its_time(client: Stubs, session_i
     assert command.started_at.ToDatetime(UTC) < when + timedelta(seconds=2)
 
 
-async def test_commands_of_one_ordering_key_run_one_at_a_time_in_the_order_of_their_submits(
+async def test_commands_of_one_ordering_key_run_one_at_a_time_in_submit_order(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     specs = [
@@ -45,12 +45,12 @@ async def test_commands_of_one_ordering_key_run_one_at_a_time_in_the_order_of_th
     wanted = [result.command.command_id for result in answer.results]
     for command_id in wanted:
         assert (await ended(client, command_id)).state == SUCCEEDED
-    again = [*wanted[:3], wanted[2], *wanted[3:]]  # the third needs two attempts, and the fourth waits for both
+    again = [*wanted[:3], wanted[2], *wanted[3:]]  # the third takes two attempts, and the fourth waits for both
     assert [command_id for command_id, _ in executor.began] == executor.ended == again
     assert executor.most_running == 1
 
 
-async def test_a_cancelled_or_dead_command_lets_the_next_of_its_ordering_key_go(
+async def test_cancelled_or_failed_command_unblocks_its_ordering_key(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     dying = await submit(client, "fail", {"retryable": False}, ordering_key="o")
@@ -65,7 +65,7 @@ async def test_a_cancelled_or_dead_command_lets_the_next_of_its_ordering_key_go(
     assert executor.most_running == 1
 
 
-async def test_commands_at_once_each_run_while_the_others_wait_for_nothing(
+async def test_commands_without_an_ordering_key_run_concurrently(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     accepted = await asyncio.gather(*(submit(client, "hang") for _ in range(20)))
@@ -75,7 +75,7 @@ async def test_commands_at_once_each_run_while_the_others_wait_for_nothing(
         assert (await ended(client, one.command_id)).state == SUCCEEDED
 
 
-async def test_higher_priorities_go_first(suite: Suite, client: Stubs, executor: ScriptedExecutor) -> None:
+async def test_commands_of_higher_priority_start_first(suite: Suite, client: Stubs, executor: ScriptedExecutor) -> None:
     await suite.runner(executor, slots=1)
     await start(client)
     blocker = await submit(client, "hang")

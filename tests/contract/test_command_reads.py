@@ -1,4 +1,4 @@
-"""What a command shows its callers: its events, its progress, its result, and its place in lists (C4)."""
+"""Reading commands: events, progress, results and lists (C4)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.support.stored_events import assert_gapless, events_of, told, types_o
 from tests.support.suite import Suite
 
 
-async def test_a_command_runs_once_and_its_events_tell_of_it(client: Stubs, session_id: str) -> None:
+async def test_command_runs_once_and_its_events_report_it(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "echo", {"text": "hello"})
     assert (accepted.agent_id, accepted.session_id) == ("clock", session_id)
     assert accepted.correlation_id
@@ -35,9 +35,7 @@ async def test_a_command_runs_once_and_its_events_tell_of_it(client: Stubs, sess
 
 
 @pytest.mark.parametrize("size", [1000, 200_000, 300_000, 2_000_000])
-async def test_results_are_kept_whole_and_large_ones_apart(
-    suite: Suite, client: Stubs, session_id: str, size: int
-) -> None:
+async def test_results_of_any_size_are_returned_whole(suite: Suite, client: Stubs, session_id: str, size: int) -> None:
     accepted = await submit(client, "big", {"bytes": size})
     command = await ended(client, accepted.command_id)
     assert command.state == SUCCEEDED
@@ -50,7 +48,7 @@ async def test_results_are_kept_whole_and_large_ones_apart(
     assert len(completed.payload_json) < 17_000
 
 
-async def test_progress_is_shown_and_told_ten_times_a_second_at_most(client: Stubs, session_id: str) -> None:
+async def test_progress_is_reported_at_most_ten_times_a_second(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, "progress", {"steps": 60, "pause": 0.005})
     command = await ended(client, accepted.command_id)
     assert (command.progress.progress, command.progress.total, command.progress.message) == (60, 60, "step 60")
@@ -67,7 +65,7 @@ async def test_progress_is_shown_and_told_ten_times_a_second_at_most(client: Stu
     assert types_of(events)[-1] == "command.completed"
 
 
-async def test_another_tenants_command_does_not_exist(suite: Suite, client: Stubs) -> None:
+async def test_command_of_another_tenant_is_not_found(suite: Suite, client: Stubs) -> None:
     await start(client)
     accepted = await submit(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
@@ -80,7 +78,7 @@ async def test_another_tenants_command_does_not_exist(suite: Suite, client: Stub
     assert list((await stranger.commands.ListCommands(ListCommandsRequest())).commands) == []
 
 
-async def test_commands_are_listed_newest_first_page_by_page_by_every_filter(client: Stubs) -> None:
+async def test_commands_are_listed_newest_first_in_pages_by_every_filter(client: Stubs) -> None:
     await start(client)
     made = [await submit(client, "echo" if number % 2 else "big") for number in range(7)]
     newest = [accepted.command_id for accepted in reversed(made)]

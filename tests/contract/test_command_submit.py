@@ -1,4 +1,4 @@
-"""Submitting commands: what is accepted, what is refused in words, and one command a key (C1, C2)."""
+"""Submitting commands: what is accepted, what is rejected and why, and one command per key (C1, C2)."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.support.stored_events import assert_gapless, audits_of, events_of
 from tests.support.suite import Suite
 
 
-async def test_a_submit_without_an_active_session_is_refused_in_words(suite: Suite, client: Stubs) -> None:
+async def test_submit_without_an_active_session_is_rejected_with_the_reason(suite: Suite, client: Stubs) -> None:
     with refused("AGENT_NOT_FOUND"):
         await submit(client, agent_id="nobody")
     with refused("SESSION_NOT_ACTIVE"):
@@ -44,9 +44,7 @@ async def test_a_submit_without_an_active_session_is_refused_in_words(suite: Sui
     assert await suite.value("select count(*) from command.commands") == 0
 
 
-async def test_the_same_key_and_command_are_one_command_also_after_the_session_has_stopped(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_repeated_submit_with_a_key_makes_one_command(suite: Suite, client: Stubs) -> None:
     await suite.command_app()
     other = suite.client(command=1)
     await start(client)
@@ -60,8 +58,8 @@ async def test_the_same_key_and_command_are_one_command_also_after_the_session_h
     assert await suite.value("select count(*) from command.commands") == 1
 
 
-async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, client: Stubs) -> None:
-    """A command may be kept for less long than its key holds: the answer then is what its id tells."""
+async def test_repeated_submit_is_answered_after_its_command_was_deleted(suite: Suite, client: Stubs) -> None:
+    """A command may expire before its key does. The answer is then what the command's id contains."""
     session = await start(client)
     first = await submit(client, request_id="k")
     named = CommandSpec(session_id=session.session_id, type="echo", request_id="s", correlation_id="mine")
@@ -91,7 +89,7 @@ async def test_a_key_outlives_its_command_and_invents_nothing(suite: Suite, clie
         ('{"a":' * 65 + "1" + "}" * 65, "FIELD_INVALID"),
     ],
 )
-async def test_params_that_cannot_be_stored_are_refused_naming_the_field(
+async def test_parameters_that_cannot_be_stored_are_rejected_naming_the_field(
     client: Stubs, params: str, reason: str
 ) -> None:
     await start(client)
@@ -101,7 +99,7 @@ async def test_params_that_cannot_be_stored_are_refused_naming_the_field(
     assert [violation.field for violation in caught.value.violations] == ["command.params_json"]
 
 
-async def test_of_many_submitted_at_once_each_is_answered_by_itself(suite: Suite, client: Stubs) -> None:
+async def test_each_command_of_a_bulk_submit_has_its_own_answer(suite: Suite, client: Stubs) -> None:
     await start(client)
     await make_agent(client, "idle")
     good = CommandSpec(agent_id="clock", type="echo")
@@ -131,7 +129,7 @@ async def test_of_many_submitted_at_once_each_is_answered_by_itself(suite: Suite
     assert await suite.value("select count(*) from command.commands") == 3
 
 
-async def test_a_thousand_commands_submitted_at_once_all_run_once(
+async def test_thousand_commands_of_one_bulk_submit_run_once_each(
     suite: Suite, client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     spec = CommandSpec(agent_id="clock", type="echo")

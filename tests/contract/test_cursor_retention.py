@@ -1,7 +1,7 @@
-"""A cursor that points before what is retained is refused, and told of the oldest place that there is.
+"""A cursor before the oldest retained event is rejected, and the error carries the oldest cursor.
 
-The product keeps everything; weeks are dropped here as an operator would drop them: the table, and what
-`session.segments` knows of it. Time passes by moving the log on to its next week, for which a table is ready.
+Callboard keeps all events. These tests drop weeks as an operator would: the table, and its rows of
+`session.segments`. To pass a week, they move the log to the next week, which already has a table.
 """
 
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ OLD, NEW = 3, 2  # events of the session in the first week and in the second
 
 
 async def pass_a_week(suite: Suite, *, quiet: int = -1) -> None:
-    """The next append goes to the next week; in the quiet partition there is none to come."""
+    """Sends the next append to the next week. The quiet partition stays, as if it got no append."""
     await suite.rows("update session.log set bucket = bucket + 1 where partition <> %s", quiet)
     await suite.rows(
         "insert into session.segments (tenant_id, partition, bucket, first_position)"
@@ -38,7 +38,7 @@ async def pass_a_week(suite: Suite, *, quiet: int = -1) -> None:
 
 
 async def drop_weeks_before_this(suite: Suite) -> None:
-    """Concurrently detached, then dropped: a drop behind an open reader blocks appends (concurrency, rule 9)."""
+    """Detaches concurrently, then drops: a drop that waits for a reader blocks appends (concurrency, rule 9)."""
     weeks = await suite.rows(
         "select distinct bucket from session.segments where bucket < (select max(bucket) from session.log)"
     )
@@ -50,7 +50,7 @@ async def drop_weeks_before_this(suite: Suite) -> None:
 
 
 async def read(client: Stubs, count: int, **fields: str) -> Reading:
-    """So many events of a stream from its beginning, or from the cursor among the fields."""
+    """Reads `count` events of a stream, from its beginning or from the cursor in `fields`."""
     async with reading(client, start=STREAM_START_BEGINNING, **fields) as stream:
         await stream.has(count)
         return stream
@@ -63,7 +63,7 @@ def command_replicas() -> int:
 
 @pytest.fixture
 async def two_weeks(suite: Suite, client: Stubs, session: Session) -> Session:
-    """A session that goes on from one week into the next: `session.started` and what was appended."""
+    """A session whose events, `session.started` and some appended ones, lie in two weeks."""
     await append(client, session.session_id, *range(OLD - 1))
     await pass_a_week(suite)
     await append(client, session.session_id, *range(NEW))
@@ -79,7 +79,7 @@ KINDS = pytest.mark.parametrize("kind", ["agent", "session"])
 
 
 @KINDS
-async def test_a_cursor_before_the_oldest_event_is_refused_and_the_one_that_it_is_told_of_goes_on(
+async def test_expired_cursor_is_rejected_with_the_oldest_cursor_that_works(
     suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
@@ -95,7 +95,7 @@ async def test_a_cursor_before_the_oldest_event_is_refused_and_the_one_that_it_i
 
 
 @KINDS
-async def test_a_cursor_of_which_nothing_is_missing_goes_on_after_a_week_was_dropped(
+async def test_cursor_with_no_missing_events_works_after_a_week_was_dropped(
     suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
@@ -108,7 +108,7 @@ async def test_a_cursor_of_which_nothing_is_missing_goes_on_after_a_week_was_dro
 
 
 @KINDS
-async def test_a_stream_from_the_beginning_begins_with_the_oldest_event_that_is_there(
+async def test_stream_from_the_beginning_starts_with_the_oldest_retained_event(
     suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     await drop_weeks_before_this(suite)
@@ -117,7 +117,7 @@ async def test_a_stream_from_the_beginning_begins_with_the_oldest_event_that_is_
 
 
 @KINDS
-async def test_where_nothing_is_left_the_oldest_cursor_waits_for_what_comes(
+async def test_oldest_cursor_waits_for_new_events_when_none_are_retained(
     suite: Suite, client: Stubs, two_weeks: Session, kind: str
 ) -> None:
     fields = scope(kind, two_weeks)
@@ -134,13 +134,13 @@ async def test_where_nothing_is_left_the_oldest_cursor_waits_for_what_comes(
         assert stream.seqs == [OLD + NEW + 1]
 
 
-async def test_an_ended_session_of_which_nothing_is_left_says_that_it_has_ended(
+async def test_stream_of_an_ended_session_without_retained_events_ends(
     suite: Suite, client: Stubs, two_weeks: Session
 ) -> None:
     before = await read(client, OLD + NEW, session_id=two_weeks.session_id)
     await stop(client)
     await pass_a_week(suite)
-    await start(client)  # so that the week has an event at all
+    await start(client)  # so that the week has an event
     await drop_weeks_before_this(suite)
     with refused("CURSOR_EXPIRED") as caught:
         await whole(client, cursor=before.cursors[0], session_id=two_weeks.session_id)
@@ -148,7 +148,7 @@ async def test_an_ended_session_of_which_nothing_is_left_says_that_it_has_ended(
     assert (await whole(client, cursor=oldest, session_id=two_weeks.session_id)).ended
 
 
-async def test_an_agent_whose_log_was_quiet_is_followed_also_when_its_only_week_was_dropped(
+async def test_agent_can_be_followed_after_the_only_week_of_its_log_was_dropped(
     suite: Suite, client: Stubs, session: Session
 ) -> None:
     before = await read(client, 1, agent_id="clock")
@@ -166,7 +166,7 @@ async def http(suite: Suite) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @KINDS
-async def test_over_rest_it_is_410_with_the_oldest_cursor_from_which_an_event_source_goes_on(
+async def test_rest_answers_410_with_a_cursor_from_which_an_event_source_resumes(
     suite: Suite, client: Stubs, two_weeks: Session, http: httpx2.AsyncClient, kind: str
 ) -> None:
     before = await read(client, OLD + NEW, **scope(kind, two_weeks))

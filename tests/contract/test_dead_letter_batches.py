@@ -1,4 +1,4 @@
-"""Dead letters are requeued by filter, and under a key: what a call is about is chosen once (C7)."""
+"""Requeueing dead letters by filter and with a key: the dead letters of a call are chosen once (C7)."""
 
 import asyncio
 from typing import Any
@@ -22,9 +22,7 @@ NOT_ACTIVE = errors_pb2.ERROR_REASON_SESSION_NOT_ACTIVE
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
-async def test_a_filter_requeues_the_longest_dead_first_up_to_the_limit_and_goes_on_from_there(
-    client: Stubs, session_id: str
-) -> None:
+async def test_filter_requeues_the_oldest_dead_letters_first_page_by_page(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 7)
     wanted = {"agent_id": "clock", "reasons": [errors_pb2.ERROR_REASON_TOOL_ERROR]}
     first = await requeue_many(client, filter=wanted, limit=3)
@@ -35,21 +33,21 @@ async def test_a_filter_requeues_the_longest_dead_first_up_to_the_limit_and_goes
     assert (second.more, second.next_page_token) == (False, "")
 
 
-async def test_a_filter_never_meets_what_died_again_because_it_was_requeued(client: Stubs, session_id: str) -> None:
+async def test_pages_of_a_requeue_exclude_commands_that_failed_again(client: Stubs, session_id: str) -> None:
     await bury_many(client, 6)
     done, token = 0, ""
     while True:
         answer = await requeue_many(client, filter={}, limit=2, page_token=token)
         done += answer.requeued
         for one in answer.results:
-            await ended(client, one.command.command_id)  # dead again
+            await ended(client, one.command.command_id)  # failed again
         if not (token := answer.next_page_token):
             break
     assert done == 6
     assert len(await listed(client, requeued=commands_pb2.REQUEUED_FILTER_NOT_REQUEUED)) == 6
 
 
-async def test_those_that_are_refused_are_passed_over_by_the_page_token(client: Stubs, session_id: str) -> None:
+async def test_page_token_skips_rejected_dead_letters(client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
     stuck = await bury_many(client, 3, "bell")
@@ -66,9 +64,7 @@ async def test_those_that_are_refused_are_passed_over_by_the_page_token(client: 
         await requeue_many(client, filter={"agent_id": "clock"}, page_token=first.next_page_token)
 
 
-async def test_a_dry_run_says_what_would_be_requeued_and_refused_and_changes_nothing(
-    client: Stubs, session_id: str
-) -> None:
+async def test_dry_run_reports_what_a_requeue_would_do_and_changes_nothing(client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
     await bury_many(client, 2, "bell")
@@ -98,7 +94,7 @@ async def test_a_dry_run_says_what_would_be_requeued_and_refused_and_changes_not
         ({"filter": {"requeued": commands_pb2.REQUEUED_FILTER_ANY}}, "filter.requeued"),
     ],
 )
-async def test_a_requeue_of_many_that_means_nothing_is_refused(
+async def test_bulk_requeue_with_invalid_arguments_is_rejected(
     client: Stubs, fields: dict[str, Any], field: str
 ) -> None:
     with refused("FIELD_INVALID") as caught:
@@ -109,9 +105,7 @@ async def test_a_requeue_of_many_that_means_nothing_is_refused(
 # keys
 
 
-async def test_a_requeue_of_many_with_a_key_answers_the_same_each_time_refusals_too(
-    client: Stubs, session_id: str
-) -> None:
+async def test_repeated_bulk_requeue_gets_the_same_answer_with_its_errors(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     await requeue(client, ids[1])
     wanted: dict[str, Any] = {"command_ids": [*ids, NOWHERE], "request_id": "key"}
@@ -124,9 +118,7 @@ async def test_a_requeue_of_many_with_a_key_answers_the_same_each_time_refusals_
         await requeue_many(client, **wanted, options=RequeueOptions(max_attempts=1))
 
 
-async def test_a_requeue_by_filter_with_a_key_is_about_the_same_dead_letters_each_time(
-    client: Stubs, session_id: str
-) -> None:
+async def test_repeated_requeue_by_filter_selects_the_same_dead_letters(client: Stubs, session_id: str) -> None:
     await bury_many(client, 4)
     first = await requeue_many(client, filter={}, limit=2, request_id="key")
     assert (first.requeued, first.more) == (2, True)
@@ -135,7 +127,7 @@ async def test_a_requeue_by_filter_with_a_key_is_about_the_same_dead_letters_eac
     assert len(await listed(client, requeued=commands_pb2.REQUEUED_FILTER_REQUEUED)) == 2
 
 
-async def test_while_the_first_use_of_a_key_runs_another_one_is_refused(
+async def test_second_use_of_a_key_is_rejected_while_the_first_runs(
     client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 2)
@@ -158,7 +150,7 @@ async def test_while_the_first_use_of_a_key_runs_another_one_is_refused(
     assert (await first).requeued == 2
 
 
-async def test_a_requeue_that_broke_off_goes_on_with_the_same_and_repeats_nothing(
+async def test_interrupted_requeue_resumes_and_repeats_nothing(
     suite: Suite, client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 3)
@@ -182,7 +174,7 @@ async def test_a_requeue_that_broke_off_goes_on_with_the_same_and_repeats_nothin
     assert await suite.value("select count(*) from command.commands where requeued_from is not null") == 3
 
 
-async def test_a_caller_that_goes_away_may_come_back_with_its_key_at_once(
+async def test_caller_that_disconnected_can_retry_with_its_key_at_once(
     client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await bury_many(client, 2)
@@ -199,7 +191,7 @@ async def test_a_caller_that_goes_away_may_come_back_with_its_key_at_once(
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
 
-    async def is_done() -> bool:  # the server learns of the cancel a moment after its caller
+    async def is_done() -> bool:  # the server notices the cancel a moment after its caller
         (outcome,) = await all_of(requeue_many(client, command_ids=ids, request_id="key"))
         assert not isinstance(outcome, Exception), outcome
         return bool(outcome.requeued == 2)

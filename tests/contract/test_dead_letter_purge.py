@@ -1,4 +1,4 @@
-"""Dead letters are purged by id and by filter; those that were requeued only when that is asked for (C7)."""
+"""Purging dead letters by id and by filter. Requeued ones are purged only on request (C7)."""
 
 from typing import Any
 
@@ -18,9 +18,7 @@ MISSING = errors_pb2.ERROR_REASON_DEAD_LETTER_NOT_FOUND
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
-async def test_each_of_many_ids_is_purged_or_refused_and_the_commands_remain(
-    suite: Suite, client: Stubs, session_id: str
-) -> None:
+async def test_bulk_purge_answers_each_id_and_keeps_the_commands(suite: Suite, client: Stubs, session_id: str) -> None:
     plain, requeued, kept = await bury(client), await bury(client), await bury(client)
     await requeue(client, requeued)
     stranger = suite.client(suite.new_key(tenant="globex"))
@@ -37,9 +35,7 @@ async def test_each_of_many_ids_is_purged_or_refused_and_the_commands_remain(
     assert (await purge_many(client, command_ids=[plain])).refused == 1
 
 
-async def test_a_purge_by_filter_leaves_those_that_were_requeued_unless_it_asks_for_them(
-    client: Stubs, session_id: str
-) -> None:
+async def test_purge_by_filter_keeps_requeued_dead_letters_by_default(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 5)
     await requeue_many(client, command_ids=ids[:2])
     letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=ids[4]))).dead_letter
@@ -52,9 +48,7 @@ async def test_a_purge_by_filter_leaves_those_that_were_requeued_unless_it_asks_
     assert [one.command_id for one in answer.results] == ids[:2]
 
 
-async def test_a_purge_by_filter_takes_the_longest_dead_up_to_its_limit_and_says_whether_more_match(
-    client: Stubs, session_id: str
-) -> None:
+async def test_purge_by_filter_takes_the_oldest_up_to_its_limit(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 5)
     first = await purge_many(client, filter={"type": "fail"}, limit=3)
     assert [one.command_id for one in first.results] == ids[:3]
@@ -65,14 +59,14 @@ async def test_a_purge_by_filter_takes_the_longest_dead_up_to_its_limit_and_says
     assert (await purge_many(client, filter={"type": "fail"})).purged == 0
 
 
-async def test_any_asks_for_both(client: Stubs, session_id: str) -> None:
+async def test_requeued_any_purges_requeued_and_other_dead_letters(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 3)
     await requeue_many(client, command_ids=ids[:1])
     answer = await purge_many(client, filter={"requeued": commands_pb2.REQUEUED_FILTER_ANY}, limit=3)
     assert [one.command_id for one in answer.results] == ids
 
 
-async def test_a_dry_run_counts_and_purges_nothing(client: Stubs, session_id: str) -> None:
+async def test_dry_run_counts_and_purges_nothing(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 4)
     answer = await purge_many(client, filter={}, limit=3, dry_run=True)
     assert (answer.purged, answer.refused, answer.more, answer.matched) == (3, 0, True, 4)
@@ -82,9 +76,7 @@ async def test_a_dry_run_counts_and_purges_nothing(client: Stubs, session_id: st
     assert await listed(client) == ids[::-1]
 
 
-async def test_a_purge_with_a_key_answers_the_same_each_time_and_purges_nothing_more(
-    client: Stubs, session_id: str
-) -> None:
+async def test_repeated_purge_with_a_key_purges_nothing_more(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 4)
     first = await purge_many(client, filter={}, limit=2, request_id="key")
     assert [one.command_id for one in first.results] == ids[:2]
@@ -98,9 +90,7 @@ async def test_a_purge_with_a_key_answers_the_same_each_time_and_purges_nothing_
     assert (answer.purged, answer.refused) == (1, 1)
 
 
-async def test_an_operator_may_requeue_and_an_admin_alone_may_purge(
-    suite: Suite, client: Stubs, session_id: str
-) -> None:
+async def test_operator_may_requeue_but_only_an_admin_may_purge(suite: Suite, client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     viewer, operator = (suite.client(suite.new_key(role)) for role in ("viewer", "operator"))
     assert await listed(viewer) == [dead]
@@ -111,7 +101,7 @@ async def test_an_operator_may_requeue_and_an_admin_alone_may_purge(
     assert (await requeue_many(operator, command_ids=[dead])).requeued == 1
 
 
-async def test_purges_and_requeues_of_the_same_dead_letters_never_stand_in_each_others_way(
+async def test_concurrent_purges_and_requeues_of_one_dead_letter_do_not_deadlock(
     client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 120)
@@ -123,7 +113,7 @@ async def test_purges_and_requeues_of_the_same_dead_letters_never_stand_in_each_
         purge_many(client, command_ids=ids),
     )
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
-    # Each was purged by one; those that were requeued first may have been purged all the same.
+    # Each was purged, also those that were requeued first.
     assert not set(ids) & set(await listed(client, page_size=500))
 
 
@@ -131,6 +121,6 @@ async def test_purges_and_requeues_of_the_same_dead_letters_never_stand_in_each_
     "fields",
     [{}, {"command_ids": [NOWHERE], "filter": {}}, {"command_ids": [NOWHERE], "limit": 1}, {"filter": {}, "limit": -1}],
 )
-async def test_a_purge_of_many_that_means_nothing_is_refused(client: Stubs, fields: dict[str, Any]) -> None:
+async def test_bulk_purge_with_invalid_arguments_is_rejected(client: Stubs, fields: dict[str, Any]) -> None:
     with refused("FIELD_INVALID"):
         await purge_many(client, **fields)

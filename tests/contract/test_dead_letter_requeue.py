@@ -1,4 +1,4 @@
-"""Dead letters are requeued with changes, by the thousand, and each once (C7)."""
+"""Requeueing dead letters: with changes, in bulk, and each once (C7)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,10 +23,10 @@ from tests.support.suite import Suite
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
-# one, with changes
+# one dead letter
 
 
-async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Stubs, session_id: str) -> None:
+async def test_requeue_without_changes_runs_the_command_as_it_was(client: Stubs, session_id: str) -> None:
     accepted = await submit(
         client, "fail", {"retryable": False, "n": 1}, max_attempts=7, timeout=Duration(seconds=9),
         priority=commands_pb2.COMMAND_PRIORITY_LOW,
@@ -37,9 +37,7 @@ async def test_a_requeue_without_changes_runs_the_command_as_it_was(client: Stub
     assert (new.options.max_attempts, new.options.timeout.seconds, new.options.priority) == (7, 9, 3)
 
 
-async def test_a_requeue_takes_other_parameters_attempts_timeout_priority_and_time(
-    client: Stubs, session_id: str
-) -> None:
+async def test_requeue_can_change_parameters_attempts_timeout_priority_and_time(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     due = Timestamp()
     due.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
@@ -55,7 +53,7 @@ async def test_a_requeue_takes_other_parameters_attempts_timeout_priority_and_ti
     assert await successor(client, dead) == accepted.command_id
 
 
-async def test_other_parameters_may_make_the_command_succeed(client: Stubs, session_id: str) -> None:
+async def test_requeue_with_corrected_parameters_succeeds(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     accepted = await requeue(client, dead, params_json='{"times": 0}')
     assert (await ended(client, accepted.command_id)).state == SUCCEEDED
@@ -65,7 +63,7 @@ async def test_other_parameters_may_make_the_command_succeed(client: Stubs, sess
     assert orjson.loads(told[1].payload_json) == {"requeuedFrom": dead}
 
 
-async def test_empty_parameters_are_not_the_same_as_none(client: Stubs, session_id: str) -> None:
+async def test_requeue_with_empty_parameters_replaces_the_old_ones(client: Stubs, session_id: str) -> None:
     one, other = await bury(client), await bury(client)
     emptied, kept = await requeue(client, one, params_json=""), await requeue(client, other)
     assert (await get_command(client, emptied.command_id)).params_json == "{}"
@@ -86,7 +84,7 @@ async def test_empty_parameters_are_not_the_same_as_none(client: Stubs, session_
         ({"options": RequeueOptions(session_id="a b")}, "options.session_id"),
     ],
 )
-async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeued(
+async def test_requeue_with_changes_out_of_range_is_rejected(
     client: Stubs, session_id: str, changes: dict[str, Any], field: str
 ) -> None:
     dead = await bury(client)
@@ -96,7 +94,7 @@ async def test_changes_outside_of_their_limits_are_refused_and_nothing_is_requeu
     assert not await successor(client, dead)
 
 
-async def test_of_several_live_sessions_of_an_agent_one_is_named(
+async def test_requeue_must_name_one_of_several_live_sessions(
     suite: Suite, client: Stubs, executor: ScriptedExecutor
 ) -> None:
     await suite.runner(executor)
@@ -132,7 +130,7 @@ async def test_of_several_live_sessions_of_an_agent_one_is_named(
     assert [each.command.session_id for each in again.results] == [two.session_id]
 
 
-async def test_a_key_stands_for_the_changes_too(client: Stubs, session_id: str) -> None:
+async def test_idempotency_key_covers_the_changes_of_a_requeue(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     first = await requeue(client, dead, "key", params_json='{"times": 0}')
     assert await requeue(client, dead, "key", params_json='{"times": 0}') == first
@@ -141,7 +139,7 @@ async def test_a_key_stands_for_the_changes_too(client: Stubs, session_id: str) 
             await requeue(client, dead, "key", **changes)
 
 
-async def test_a_second_requeue_says_what_the_first_one_made(client: Stubs, session_id: str) -> None:
+async def test_second_requeue_is_rejected_with_the_id_of_the_first_one(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     accepted = await requeue(client, dead)
     with refused("DEAD_LETTER_REQUEUED") as caught:
@@ -149,7 +147,7 @@ async def test_a_second_requeue_says_what_the_first_one_made(client: Stubs, sess
     assert caught.value.metadata == {"command_id": dead, "requeued_as": accepted.command_id}
 
 
-async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(client: Stubs, session_id: str) -> None:
+async def test_requeue_without_a_live_session_is_rejected_naming_the_agent(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     with refused("SESSION_NOT_ACTIVE") as caught:
@@ -159,10 +157,10 @@ async def test_without_a_live_session_the_refusal_says_which_agent_wants_one(cli
     )  # fmt: skip
 
 
-# many, by id
+# many dead letters
 
 
-async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, client: Stubs, session_id: str) -> None:
+async def test_bulk_requeue_answers_each_id_in_order(suite: Suite, client: Stubs, session_id: str) -> None:
     fresh, before, other = await bury(client), await bury(client), await bury(client)
     made = await requeue(client, before)
     answer = await requeue_many(client, command_ids=[fresh, NOWHERE, before, "no id at all", other])
@@ -178,7 +176,7 @@ async def test_each_of_many_ids_is_answered_by_itself_in_order(suite: Suite, cli
     assert set(outcomes(await requeue_many(stranger, command_ids=[fresh, other]))) == {"DEAD_LETTER_NOT_FOUND"}
 
 
-async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: Stubs, session_id: str) -> None:
+async def test_options_of_a_bulk_requeue_apply_to_each_and_keep_parameters(client: Stubs, session_id: str) -> None:
     ids = [await bury(client, n=n) for n in range(2)]
     answer = await requeue_many(client, command_ids=ids, options=RequeueOptions(max_attempts=1))
     for n, one in enumerate(answer.results):
@@ -186,14 +184,14 @@ async def test_options_of_many_hold_for_each_and_their_parameters_stay(client: S
         assert (command.options.max_attempts, orjson.loads(command.params_json)["n"]) == (1, n)
 
 
-async def test_commands_with_large_parameters_are_requeued_a_few_at_a_time(client: Stubs, session_id: str) -> None:
-    ids = [await bury(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read at once
+async def test_bulk_requeue_handles_large_parameters(client: Stubs, session_id: str) -> None:
+    ids = [await bury(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read in one step
     answer = await requeue_many(client, command_ids=[ids[0], "none", *ids[1:], NOWHERE])
     assert (answer.requeued, answer.refused) == (18, 2)
     assert [one.command_id for one in answer.results if one.HasField("command")] == ids
 
 
-async def test_of_racing_requeues_of_many_each_dead_letter_is_requeued_by_one(client: Stubs, session_id: str) -> None:
+async def test_concurrent_bulk_requeues_requeue_each_dead_letter_once(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 40)
     answers = await all_of(*(requeue_many(client, command_ids=ids[::step]) for step in (1, -1, 1, -1)))
     assert sum(answer.requeued for answer in answers) == 40

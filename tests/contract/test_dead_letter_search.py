@@ -1,4 +1,4 @@
-"""Dead letters are found by every filter, in pages, and shown with all of their attempts (C7)."""
+"""Listing dead letters by every filter, in pages, with all their attempts (C7)."""
 
 from datetime import UTC, timedelta
 from typing import Any
@@ -34,9 +34,7 @@ async def dead_at(client: Stubs, command_id: str) -> Timestamp:
     return response.dead_letter.dead_at
 
 
-async def test_several_reasons_are_one_filter_and_the_page_is_still_newest_first(
-    client: Stubs, session_id: str
-) -> None:
+async def test_filter_with_several_reasons_lists_the_newest_first(client: Stubs, session_id: str) -> None:
     codes = ("TOOL_ERROR", "TOOL_NOT_FOUND", "COMMAND_TIMEOUT", "TOOL_ERROR")
     error, missing, late, latest = [await bury(client, code=code) for code in codes]
     assert await listed(client, reasons=[TOOL_ERROR, TIMEOUT]) == [latest, late, error]
@@ -50,9 +48,7 @@ async def test_several_reasons_are_one_filter_and_the_page_is_still_newest_first
         await listed(client, reasons=[TOOL_ERROR], page_token=first.next_page_token)
 
 
-async def test_dead_letters_are_found_by_the_time_of_their_death_from_the_first_moment_up_to_the_last(
-    client: Stubs, session_id: str
-) -> None:
+async def test_dead_after_is_inclusive_and_dead_before_is_exclusive(client: Stubs, session_id: str) -> None:
     ids = [await bury(client) for _ in range(3)]
     second = await dead_at(client, ids[1])
     assert await listed(client, dead_after=second) == [ids[2], ids[1]]
@@ -65,7 +61,7 @@ async def test_dead_letters_are_found_by_the_time_of_their_death_from_the_first_
     assert caught.value.violations[0].field == "dead_before"
 
 
-async def test_those_that_were_requeued_are_told_from_those_that_were_not(client: Stubs, session_id: str) -> None:
+async def test_filter_separates_requeued_dead_letters_from_others(client: Stubs, session_id: str) -> None:
     kept = await bury(client)
     await requeue(client, kept)
     waiting = await bury(client)
@@ -77,7 +73,7 @@ async def test_those_that_were_requeued_are_told_from_those_that_were_not(client
     assert kept in await listed(client)
 
 
-async def test_a_dead_letter_is_found_by_its_correlation_id(client: Stubs, session_id: str) -> None:
+async def test_dead_letters_can_be_filtered_by_correlation_id(client: Stubs, session_id: str) -> None:
     spec = CommandSpec(agent_id="clock", type="fail", params_json='{"retryable":false}', correlation_id="order/7")
     accepted = (await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))).command
     await ended(client, accepted.command_id)
@@ -86,9 +82,7 @@ async def test_a_dead_letter_is_found_by_its_correlation_id(client: Stubs, sessi
     assert await listed(client, correlation_id=other) == [other]
 
 
-async def test_dead_letters_of_another_agent_session_or_tenant_are_not_listed(
-    suite: Suite, client: Stubs, session_id: str
-) -> None:
+async def test_filters_exclude_other_agents_sessions_and_tenants(suite: Suite, client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     bell = await start(client, "bell")
     ours, theirs = await bury(client), await bury(client, "bell")
@@ -98,9 +92,7 @@ async def test_dead_letters_of_another_agent_session_or_tenant_are_not_listed(
     assert await listed(suite.client(suite.new_key(tenant="globex"))) == []
 
 
-async def test_pages_hold_each_dead_letter_once_also_when_many_died_in_one_moment(
-    client: Stubs, session_id: str
-) -> None:
+async def test_pages_list_each_dead_letter_once_when_many_have_the_same_time(client: Stubs, session_id: str) -> None:
     ids = await bury_many(client, 23)
     seen: list[str] = []
     token = ""
@@ -114,7 +106,7 @@ async def test_pages_hold_each_dead_letter_once_also_when_many_died_in_one_momen
     assert seen == ids[::-1]
 
 
-async def test_every_attempt_is_shown_with_its_error_outcome_runner_and_duration(
+async def test_dead_letter_shows_error_outcome_runner_and_duration_of_each_attempt(
     suite: Suite, client: Stubs, session_id: str
 ) -> None:
     accepted = await submit(client, "fail", {"message": "no luck"}, **quickly(max_attempts=3))
@@ -136,13 +128,13 @@ async def test_every_attempt_is_shown_with_its_error_outcome_runner_and_duration
     ("field", "value"),
     [("reasons", [0]), ("reasons", [TOOL_ERROR] * 2), ("requeued", 4), ("correlation_id", "a b"), ("page_size", 501)],
 )
-async def test_a_filter_that_means_nothing_is_refused(client: Stubs, field: str, value: Any) -> None:
+async def test_invalid_filter_is_rejected_naming_the_field(client: Stubs, field: str, value: Any) -> None:
     with refused("FIELD_INVALID") as caught:
         await listed(client, **{field: value})
     assert caught.value.violations[0].field.startswith(field)
 
 
-async def test_the_command_that_a_list_shows_is_whole(client: Stubs, session_id: str) -> None:
+async def test_list_contains_the_complete_command(client: Stubs, session_id: str) -> None:
     dead = await bury(client, note="whole", code="TOOL_NOT_FOUND")
     page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest())
     command: Command = page.dead_letters[0].command

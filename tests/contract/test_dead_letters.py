@@ -1,4 +1,4 @@
-"""Dead letters: listed, requeued once, purged (C7)."""
+"""Dead letters are listed, requeued once and purged (C7)."""
 
 from typing import Any
 
@@ -16,9 +16,7 @@ from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
 
 
-async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_session(
-    client: Stubs, session_id: str
-) -> None:
+async def test_dead_letter_is_requeued_once_in_the_live_session(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))).session
     outcomes = await all_of(*(requeue(client, dead, key) for key in ("", "k1", "k2", "", "k1")))
@@ -36,7 +34,7 @@ async def test_a_dead_letter_is_requeued_once_as_a_new_command_of_the_live_sessi
     assert (await get_command(client, dead)).state == FAILED
 
 
-async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Stubs, session_id: str) -> None:
+async def test_repeated_requeue_with_a_key_gets_the_same_answer(client: Stubs, session_id: str) -> None:
     dead, other = await bury(client), await bury(client)
     first = await requeue(client, dead, "key")
     assert await requeue(client, dead, "key") == first
@@ -44,9 +42,7 @@ async def test_a_requeue_with_a_key_answers_the_same_each_time(client: Stubs, se
         await requeue(client, other, "key")
 
 
-async def test_a_requeue_without_a_live_session_is_refused_and_can_be_done_later(
-    client: Stubs, session_id: str
-) -> None:
+async def test_requeue_rejected_without_a_live_session_can_be_repeated_later(client: Stubs, session_id: str) -> None:
     dead = await bury(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     with refused("SESSION_NOT_ACTIVE"):
@@ -55,9 +51,7 @@ async def test_a_requeue_without_a_live_session_is_refused_and_can_be_done_later
     assert (await requeue(client, dead)).command_id != dead
 
 
-async def test_dead_letters_are_listed_newest_first_by_every_filter_and_purged(
-    suite: Suite, client: Stubs, session_id: str
-) -> None:
+async def test_dead_letters_are_listed_newest_first_and_purged(suite: Suite, client: Stubs, session_id: str) -> None:
     ids = [await bury(client, code=code) for code in ("TOOL_ERROR", "TOOL_NOT_FOUND", "TOOL_ERROR")]
 
     async def listed(**fields: Any) -> list[str]:

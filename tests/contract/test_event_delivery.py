@@ -1,4 +1,4 @@
-"""The work stream under load and loss: each event once and in order, whatever breaks meanwhile (E3)."""
+"""The work stream delivers each event once and in order, under load and after losses (E3)."""
 
 import asyncio
 import random
@@ -25,8 +25,8 @@ def command_replicas() -> int:
     return 0
 
 
-async def behind(suite: Suite, session: Session, count: int) -> tuple[int, int, str]:
-    """Appends in the database, and keeps the hint to itself."""
+async def append_without_notification(suite: Suite, session: Session, count: int) -> tuple[int, int, str]:
+    """Appends in the database without a notification."""
     (uid,) = (await suite.rows("select session_uid from session.heads where session_id = %s", session.session_id))[0]
     event = f'({uid},iteration,1,,"",key:k,"",{{}})'
     (answer,) = await suite.rows(
@@ -36,16 +36,16 @@ async def behind(suite: Suite, session: Session, count: int) -> tuple[int, int, 
     return answer[0], answer[1], answer[3]
 
 
-async def test_an_append_of_a_thousand_events_reaches_its_subscribers(client: Stubs, session: Session) -> None:
+async def test_appends_of_a_thousand_events_reach_a_subscriber(client: Stubs, session: Session) -> None:
     async with reading(client, session_id=session.session_id) as stream:
         await stream.has(1)
-        for _ in range(4):  # more than a subscriber's buffer, larger than a hint
+        for _ in range(4):  # more than a subscriber's buffer, larger than a notification
             await append(client, session.session_id, *range(1000))
         await stream.has(4001)
         assert stream.seqs == list(range(1, 4002))
 
 
-async def test_a_subscriber_that_reconnects_at_random_has_every_event_once_and_in_order(
+async def test_subscriber_that_reconnects_at_random_gets_each_event_once_in_order(
     client: Stubs, session: Session
 ) -> None:
     draw = random.Random(7)
@@ -81,17 +81,17 @@ async def test_a_subscriber_that_reconnects_at_random_has_every_event_once_and_i
     assert len(seqs) == len(await events_of(client, session.session_id))
 
 
-async def test_hints_that_are_lost_are_made_up_for_by_the_slow_check(suite: Suite, client: Stubs) -> None:
+async def test_events_are_delivered_when_their_notifications_are_lost(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     async with reading(client, session_id=session.session_id) as stream:
         await stream.has(1)
-        # Behind the services' back: nobody says that there is something new.
-        await behind(suite, session, 5)
+        # Directly in the database, so that no notification is published.
+        await append_without_notification(suite, session, 5)
         await stream.has(6)
         assert stream.seqs == list(range(1, 7))
 
 
-async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
+async def test_repeated_shuffled_and_false_notifications_deliver_each_event_once(
     suite: Suite, client: Stubs, session: Session
 ) -> None:
     bus = await Bus.connect(suite.nats_url, "test")
@@ -99,7 +99,7 @@ async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
     try:
         async with reading(client, session_id=session.session_id) as stream:
             await stream.has(1)
-            told = [await behind(suite, session, 2) for _ in range(30)]
+            told = [await append_without_notification(suite, session, 2) for _ in range(30)]
             shuffled = told * 2
             random.Random(3).shuffle(shuffled)
             for first, last, lines in shuffled:
@@ -113,9 +113,7 @@ async def test_hints_out_of_order_twice_and_made_up_deliver_each_event_once(
         await bus.close()
 
 
-async def test_a_slow_subscriber_falls_back_to_storage_and_loses_nothing_and_costs_nobody_else_anything(
-    client: Stubs, session: Session
-) -> None:
+async def test_slow_subscriber_loses_nothing_and_does_not_slow_down_others(client: Stubs, session: Session) -> None:
     slow: Any = client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))
     first = await slow.read()
     async with reading(client, session_id=session.session_id) as fast:
@@ -130,7 +128,7 @@ async def test_a_slow_subscriber_falls_back_to_storage_and_loses_nothing_and_cos
     assert seqs == list(range(1, 9603))
 
 
-async def test_a_replica_that_shuts_down_ends_its_streams_with_a_cursor_that_another_one_takes(
+async def test_stream_ended_by_a_shutdown_resumes_on_another_replica(
     suite: Suite, client: Stubs, session: Session
 ) -> None:
     replica: Process = suite.processes[0]
@@ -149,7 +147,7 @@ async def test_a_replica_that_shuts_down_ends_its_streams_with_a_cursor_that_ano
         assert rest.seqs == [3]
 
 
-async def test_a_hundred_streams_of_one_session_all_get_the_same(client: Stubs, session: Session) -> None:
+async def test_hundred_streams_of_one_session_get_the_same_events(client: Stubs, session: Session) -> None:
     streams = [
         Reading(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))) for _ in range(100)
     ]

@@ -1,4 +1,4 @@
-"""Appending events and reading them page by page: numbered without a hole, and only what callers may (E1, E5)."""
+"""Appending events and listing them in pages: no gaps, and only what callers may append (E1, E5)."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_pages_of_events_follow_each_other_without_hole_or_repeat(client: Stubs, session: Session) -> None:
+async def test_pages_of_events_have_no_gaps_and_no_repeats(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(23))
     found: list[Event] = []
     token, pages = "", 0
@@ -38,13 +38,13 @@ async def test_pages_of_events_follow_each_other_without_hole_or_repeat(client: 
     assert [orjson.loads(event.payload_json)["n"] for event in found[1:]] == list(range(23))
 
 
-async def test_a_page_that_ends_with_the_last_event_has_no_next_one(client: Stubs, session: Session) -> None:
+async def test_page_that_ends_with_the_last_event_has_no_next_token(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(4))
     page = await client.events.ListEvents(ListEventsRequest(session_id=session.session_id, page_size=5))
     assert (len(page.events), page.next_page_token) == (5, "")
 
 
-async def test_filters_choose_by_type_family_and_level_on_pages_and_streams(client: Stubs, session: Session) -> None:
+async def test_lists_and_streams_filter_by_type_family_and_level(client: Stubs, session: Session) -> None:
     names = ["custom.a.one", "custom.a.two", "custom.b", "iteration", "tool.called"]
     for level, name in enumerate(names):
         event = NewEvent(type=name, level=events_pb2.EventLevel.ValueType(level % 4))
@@ -66,7 +66,7 @@ async def test_filters_choose_by_type_family_and_level_on_pages_and_streams(clie
         assert streamed.ended
 
 
-async def test_tokens_of_other_lists_and_garbage_are_refused(client: Stubs, session: Session) -> None:
+async def test_page_token_of_another_list_is_rejected(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(9))
     page = await client.events.ListEvents(ListEventsRequest(session_id=session.session_id, page_size=2))
     await make_agent(client, "other")
@@ -80,7 +80,7 @@ async def test_tokens_of_other_lists_and_garbage_are_refused(client: Stubs, sess
             await client.events.ListEvents(ListEventsRequest(**fields))
 
 
-async def test_an_append_is_numbered_and_says_who_did_it(client: Stubs, session: Session) -> None:
+async def test_appended_events_are_numbered_and_name_their_actor(client: Stubs, session: Session) -> None:
     answer = await append(client, session.session_id, 1, 2, 3)
     assert (answer.first_seq, answer.last_seq) == (2, 4)
     event = (await events_of(client, session.session_id))[1]
@@ -88,9 +88,7 @@ async def test_an_append_is_numbered_and_says_who_did_it(client: Stubs, session:
     assert (event.session_id, event.agent_id) == (session.session_id, "clock")
 
 
-async def test_an_append_with_a_key_is_stored_once_also_when_the_session_has_stopped(
-    client: Stubs, session: Session
-) -> None:
+async def test_repeated_append_with_a_key_is_stored_once(client: Stubs, session: Session) -> None:
     first = await append(client, session.session_id, 1, 2, request_id="k")
     assert await append(client, session.session_id, 1, 2, request_id="k") == first
     with refused("IDEMPOTENCY_KEY_REUSED"):
@@ -100,7 +98,7 @@ async def test_an_append_with_a_key_is_stored_once_also_when_the_session_has_sto
     assert len(await events_of(client, session.session_id)) == 4
 
 
-async def test_an_ended_session_takes_no_events(client: Stubs, session: Session) -> None:
+async def test_append_to_an_ended_session_is_rejected(client: Stubs, session: Session) -> None:
     await stop(client)
     with refused("SESSION_NOT_ACTIVE") as caught:
         await append(client, session.session_id, 1)
@@ -121,7 +119,7 @@ async def test_an_ended_session_takes_no_events(client: Stubs, session: Session)
         NewEvent(type="iteration", payload_json='{"a": 1e400}'),
     ],
 )
-async def test_events_that_callers_may_not_append_are_refused_with_all_of_their_batch(
+async def test_event_that_callers_may_not_append_rejects_its_whole_batch(
     client: Stubs, session: Session, event: NewEvent
 ) -> None:
     with refused("FIELD_INVALID"):
@@ -131,7 +129,7 @@ async def test_events_that_callers_may_not_append_are_refused_with_all_of_their_
     assert len(await events_of(client, session.session_id)) == 1
 
 
-async def test_appends_that_race_have_no_hole_and_keep_their_own_order(client: Stubs, session: Session) -> None:
+async def test_concurrent_appends_leave_no_gaps_and_keep_their_order(client: Stubs, session: Session) -> None:
     answers = await asyncio.gather(*(append(client, session.session_id, n, n, n) for n in range(60)))
     events = await events_of(client, session.session_id)
     assert_gapless(events)

@@ -1,4 +1,4 @@
-"""The work stream: replayed, then live, ended by its closing event, and resumed after any cursor (E2 to E4)."""
+"""The work stream replays, continues live, ends after the closing event and resumes after any cursor (E2 to E4)."""
 
 import grpc
 import pytest
@@ -19,9 +19,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_a_stream_replays_then_goes_on_live_and_ends_after_the_closing_event(
-    client: Stubs, session: Session
-) -> None:
+async def test_stream_replays_continues_live_and_ends_after_the_closing_event(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1, 2)
     async with reading(client, session_id=session.session_id) as stream:
         assert (await metadata_of(stream.call))["callboard-stream"] == "live"
@@ -37,7 +35,7 @@ async def test_a_stream_replays_then_goes_on_live_and_ends_after_the_closing_eve
     assert stream.events == await events_of(client, session.session_id)
 
 
-async def test_a_stream_resumes_after_every_event_with_the_next_one(client: Stubs, session: Session) -> None:
+async def test_stream_resumes_after_any_event_with_the_next_one(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(6))
     await stop(client)
     full = await whole(client, session_id=session.session_id)
@@ -48,7 +46,7 @@ async def test_a_stream_resumes_after_every_event_with_the_next_one(client: Stub
         assert rest.ended
 
 
-async def test_a_stream_that_is_resumed_after_its_end_says_that_it_has_ended(client: Stubs, session: Session) -> None:
+async def test_stream_resumed_after_its_closing_event_ends(client: Stubs, session: Session) -> None:
     await stop(client)
     full = await whole(client, session_id=session.session_id)
     async with reading(client, session_id=session.session_id, cursor=full.cursor) as stream:
@@ -57,7 +55,7 @@ async def test_a_stream_that_is_resumed_after_its_end_says_that_it_has_ended(cli
     assert (stream.events, stream.ended, stream.cursor) == ([], True, full.cursor)
 
 
-async def test_a_stream_from_now_begins_with_the_next_event(client: Stubs, session: Session) -> None:
+async def test_stream_from_now_starts_with_the_next_event(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
     async with reading(client, session_id=session.session_id, start=events_pb2.STREAM_START_NOW) as stream:
         await metadata_of(stream.call)
@@ -67,7 +65,7 @@ async def test_a_stream_from_now_begins_with_the_next_event(client: Stubs, sessi
     assert stream.seqs == [3, 4]
 
 
-async def test_a_cursor_wins_over_the_start(client: Stubs, session: Session) -> None:
+async def test_cursor_takes_precedence_over_start(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
     await stop(client)
     full = await whole(client, session_id=session.session_id)
@@ -75,7 +73,7 @@ async def test_a_cursor_wins_over_the_start(client: Stubs, session: Session) -> 
     assert rest.seqs == [2, 3]
 
 
-async def test_a_filtered_stream_ends_after_a_closing_event_that_the_filter_leaves_out(
+async def test_filtered_stream_ends_although_its_filter_excludes_the_closing_event(
     client: Stubs, session: Session
 ) -> None:
     async with reading(client, session_id=session.session_id, types=["iteration"]) as stream:
@@ -89,7 +87,7 @@ async def test_a_filtered_stream_ends_after_a_closing_event_that_the_filter_leav
     assert (again.events, again.ended) == ([], True)
 
 
-async def test_cursors_that_do_not_fit_are_refused_before_anything_is_sent(
+async def test_invalid_cursor_is_rejected_before_anything_is_sent(
     suite: Suite, client: Stubs, session: Session
 ) -> None:
     await append(client, session.session_id, 1)
@@ -113,7 +111,7 @@ async def test_cursors_that_do_not_fit_are_refused_before_anything_is_sent(
         assert stream.seqs == [1, 2]
 
 
-async def test_a_stream_of_what_does_not_exist_is_refused(suite: Suite, client: Stubs, session: Session) -> None:
+async def test_stream_of_an_unknown_session_or_agent_is_rejected(suite: Suite, client: Stubs, session: Session) -> None:
     with refused("SESSION_NOT_FOUND"):
         await whole(client, session_id="nothing")
     with refused("AGENT_NOT_FOUND"):
@@ -125,7 +123,7 @@ async def test_a_stream_of_what_does_not_exist_is_refused(suite: Suite, client: 
         await whole(stranger, agent_id="clock")
 
 
-async def test_an_agents_stream_goes_on_across_restarts_in_order_and_leaves_others_out(client: Stubs) -> None:
+async def test_agent_stream_continues_across_restarts_without_other_agents(client: Stubs) -> None:
     neighbour = next(f"n{n}" for n in range(400) if partition_of(f"n{n}") == partition_of("clock"))
     await make_agent(client, neighbour)
     first = await start(client)

@@ -1,6 +1,6 @@
-"""Whatever is asked at once, nobody waits in a circle (concurrency, rule 3).
+"""Concurrent requests do not deadlock (concurrency, rule 3).
 
-Locks are taken in one order: idempotency keys, sorted; one partition's; then the rest.
+Locks are taken in one order: idempotency keys, sorted; then one partition; then the rest.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ SECONDS = 5.0
 
 
 async def submit_keys(client: Stubs, draw: random.Random) -> None:
-    """Submits commands with keys that others submit too, in another order."""
+    """Submits commands with keys that other callers use too, in another order."""
     specs = [
         CommandSpec(
             agent_id=AGENTS[int(key.rpartition("-")[2]) % len(AGENTS)],
@@ -41,8 +41,8 @@ async def submit_keys(client: Stubs, draw: random.Random) -> None:
     await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=specs))
 
 
-async def change(client: Stubs, draw: random.Random) -> None:
-    """Cancels what an agent has open, or ends its session."""
+async def cancel_or_end(client: Stubs, draw: random.Random) -> None:
+    """Cancels an agent's open commands, or ends its session."""
     agent = draw.choice(AGENTS)
     what = draw.random()
     if what < 0.5:
@@ -54,12 +54,12 @@ async def change(client: Stubs, draw: random.Random) -> None:
         await start(client, agent)
 
 
-async def keep_on(client: Stubs, seed: int) -> int:
-    """Does so for a while; being refused is part of it. Returns how many calls were answered."""
+async def call_repeatedly(client: Stubs, seed: int) -> int:
+    """Calls for a while and returns how many calls were answered. Errors of the services are expected."""
     draw, answered, ends = random.Random(seed), 0, time.monotonic() + SECONDS
     while time.monotonic() < ends:
         try:
-            await (submit_keys(client, draw) if seed % 2 else change(client, draw))
+            await (submit_keys(client, draw) if seed % 2 else cancel_or_end(client, draw))
         except CallboardError as error:
             if error.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}:
                 raise
@@ -68,11 +68,11 @@ async def keep_on(client: Stubs, seed: int) -> int:
     return answered
 
 
-async def test_submits_cancels_stops_and_restarts_at_once_wait_in_no_circle(
+async def test_concurrent_submits_cancels_stops_and_restarts_do_not_deadlock(
     database_url: str, app_database_url: str, broker_url: str
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
-        # Before the services' lock timeout, which would end the wait first and leave no trace of the circle.
+        # Shorter than the services' lock timeout, which would end the wait before a deadlock is counted.
         name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
         await admin.execute(f'alter database "{name}" set deadlock_timeout = 50'.encode())
         async with running_suite(database_url, app_database_url, broker_url, commands=2) as suite:
@@ -82,7 +82,7 @@ async def test_submits_cancels_stops_and_restarts_at_once_wait_in_no_circle(
             for agent in AGENTS:
                 await make_agent(clients[0], agent)
                 await start(clients[0], agent)
-            answered = await asyncio.gather(*(keep_on(clients[seed // 2 % 2], seed) for seed in range(12)))
+            answered = await asyncio.gather(*(call_repeatedly(clients[seed // 2 % 2], seed) for seed in range(12)))
             assert min(answered) > 0
         found = await admin.execute("select deadlocks from pg_stat_database where datname = current_database()")
         assert await found.fetchone() == (0,)

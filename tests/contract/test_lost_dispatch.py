@@ -1,6 +1,6 @@
-"""A dispatch that is delivered as often as the broker allows, and never taken up, costs its command an attempt.
+"""A dispatch that reaches the broker's limit of deliveries without a claim costs its command an attempt.
 
-The broker's word for it is an advisory. It is no verdict: the command goes on to its own end (concurrency, rule 7).
+The broker reports it in an advisory. That does not decide the command's outcome (concurrency, rule 7).
 """
 
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def bus(suite: Suite) -> AsyncIterator[Bus]:
 
 
 @pytest.fixture
-async def deaf(suite: Suite, session: Session, bus: Bus) -> AsyncIterator[DeafRunner]:
+async def unresponsive_runner(suite: Suite, session: Session, bus: Bus) -> AsyncIterator[DeafRunner]:
     runner = DeafRunner(suite, bus)
     await runner.take_session()
     yield runner
@@ -53,7 +53,7 @@ async def deaf(suite: Suite, session: Session, bus: Bus) -> AsyncIterator[DeafRu
 
 
 async def charged(suite: Suite, *ids: str) -> dict[str, int]:
-    """The charges of these commands, once one of them has any."""
+    """The charged attempts of these commands, once one of them has any."""
 
     async def found() -> dict[str, int]:
         rows = await suite.rows("select command_id, charged from command.commands where command_id = any (%s)",
@@ -65,23 +65,23 @@ async def charged(suite: Suite, *ids: str) -> dict[str, int]:
 
 
 async def told(client: Stubs, session_id: str, command_id: str) -> list[Any]:
-    """What the work stream says of a command: types, and beside each error's code who says so."""
+    """A command's events: the type, or for one with an error (type, code, actor)."""
     events = await events_of(client, session_id)
     assert_gapless(events)
     own = [(event, orjson.loads(event.payload_json)) for event in events if event.command_id == command_id]
     return [(event.type, said["error"]["code"], event.actor) if "error" in said else event.type for event, said in own]
 
 
-async def test_a_dispatch_that_nobody_takes_up_costs_an_attempt_and_its_command_completes_elsewhere(
-    suite: Suite, client: Stubs, session: Session, deaf: DeafRunner
+async def test_unclaimed_dispatch_costs_an_attempt_and_the_command_runs_elsewhere(
+    suite: Suite, client: Stubs, session: Session, unresponsive_runner: DeafRunner
 ) -> None:
     accepted = await submit(client)
     assert await charged(suite, accepted.command_id) == {accepted.command_id: 1}
-    first = deaf.deliveries[0].stream_sequence
-    times = [each.num_delivered for each in deaf.deliveries if each.stream_sequence == first]
-    assert times == [1, 2, 3], "as often as it may, and no more"
-    assert (await get_command(client, accepted.command_id)).state == QUEUED, "it is no verdict"
-    await deaf.die()
+    first = unresponsive_runner.deliveries[0].stream_sequence
+    times = [each.num_delivered for each in unresponsive_runner.deliveries if each.stream_sequence == first]
+    assert times == [1, 2, 3], "as often as the limit allows"
+    assert (await get_command(client, accepted.command_id)).state == QUEUED, "a lost dispatch decides no outcome"
+    await unresponsive_runner.die()
     executor = ScriptedExecutor()
     await suite.runner(executor)
     command = await ended(client, accepted.command_id)
@@ -95,10 +95,10 @@ async def test_a_dispatch_that_nobody_takes_up_costs_an_attempt_and_its_command_
     assert attempts == [(1, "retrying", True), (2, "succeeded", True)]
 
 
-async def test_every_command_of_a_lost_dispatch_is_charged_but_not_one_that_has_ended(
-    suite: Suite, client: Stubs, deaf: DeafRunner, bus: Bus
+async def test_lost_dispatch_charges_every_command_that_has_not_ended(
+    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner, bus: Bus
 ) -> None:
-    deaf.messages = -1  # what is dispatched to it stays in the stream
+    unresponsive_runner.messages = -1  # its dispatches stay in the stream
     cancelled, first, second = [(await submit(client)).command_id for _ in range(3)]
     await client.commands.CancelCommand(CancelCommandRequest(command_id=cancelled))
     body = encode_dispatch([(UUID(each), 1) for each in (first, cancelled, second)])
@@ -108,18 +108,18 @@ async def test_every_command_of_a_lost_dispatch_is_charged_but_not_one_that_has_
     assert await charged(suite, cancelled, first, second) == {cancelled: 0, first: 1, second: 1}
 
 
-async def test_a_lost_dispatch_that_cannot_be_read_or_is_gone_does_not_keep_the_next_from_being_charged(
-    suite: Suite, client: Stubs, deaf: DeafRunner, bus: Bus
+async def test_unreadable_advisory_does_not_block_the_next_charge(
+    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner, bus: Bus
 ) -> None:
-    deaf.messages = 2
-    subject = dispatch_subject(TENANT, MEDIUM, PART, deaf.runner_id)
+    unresponsive_runner.messages = 2
+    subject = dispatch_subject(TENANT, MEDIUM, PART, unresponsive_runner.runner_id)
     await Publisher(bus).publish(subject, b"garbage", "garbage")
     await Publisher(bus).publish(ADVISORY, orjson.dumps({"stream_seq": 1_000_000}), "gone")
     for number, unreadable in enumerate(UNREADABLE):
         await Publisher(bus).publish(ADVISORY, unreadable, f"unreadable {number}")
     accepted = await submit(client)
     assert await charged(suite, accepted.command_id) == {accepted.command_id: 1}
-    assert sum(each.payload == b"garbage" for each in deaf.deliveries) == MAX_DELIVER
+    assert sum(each.payload == b"garbage" for each in unresponsive_runner.deliveries) == MAX_DELIVER
 
     async def all_is_settled() -> bool:
         state = await Streams(bus).consumer_state(ADVISORIES.name, ADVISORY_READER.name)
@@ -128,8 +128,10 @@ async def test_a_lost_dispatch_that_cannot_be_read_or_is_gone_does_not_keep_the_
     await eventually(all_is_settled)
 
 
-async def test_a_charge_that_the_database_refuses_is_made_later(suite: Suite, client: Stubs, deaf: DeafRunner) -> None:
-    """The reader waits for the lock of the log for a second, is refused, and asks for the advisory again."""
+async def test_charge_that_the_database_rejects_is_repeated(
+    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner
+) -> None:
+    """The reader times out after a second of waiting for the log's lock, and takes the advisory again."""
     accepted = await submit(client)
     async with await psycopg.AsyncConnection.connect(suite.database_url) as blocker:
         await blocker.execute("select 1 from session.log where partition = %s for update", (PART,))

@@ -1,4 +1,4 @@
-"""The database commits and its answer is lost: the caller hears that, and may ask again (failures, row 20)."""
+"""The database commits and its reply is lost. The caller gets an error and can repeat the call (failures, row 20)."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ Losing = Callable[[str], None]
 
 @pytest.fixture
 def losing() -> Iterator[Losing]:
-    """Has the answers to one statement be lost, to none for an empty name."""
+    """Loses the replies to one statement; an empty name stops that."""
 
     def lose(statement: str) -> None:
         rules = f"{statement}=lose_reply" if statement else ""
@@ -26,10 +26,10 @@ def losing() -> Iterator[Losing]:
     lose("")
 
 
-async def test_a_submit_whose_answer_was_lost_is_stored_once(
+async def test_submit_whose_reply_was_lost_is_stored_once(
     suite: Suite, client: Stubs, session_id: str, losing: Losing
 ) -> None:
-    """The caller hears that its outcome is not known; the same key is answered with the command that was stored."""
+    """The error says that the outcome is unknown. A repeated call with the same key gets the stored command."""
     losing("commands.submit")
     with refused("DATABASE_UNAVAILABLE") as caught:
         await submit(client, request_id="k")
@@ -41,7 +41,7 @@ async def test_a_submit_whose_answer_was_lost_is_stored_once(
     assert types_of(await events_of(client, session_id)).count("command.enqueued") == 1
 
 
-async def test_a_cancel_whose_answer_was_lost_has_taken_place(client: Stubs, session_id: str, losing: Losing) -> None:
+async def test_cancel_whose_reply_was_lost_takes_effect_once(client: Stubs, session_id: str, losing: Losing) -> None:
     waiting = await submit(client, "hang")
     losing("commands.cancel")
     with refused("DATABASE_UNAVAILABLE"):
@@ -52,7 +52,7 @@ async def test_a_cancel_whose_answer_was_lost_has_taken_place(client: Stubs, ses
     assert types_of(await events_of(client, session_id)).count("command.cancelled") == 1
 
 
-async def test_a_start_whose_answer_was_lost_has_made_one_session(suite: Suite, client: Stubs, losing: Losing) -> None:
+async def test_start_whose_reply_was_lost_makes_one_session(suite: Suite, client: Stubs, losing: Losing) -> None:
     losing("sessions.start")
     with refused("DATABASE_UNAVAILABLE"):
         await start(client, request_id="k")
@@ -62,9 +62,7 @@ async def test_a_start_whose_answer_was_lost_has_made_one_session(suite: Suite, 
     assert await suite.value("select count(*) from session.sessions") == 1
 
 
-async def test_events_whose_answer_was_lost_are_appended_once_under_their_key(
-    client: Stubs, session_id: str, losing: Losing
-) -> None:
+async def test_append_whose_reply_was_lost_is_stored_once(client: Stubs, session_id: str, losing: Losing) -> None:
     losing("events.append")
     with refused("DATABASE_UNAVAILABLE"):
         await append(client, session_id, 1, type="custom.note", request_id="k")

@@ -1,4 +1,4 @@
-"""Whichever runner dies or leaves, an accepted command reaches exactly one outcome (C8; concurrency, rule 7)."""
+"""An accepted command reaches exactly one outcome, whichever runner dies or leaves (C8; concurrency, rule 7)."""
 
 import asyncio
 from uuid import UUID
@@ -16,7 +16,7 @@ from tests.support.stored_events import events_of, outcomes_of, types_of
 from tests.support.suite import Suite
 
 
-async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, client: Stubs) -> None:
+async def test_commands_of_a_dead_runner_run_on_another(suite: Suite, client: Stubs) -> None:
     first, second = ScriptedExecutor(), ScriptedExecutor()
     doomed = await suite.runner(first)
     session = await start(client)
@@ -39,7 +39,7 @@ async def test_the_commands_of_a_runner_that_dies_run_on_another(suite: Suite, c
     assert set((await outcomes_of(client, session.session_id)).values()) == {1}
 
 
-async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite: Suite, client: Stubs) -> None:
+async def test_runner_that_shuts_down_releases_its_commands_uncharged(suite: Suite, client: Stubs) -> None:
     first, second = ScriptedExecutor(), ScriptedExecutor()
     leaving = await suite.runner(first, drain=0.2)
     session = await start(client)
@@ -54,9 +54,7 @@ async def test_a_runner_that_shuts_down_gives_its_commands_back_uncharged(suite:
     assert (await outcomes_of(client, session.session_id)).total() == 1
 
 
-async def test_commands_that_were_submitted_before_any_runner_was_there_run_when_one_is(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_commands_submitted_before_the_first_runner_run_when_it_starts(suite: Suite, client: Stubs) -> None:
     await start(client)
     ids = await submit_many(client, 30)
     await suite.runner(ScriptedExecutor())
@@ -64,8 +62,8 @@ async def test_commands_that_were_submitted_before_any_runner_was_there_run_when
         assert (await ended(client, command_id)).state == SUCCEEDED
 
 
-async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suite: Suite, client: Stubs) -> None:
-    """Its runner lives on, but the answer that gave it the session was lost."""
+async def test_connection_stuck_in_connecting_is_opened_again(suite: Suite, client: Stubs) -> None:
+    """Its runner is alive, but the reply that assigned the session to it was lost."""
     await suite.runner(ScriptedExecutor())
     await suite.rows(
         "create function command.lose() returns trigger language plpgsql as $$ begin"
@@ -79,10 +77,10 @@ async def test_a_connection_whose_opening_was_never_settled_is_opened_again(suit
     assert (await ended(client, (await submit(client)).command_id, 20)).state == SUCCEEDED
 
 
-async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_agents(
+async def test_runner_without_a_lease_claims_nothing_while_it_closes_its_agents(
     suite: Suite, client: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database does not know yet, and goes on dispatching to it and granting what it claims."""
+    """The database does not know yet: it would still dispatch to this runner and grant its claims."""
     executor = ScriptedExecutor()
     executor.closes.clear()
     await suite.runner(executor)
@@ -108,10 +106,10 @@ async def test_a_runner_that_lost_its_lease_claims_nothing_while_it_closes_its_a
     assert (command.state, command.attempt, executor.opened) == (SUCCEEDED, 1, 2)
 
 
-async def test_a_runner_whose_heartbeat_waits_stops_what_it_runs_when_its_lease_is_over(
+async def test_runner_with_a_blocked_heartbeat_stops_its_commands_at_lease_expiry(
     suite: Suite, client: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that is waited for keeps it from noticing; a paused one notices before all else."""
+    """A timer of its own notices, whatever the runner waits for."""
     executor = ScriptedExecutor()
     await suite.runner(executor)
     await start(client)

@@ -1,4 +1,4 @@
-"""Who sees which sessions: tenants apart, lists by every filter, and every transition told with its actor (E6)."""
+"""Reading sessions: tenants are separate, lists take every filter, and transitions name their actor (E6)."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, client: Stubs) -> None:
+async def test_agents_and_sessions_of_another_tenant_are_not_found(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
     with refused("AGENT_NOT_FOUND"):
@@ -31,7 +31,7 @@ async def test_another_tenants_agent_and_session_do_not_exist(suite: Suite, clie
     assert (await stranger.sessions.ListSessions(ListSessionsRequest())).sessions == []
 
 
-async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Stubs) -> None:
+async def test_two_tenants_can_use_the_same_ids(suite: Suite, client: Stubs) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
     for one in (client, stranger):
@@ -40,7 +40,7 @@ async def test_two_tenants_may_use_the_same_ids(suite: Suite, client: Stubs) -> 
     assert await suite.value("select count(*) from session.sessions where session_id = 'same'") == 2
 
 
-async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(client: Stubs) -> None:
+async def test_sessions_are_listed_newest_first_in_pages_by_every_filter(client: Stubs) -> None:
     await make_agent(client, "many", exclusive=False)
     made = [
         await start(client, "many", spec=SessionSpec(
@@ -75,7 +75,7 @@ async def test_sessions_are_listed_newest_first_page_by_page_by_every_filter(cli
         await client.sessions.ListSessions(ListSessionsRequest(page_token=page.next_page_token, mode="query"))
 
 
-async def test_every_transition_is_told_once_at_level_audit_with_its_actor_and_address(client: Stubs) -> None:
+async def test_every_transition_has_one_audit_event_with_actor_and_address(client: Stubs) -> None:
     session = await start(client)
     await start(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock", reason="done"))

@@ -1,4 +1,4 @@
-"""Restarting sessions: the end of one and the start of its successor in one step (S3)."""
+"""A restart ends a session and starts its successor in one transaction (S3)."""
 
 import asyncio
 
@@ -23,9 +23,7 @@ from tests.support.suite import Suite
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
-async def test_a_restart_ends_the_session_and_starts_its_successor_in_one_transaction(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_restart_ends_a_session_and_starts_its_successor_atomically(suite: Suite, client: Stubs) -> None:
     spec = SessionSpec(
         session_id="first", session_type=sessions_pb2.SESSION_TYPE_POLICY, title="T", mode="query",
         task_id="task-1", labels={"a": "b"}, context_json='{"x": 1}', metadata_json='{"y": 2}', user_id="u",
@@ -53,7 +51,7 @@ async def test_a_restart_ends_the_session_and_starts_its_successor_in_one_transa
     assert (third.restart_count, third.restarted_from) == (2, successor.session_id)
 
 
-async def test_a_restart_with_a_spec_takes_that_and_nothing_of_the_session_before(client: Stubs) -> None:
+async def test_restart_with_a_spec_inherits_nothing(client: Stubs) -> None:
     await start(client, spec=SessionSpec(title="old", labels={"a": "b"}))
     request = RestartSessionRequest(agent_id="clock", spec=SessionSpec(session_id="next", mode="script"))
     answer = await client.sessions.RestartSession(request)
@@ -61,14 +59,14 @@ async def test_a_restart_with_a_spec_takes_that_and_nothing_of_the_session_befor
     assert dict(answer.session.spec.labels) == {}
 
 
-async def test_a_restart_with_nothing_live_starts_a_session(client: Stubs) -> None:
+async def test_restart_without_a_live_session_starts_one(client: Stubs) -> None:
     answer = await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))
     assert not answer.HasField("previous")
     assert (answer.session.restart_count, answer.session.restarted_from) == (0, "")
     assert types_of(await events_of(client, answer.session.session_id)) == ["session.started"]
 
 
-async def test_a_restart_into_a_taken_session_id_is_refused_and_stops_nothing(client: Stubs) -> None:
+async def test_restart_with_a_taken_session_id_is_rejected_and_stops_nothing(client: Stubs) -> None:
     await start(client, spec=SessionSpec(session_id="mine"))
     with refused("SESSION_EXISTS"):
         await client.sessions.RestartSession(
@@ -78,7 +76,7 @@ async def test_a_restart_into_a_taken_session_id_is_refused_and_stops_nothing(cl
     assert live.session.state == sessions_pb2.SESSION_STATE_ACTIVE
 
 
-async def test_a_restart_with_a_key_happens_once(client: Stubs) -> None:
+async def test_repeated_restart_with_a_key_happens_once(client: Stubs) -> None:
     await start(client)
     request = RestartSessionRequest(agent_id="clock", request_id="key")
     first = await client.sessions.RestartSession(request)
@@ -87,7 +85,7 @@ async def test_a_restart_with_a_key_happens_once(client: Stubs) -> None:
     assert await client.sessions.RestartSession(request) == first
 
 
-async def test_restarts_that_race_leave_one_live_session_and_count_one_by_one(suite: Suite, client: Stubs) -> None:
+async def test_concurrent_restarts_leave_one_live_session(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     await start(client)
@@ -99,9 +97,7 @@ async def test_restarts_that_race_leave_one_live_session_and_count_one_by_one(su
     assert [session.restart_count for session in live.sessions] == [16]
 
 
-async def test_a_restart_that_waits_for_a_running_command_starts_the_successor_in_the_end(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_restart_cancels_a_running_command_and_then_starts_the_successor(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     first = await start(client)
@@ -115,7 +111,7 @@ async def test_a_restart_that_waits_for_a_running_command_starts_the_successor_i
     await in_state(client, again.command_id, commands_pb2.COMMAND_STATE_SUCCEEDED)
 
 
-async def test_starts_stops_and_restarts_at_once_never_leave_two_live_sessions(suite: Suite, client: Stubs) -> None:
+async def test_concurrent_starts_stops_and_restarts_leave_at_most_one_live_session(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
 

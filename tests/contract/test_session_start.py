@@ -1,4 +1,4 @@
-"""Starting sessions: one live session an agent, whoever asks how often (S1, S4, S6, S7)."""
+"""Starting sessions: an exclusive agent has one live session (S1, S4, S6, S7)."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite, client: Stubs) -> None:
+async def test_200_concurrent_starts_on_two_replicas_make_one_session(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     answers: list[StartSessionResponse] = await asyncio.gather(
@@ -46,7 +46,7 @@ async def test_200_racing_starts_over_two_replicas_make_one_session(suite: Suite
     assert types_of(events) == ["session.started"]
 
 
-async def test_a_started_session_is_active_and_says_what_was_asked_for(suite: Suite, client: Stubs) -> None:
+async def test_started_session_is_active_and_has_the_requested_spec(suite: Suite, client: Stubs) -> None:
     spec = SessionSpec(
         session_id="sim-ops-2025-001", session_type=sessions_pb2.SESSION_TYPE_SIMULATION, mode="analysis", title="Ünï",
         task="do it", task_id="task/7", workspace="/w", user_id="u1", channel_id="c1", resource_id="db:1",
@@ -68,7 +68,7 @@ async def test_a_started_session_is_active_and_says_what_was_asked_for(suite: Su
     assert event.address
 
 
-async def test_a_session_without_ids_gets_a_session_id_and_a_task_id_of_its_own(client: Stubs) -> None:
+async def test_start_without_ids_generates_a_session_id_and_a_task_id(client: Stubs) -> None:
     session = await start(client)
     assert session.session_id == session.spec.session_id != ""
     assert session.spec.task_id
@@ -76,17 +76,15 @@ async def test_a_session_without_ids_gets_a_session_id_and_a_task_id_of_its_own(
     assert [one.session_id for one in found.sessions] == [session.session_id]
 
 
-async def test_a_start_for_an_agent_that_does_not_exist_is_refused_and_leaves_nothing(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_start_for_an_unknown_agent_is_rejected_and_stores_nothing(suite: Suite, client: Stubs) -> None:
     with refused("AGENT_NOT_FOUND"):
         await start(client, "nobody", request_id="k")
     assert await suite.value("select count(*) from session.sessions") == 0
     await make_agent(client, "nobody")
-    await start(client, "nobody", request_id="k")  # refusals are not stored
+    await start(client, "nobody", request_id="k")  # errors are not stored
 
 
-async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended(client: Stubs) -> None:
+async def test_session_id_stays_taken_after_its_session_has_ended(client: Stubs) -> None:
     await make_agent(client, "other")
     await start(client, spec=SessionSpec(session_id="mine"))
     with refused("SESSION_EXISTS"):
@@ -96,9 +94,7 @@ async def test_a_taken_session_id_is_a_conflict_also_after_its_session_has_ended
         await start(client, spec=SessionSpec(session_id="mine"))
 
 
-async def test_crossing_starts_of_the_same_ids_over_two_partitions_all_end_without_a_fault(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_concurrent_starts_of_the_same_ids_in_two_partitions_do_not_deadlock(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     names = [f"agent-{number}" for number in range(24)]
     assert len({partition_of(name) for name in names}) > 8
@@ -127,7 +123,7 @@ async def test_crossing_starts_of_the_same_ids_over_two_partitions_all_end_witho
         (sessions_pb2.ON_CONFLICT_RESTART, "restarted"),
     ],
 )
-async def test_a_start_of_a_busy_agent_does_as_on_conflict_says(
+async def test_start_of_a_busy_agent_obeys_on_conflict(
     client: Stubs, conflict: sessions_pb2.OnConflict.ValueType, outcome: str
 ) -> None:
     first = await start(client, on_conflict=conflict)
@@ -144,7 +140,7 @@ async def test_a_start_of_a_busy_agent_does_as_on_conflict_says(
         assert (second.session.restart_count, second.session.restarted_from) == (1, first.session_id)
 
 
-async def test_agent_that_is_not_exclusive_has_as_many_sessions_as_are_started(client: Stubs) -> None:
+async def test_agent_that_is_not_exclusive_can_have_many_live_sessions(client: Stubs) -> None:
     await make_agent(client, "many", exclusive=False)
     answers = await asyncio.gather(
         *(client.sessions.StartSession(StartSessionRequest(agent_id="many")) for _ in range(20))
@@ -159,7 +155,7 @@ async def test_agent_that_is_not_exclusive_has_as_many_sessions_as_are_started(c
     assert last.session.session_id == answers[0].session.session_id
 
 
-async def test_an_agent_with_a_live_session_cannot_be_deleted_however_they_race(suite: Suite, client: Stubs) -> None:
+async def test_delete_that_races_with_a_start_never_removes_an_agent_in_use(suite: Suite, client: Stubs) -> None:
     for number in range(8):
         name = f"racer-{number}"
         await make_agent(client, name)

@@ -1,4 +1,4 @@
-"""Stopping sessions: a stop is told once and last, and ends what waits (S2)."""
+"""Stopping sessions: the closing event is the last one, and waiting commands are cancelled (S2)."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ from tests.support.suite import Suite
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
-async def test_a_stop_ends_the_session_and_tells_of_it_last(client: Stubs) -> None:
+async def test_stop_ends_the_session_with_one_closing_event(client: Stubs) -> None:
     session = await start(client)
     answer = await stop(client, agent_id="clock", reason="enough")
     assert (answer.session.session_id, answer.session.state) == (session.session_id, STOPPED)
@@ -31,7 +31,7 @@ async def test_a_stop_ends_the_session_and_tells_of_it_last(client: Stubs) -> No
     ).session == answer.session
 
 
-async def test_a_stop_without_a_live_session_is_a_no_op(client: Stubs) -> None:
+async def test_stop_without_a_live_session_does_nothing(client: Stubs) -> None:
     assert not (await stop(client, agent_id="clock")).HasField("session")
     session = await start(client)
     await stop(client, session_id=session.session_id)
@@ -40,7 +40,7 @@ async def test_a_stop_without_a_live_session_is_a_no_op(client: Stubs) -> None:
     assert types_of(await events_of(client, session.session_id)) == ["session.started", "session.stopped"]
 
 
-async def test_a_stop_of_what_does_not_exist_is_refused(client: Stubs) -> None:
+async def test_stop_of_an_unknown_agent_or_session_is_rejected(client: Stubs) -> None:
     with refused("AGENT_NOT_FOUND"):
         await stop(client, agent_id="nobody")
     with refused("SESSION_NOT_FOUND"):
@@ -48,7 +48,7 @@ async def test_a_stop_of_what_does_not_exist_is_refused(client: Stubs) -> None:
 
 
 @pytest.mark.parametrize("by", ["agent_id", "session_id"])
-async def test_a_stop_with_a_key_answers_the_same_each_time(client: Stubs, by: str) -> None:
+async def test_repeated_stop_with_a_key_gets_the_same_answer(client: Stubs, by: str) -> None:
     session = await start(client)
     fields = {by: "clock" if by == "agent_id" else session.session_id, "request_id": "key"}
     first = await stop(client, **fields)
@@ -61,14 +61,14 @@ async def test_a_stop_with_a_key_answers_the_same_each_time(client: Stubs, by: s
         await stop(client, **fields, reason="other")
 
 
-async def test_a_no_op_stop_with_a_key_stays_a_no_op(client: Stubs) -> None:
+async def test_repeated_stop_that_did_nothing_does_nothing_later(client: Stubs) -> None:
     first = await stop(client, agent_id="clock", request_id="key")
     await start(client)
     assert await stop(client, agent_id="clock", request_id="key") == first
     assert not first.HasField("session")
 
 
-async def test_stops_that_race_all_get_the_stopped_session_or_the_no_op(suite: Suite, client: Stubs) -> None:
+async def test_concurrent_stops_end_the_session_once(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     other = suite.client(session=1)
     session = await start(client)
@@ -78,11 +78,9 @@ async def test_stops_that_race_all_get_the_stopped_session_or_the_no_op(suite: S
     assert types_of(await events_of(client, session.session_id)) == ["session.started", "session.stopped"]
 
 
-async def test_a_stop_cancels_what_waits_each_with_one_event_before_the_closing_one(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_stop_cancels_waiting_commands_before_the_closing_event(suite: Suite, client: Stubs) -> None:
     session = await start(client)
-    commands = [await submit(client) for _ in range(3)]  # no runner is there
+    commands = [await submit(client) for _ in range(3)]  # there is no runner
     answer = await stop(client, agent_id="clock")
     assert answer.session.state == STOPPED
     events = await events_of(client, session.session_id)
@@ -99,7 +97,7 @@ async def test_a_stop_cancels_what_waits_each_with_one_event_before_the_closing_
     assert await suite.value("select count(*) from command.connections") == 0
 
 
-async def test_a_stop_of_many_waiting_commands_takes_several_transactions(suite: Suite, client: Stubs) -> None:
+async def test_stop_cancels_many_commands_in_several_transactions(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     spec = commands_pb2.CommandSpec(agent_id="clock", type="echo")
     for _ in range(2):
@@ -110,7 +108,7 @@ async def test_a_stop_of_many_waiting_commands_takes_several_transactions(suite:
     assert_gapless(events)
     assert audits_of(events)["command.cancelled"] == 1200
     assert events[-1].type == "session.stopped"
-    # What one transaction wrote has one time: the chunks were 500, 500 and 200.
+    # All events of one transaction have the same time: the batches were 500, 500 and 200.
     sizes = await suite.rows(
         "select count(*) from session.events where type = 'command.cancelled' group by created_at order by created_at"
     )

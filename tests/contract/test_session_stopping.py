@@ -1,4 +1,4 @@
-"""Sessions that end while commands run: a grace, then force, and no stop is left half way (S2, C5)."""
+"""Stopping a session while commands run: a grace period, then force, and every stop completes (S2, C5)."""
 
 import asyncio
 
@@ -19,26 +19,24 @@ from tests.support.suite import Suite
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
 
 
-async def test_a_stop_waits_for_a_running_command_to_heed_its_cancel(suite: Suite, client: Stubs) -> None:
+async def test_stop_waits_until_a_running_command_obeys_its_cancel(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
     command = await submit(client, "hang")
     await in_state(client, command.command_id, RUNNING)
-    answer = await asyncio.wait_for(stop(client, agent_id="clock"), 4)  # well before the grace is over
+    answer = await asyncio.wait_for(stop(client, agent_id="clock"), 4)  # well before the grace period ends
     assert answer.session.state == STOPPED
     assert not executor.running
     events = await events_of(client, session.session_id)
-    assert set(types_of(events[1:3])) == {"agent.connected", "command.enqueued"}  # whichever was first
+    assert set(types_of(events[1:3])) == {"agent.connected", "command.enqueued"}  # in either order
     ways = ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
     assert types_of(events[3:]) == ["command.started", "session.stopping", *ways, "session.stopped"]
     assert "forced" not in orjson.loads(events[-2].payload_json)
     await eventually(lambda: executor.closed == 1)
 
 
-async def test_a_stop_forces_a_running_command_that_heeds_no_cancel_after_the_grace(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_stop_ends_a_command_that_ignores_its_cancel_after_the_grace_period(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -57,7 +55,7 @@ async def test_a_stop_forces_a_running_command_that_heeds_no_cancel_after_the_gr
     assert (await get_command(client, command.command_id)).state == CANCELLED
 
 
-async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: Suite, client: Stubs) -> None:
+async def test_stopping_session_rejects_starts_restarts_and_commands(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -85,9 +83,7 @@ async def test_a_stopping_session_takes_no_start_no_command_and_no_event(suite: 
     assert (await start(client)).session_id != session.session_id
 
 
-async def test_a_stop_that_joins_another_answers_the_same_session_and_its_key_keeps_answering_so(
-    suite: Suite, client: Stubs
-) -> None:
+async def test_concurrent_stops_with_different_keys_get_the_same_session(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
@@ -103,13 +99,13 @@ async def test_a_stop_that_joins_another_answers_the_same_session_and_its_key_ke
         assert again.session.session_id == answer.session.session_id
 
 
-async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite: Suite, client: Stubs) -> None:
+async def test_stop_whose_service_died_is_completed_by_another_replica(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     await suite.runner(executor)
     session = await start(client)
     command = await submit(client, "hang")
     await in_state(client, command.command_id, RUNNING)
-    # The first transaction of a stop, and then nobody who carries it on.
+    # Only the first transaction of a stop, as if the service had died after it.
     request = {
         "agent_id": "clock", "session_id": None, "state": "stopped", "reason": None, "actor": "key:x", "address": "-",
         "grace_ms": 5000, "method": "stop", "key": "the-key", "hash": "00", "successor": None,
@@ -132,7 +128,7 @@ async def test_a_stop_whose_service_died_is_carried_on_by_another_replica(suite:
     assert not executor.running
 
 
-async def test_a_session_whose_agent_cannot_be_connected_fails_with_the_reason(suite: Suite, client: Stubs) -> None:
+async def test_session_whose_agent_cannot_be_connected_fails_with_the_reason(suite: Suite, client: Stubs) -> None:
     executor = ScriptedExecutor()
     executor.refuse = Failure(FailureCode.SERVER_NOT_REGISTERED, "there is no such server", retryable=False)
     session = await start(client)

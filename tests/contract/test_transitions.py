@@ -1,4 +1,4 @@
-"""States change as the models' tables say. The database of every contract test is held to that; here, that it is."""
+"""The guard that holds the database of every contract test to the models' tables of transitions works."""
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ from tests.support.suite import Suite
         ("update session.sessions set state = 'completed', ended_at = now()", "active to completed"),
     ],
 )
-async def test_a_change_that_no_model_allows_fails(
+async def test_transition_that_no_model_allows_fails(
     suite: Suite, client: Stubs, session_id: str, statement: str, problem: str
 ) -> None:
     command = await submit(client, "echo")
