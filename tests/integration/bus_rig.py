@@ -1,4 +1,4 @@
-"""A broker that the tests of the bus may kill, freeze, wipe and start again on the same port."""
+"""A broker that tests can kill, freeze, wipe and start again on the same port."""
 
 import asyncio
 import contextlib
@@ -29,13 +29,13 @@ Result = TypeVar("Result")
 
 
 async def until(check: Callable[[], Awaitable[Result]]) -> Result:
-    """`eventually` for a coroutine function, whose result the type checker then knows."""
+    """`eventually` for a coroutine function, with a typed result."""
     untyped: Callable[[], Any] = check
     return cast("Result", await eventually(untyped))
 
 
 async def until_equal(read: Callable[[], Result], wanted: Result) -> None:
-    """Waits until what is read equals what is wanted."""
+    """Waits until the value read equals `wanted`."""
 
     def check() -> bool:
         value = read()
@@ -46,7 +46,7 @@ async def until_equal(read: Callable[[], Result], wanted: Result) -> None:
 
 
 class Broker:
-    """One nats-server process with the configuration that is shipped."""
+    """One nats-server process with Callboard's own configuration."""
 
     def __init__(self, server: NatsServer) -> None:
         self._server = server
@@ -86,7 +86,7 @@ class Broker:
 
 @contextlib.asynccontextmanager
 async def broker_in(home: Path) -> AsyncIterator[Broker]:
-    """A broker that is not started yet; it is gone at the end."""
+    """A broker that is not started yet, and is stopped at the end."""
     with NatsServer(home) as server:
         server.prepare()
         broker = Broker(server)
@@ -97,7 +97,7 @@ async def broker_in(home: Path) -> AsyncIterator[Broker]:
 
 
 class Rig:
-    """A stream, a consumer, and a runner of a kind: what it takes it settles when told, or at once."""
+    """A stream, a consumer and a pull loop that acknowledges each delivery at once, or leaves that to the test."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def running(rig: Rig) -> AsyncIterator[Rig]:
-    """Runs the rig's pull loop; leaving stops it and lets its failure out."""
+    """Runs the rig's pull loop. Leaving the block stops it and raises its failure."""
     task = asyncio.create_task(rig.loop.run())
     try:
         yield rig

@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests; they live in `tests/support`."""
+"""Fixtures of the integration tests, defined in `tests/support`."""
 
 from tests.support.odd_connections import odd, record
 from tests.support.suite_fixtures import broker_url, command_replicas, suite

@@ -12,7 +12,7 @@ from services.cli.database import ensure_development_key
 from services.cli.errors import CliError
 
 
-def test_a_created_key_is_stored_as_its_hash_alone(database_url: str) -> None:
+def test_created_key_is_stored_only_as_its_hash(database_url: str) -> None:
     with connected(database_url) as connection:
         key = create_key(connection, "acme", "operator", "for the build")
     with psycopg.connect(database_url) as connection:
@@ -28,7 +28,7 @@ def test_keys_are_listed_by_tenant(database_url: str) -> None:
     assert [(key.tenant_id, key.key_id) for key in listed] == [("a", ids[1]), ("b", ids[0]), ("b", ids[2])]
 
 
-def test_a_key_is_revoked_once_and_for_good(database_url: str) -> None:
+def test_key_can_be_revoked_once(database_url: str) -> None:
     with connected(database_url) as connection:
         key = create_key(connection, "acme", "viewer")
         assert revoke_key(connection, key.key_id)
@@ -40,12 +40,12 @@ def test_a_key_is_revoked_once_and_for_good(database_url: str) -> None:
             revoke_key(connection, "aaaaaaaaaaaa")
 
 
-def test_an_unknown_role_is_refused_by_the_database(database_url: str) -> None:
+def test_database_rejects_an_unknown_role(database_url: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation), connected(database_url) as connection:
         create_key(connection, "acme", "owner")
 
 
-def test_the_development_key_survives_a_new_database(database_url: str, tmp_path: Path) -> None:
+def test_development_key_is_stored_again_in_a_new_database(database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "dev-key"
     path.write_text(new_key().secret_text)
     path.chmod(0o644)
@@ -58,7 +58,7 @@ def test_the_development_key_survives_a_new_database(database_url: str, tmp_path
     assert path.read_text().startswith(f"cb_{stored.key_id}_")
 
 
-def test_a_revoked_development_key_is_not_revived(database_url: str, tmp_path: Path) -> None:
+def test_revoked_development_key_stays_revoked(database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "dev-key"
     ensure_development_key(database_url, path)
     with connected(database_url) as connection:
@@ -67,7 +67,7 @@ def test_a_revoked_development_key_is_not_revived(database_url: str, tmp_path: P
         ensure_development_key(database_url, path)
 
 
-def test_somebody_elses_file_is_not_taken_for_a_key(database_url: str, tmp_path: Path) -> None:
+def test_file_without_a_valid_key_is_not_used(database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "dev-key"
     path.write_text("my notes")
     with pytest.raises(CliError, match="holds no key of ours"):

@@ -1,4 +1,4 @@
-"""Every method of every service, for every kind of caller: generated, so that a new method cannot be forgotten."""
+"""Every method of every service for every kind of caller. Generated, so that no new method is forgotten."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -29,7 +29,7 @@ OPEN = {"/callboard.health.v1.ReadinessService/GetReadiness"}
 COMMAND = "00000000-0000-7000-8000-000000000000"
 ROLES = {"viewer": auth_pb2.ROLE_VIEWER, "operator": auth_pb2.ROLE_OPERATOR, "admin": auth_pb2.ROLE_ADMIN}
 
-# A valid request for each method, about what is really there; a method without one fails the matrix.
+# A valid request for each method, with ids that exist. A method without one fails the matrix.
 REQUESTS: dict[str, Callable[[str, str], Message]] = {
     "CreateAgent": lambda _, __: agents_pb2.CreateAgentRequest(
         agent=agents_pb2.Agent(agent_id="clock", connector=agents_pb2.Connector(kind="echo"))
@@ -95,7 +95,7 @@ def path_of(method: MethodDescriptor) -> str:
 
 
 class Caller:
-    """Calls any method with any credentials, below the client that would hide the details."""
+    """Calls any method with any credentials, without the client, which hides details."""
 
     def __init__(self, suite: Suite, session_id: str, command_id: str) -> None:
         self._channels = {
@@ -105,7 +105,7 @@ class Caller:
         self._about = (session_id, command_id)
 
     async def reason(self, method: MethodDescriptor, key: str | None) -> tuple[str, Message | None]:
-        """The reason of the refusal, or OK and the (first) answer."""
+        """The error's reason, or OK and the (first) response."""
         request = REQUESTS[method.name](*self._about)
         answer_type = message_factory.GetMessageClass(method.output_type)
         metadata = (("authorization", f"Bearer {key}"),) if key else ()
@@ -147,13 +147,13 @@ async def caller(suite: Suite) -> AsyncIterator[Caller]:
     await made.close()
 
 
-async def test_without_credentials_nothing_but_readiness_answers(caller: Caller) -> None:
+async def test_calls_without_credentials_are_rejected_except_readiness(caller: Caller) -> None:
     for method in methods():
         expected = "OK" if path_of(method) in OPEN else "CREDENTIALS_MISSING"
         assert (await caller.reason(method, None))[0] == expected, path_of(method)
 
 
-async def test_a_wrong_key_opens_nothing(suite: Suite, caller: Caller) -> None:
+async def test_calls_with_a_wrong_key_are_rejected(suite: Suite, caller: Caller) -> None:
     wrong = suite.key[:-4] + ("AAAA" if not suite.key.endswith("AAAA") else "BBBB")
     for method in methods():
         if path_of(method) not in OPEN:
@@ -161,9 +161,7 @@ async def test_a_wrong_key_opens_nothing(suite: Suite, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
-async def test_a_role_below_the_required_one_is_refused_before_anything_is_looked_up(
-    suite: Suite, caller: Caller, role: str
-) -> None:
+async def test_role_is_checked_before_anything_is_looked_up(suite: Suite, caller: Caller, role: str) -> None:
     key = suite.new_key(role)
     for method in methods():
         required = method.GetOptions().Extensions[auth_pb2.required_role]
@@ -171,9 +169,7 @@ async def test_a_role_below_the_required_one_is_refused_before_anything_is_looke
             assert (await caller.reason(method, key))[0] == "ROLE_REQUIRED", path_of(method)
 
 
-async def test_another_tenant_sees_nothing_and_hears_the_same_as_of_what_does_not_exist(
-    suite: Suite, caller: Caller
-) -> None:
+async def test_other_tenants_get_the_same_error_as_for_unknown_ids(suite: Suite, caller: Caller) -> None:
     foreign = suite.new_key("admin", tenant="other")
     nowhere = Caller(suite, "ses-nowhere", COMMAND)
     for method in methods():
@@ -190,7 +186,7 @@ async def test_another_tenant_sees_nothing_and_hears_the_same_as_of_what_does_no
     await nowhere.close()
 
 
-async def test_the_same_ids_in_two_tenants_are_two_things(suite: Suite) -> None:
+async def test_same_ids_in_two_tenants_are_separate(suite: Suite) -> None:
     ours, theirs = suite.client(), suite.client(suite.new_key("admin", tenant="other"))
     for client in (ours, theirs):
         await make_agent(client, "twin")

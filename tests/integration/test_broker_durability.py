@@ -1,4 +1,4 @@
-"""Whether the broker syncs what it acknowledges is asked of the broker itself."""
+"""The service asks the broker whether it syncs before it acknowledges."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ UNSYNCED = "broker_acknowledges_before_it_syncs"
 
 @contextlib.asynccontextmanager
 async def monitored(folder: Path, sync: str) -> AsyncIterator[str]:
-    """A nats-server with this sync_interval, until the block ends; gives the URL of its monitoring port."""
+    """Runs a nats-server with this sync_interval, and yields the URL of its monitoring port."""
     port = free_port()
     configuration = folder / "nats.conf"
     configuration.write_text(
@@ -35,14 +35,14 @@ async def monitored(folder: Path, sync: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def test_a_broker_that_writes_through_is_noted(tmp_path: Path) -> None:
+async def test_broker_that_syncs_before_it_acknowledges_is_logged(tmp_path: Path) -> None:
     async with monitored(tmp_path, "always") as url:
         with capture_logs() as logs:
             assert await check_writes_through(url) is True
     assert [(line["event"], line["log_level"]) for line in logs] == [("broker_writes_through", "info")]
 
 
-async def test_a_broker_that_syncs_later_than_it_acknowledges_is_an_error_in_the_log(tmp_path: Path) -> None:
+async def test_broker_that_acknowledges_before_it_syncs_is_logged_as_an_error(tmp_path: Path) -> None:
     async with monitored(tmp_path, '"2m"') as url:
         with capture_logs() as logs:
             assert await check_writes_through(url) is False
@@ -50,7 +50,7 @@ async def test_a_broker_that_syncs_later_than_it_acknowledges_is_an_error_in_the
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[", "no url"])
-async def test_a_port_that_does_not_say_is_a_warning_and_no_more(url: str) -> None:
+async def test_unreadable_monitoring_port_is_logged_as_a_warning(url: str) -> None:
     with capture_logs() as logs:
         assert await check_writes_through(url) is None
     assert [line["event"] for line in logs] == ["broker_durability_unknown"]

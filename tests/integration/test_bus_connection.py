@@ -1,4 +1,4 @@
-"""The connection comes back by itself, and nothing waits for a broker that is away."""
+"""The bus reconnects by itself, and nothing waits long for a broker that is down."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def bus(broker: Broker) -> AsyncIterator[Bus]:
     await bus.close(1)
 
 
-async def test_a_service_starts_without_a_broker_and_finds_it_later(broker: Broker) -> None:
+async def test_service_starts_without_a_broker_and_connects_later(broker: Broker) -> None:
     bus = await Bus.connect(broker.url, "test", patience_seconds=0.2)
     reconnections: list[bool] = []
     bus.on_reconnect(lambda: reconnections.append(bus.connected))
@@ -46,7 +46,7 @@ async def test_a_service_starts_without_a_broker_and_finds_it_later(broker: Brok
     assert not bus.connected
 
 
-async def test_hints_reach_their_subscriber_again_after_a_kill(broker: Broker, bus: Bus) -> None:
+async def test_notifications_arrive_again_after_the_broker_was_killed(broker: Broker, bus: Bus) -> None:
     heard: list[tuple[str, bytes]] = []
     notifications = Notifications(bus)
     subscription = await notifications.subscribe("events.*.1", lambda *notification: heard.append(notification))
@@ -68,7 +68,7 @@ async def test_hints_reach_their_subscriber_again_after_a_kill(broker: Broker, b
     assert len(heard) == 3
 
 
-async def test_a_connection_that_the_broker_ends_is_made_again(bus: Bus) -> None:
+async def test_connection_that_the_broker_closes_is_reopened(bus: Bus) -> None:
     first = bus.connection
     assert first is not None
     reconnections: list[None] = []
@@ -80,7 +80,7 @@ async def test_a_connection_that_the_broker_ends_is_made_again(bus: Bus) -> None
     forget()
 
 
-async def test_a_wrong_password_is_tried_again_and_never_an_answer(broker: Broker) -> None:
+async def test_wrong_password_is_retried_and_never_connects(broker: Broker) -> None:
     await broker.start()
     address = broker.url.rpartition("@")[2]
     bus = await Bus.connect(f"nats://callboard:wrong@{address}", "test", patience_seconds=0.5)
@@ -89,7 +89,7 @@ async def test_a_wrong_password_is_tried_again_and_never_an_answer(broker: Broke
     await bus.close()
 
 
-async def test_one_member_of_a_queue_group_gets_each_hint(bus: Bus, broker: Broker) -> None:
+async def test_each_notification_reaches_one_member_of_a_queue_group(bus: Bus, broker: Broker) -> None:
     other = await Bus.connect(broker.url, "other")
     heard: list[bytes] = []
     for each in (bus, other):
@@ -101,7 +101,7 @@ async def test_one_member_of_a_queue_group_gets_each_hint(bus: Bus, broker: Brok
     await other.close()
 
 
-async def test_a_handler_that_raises_costs_nobody_else_anything(bus: Bus) -> None:
+async def test_handler_that_raises_does_not_affect_other_messages(bus: Bus) -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     heard: list[bytes] = []
@@ -120,7 +120,7 @@ async def test_a_handler_that_raises_costs_nobody_else_anything(bus: Bus) -> Non
     assert bus.connected
 
 
-async def test_what_would_break_the_protocol_is_refused_and_the_connection_lives(bus: Bus) -> None:
+async def test_message_that_would_break_the_protocol_is_rejected(bus: Bus) -> None:
     notifications, publisher = Notifications(bus), Publisher(bus)
     for subject in ("", "a b", "a\r\nPUB b 0\r\n", "a\tb", "a\x00"):
         with pytest.raises(InvalidMessageError):
@@ -135,7 +135,7 @@ async def test_what_would_break_the_protocol_is_refused_and_the_connection_lives
     assert bus.connected
 
 
-async def test_large_and_binary_payloads_arrive_whole(bus: Bus) -> None:
+async def test_large_and_binary_payloads_arrive_unchanged(bus: Bus) -> None:
     heard: list[bytes] = []
     notifications = Notifications(bus)
     await notifications.subscribe("events", lambda _, payload: heard.append(payload))
@@ -146,13 +146,13 @@ async def test_large_and_binary_payloads_arrive_whole(bus: Bus) -> None:
     assert heard == payloads
 
 
-async def test_a_frozen_broker_delays_nobody_longer_than_promised(broker: Broker, bus: Bus) -> None:
+async def test_frozen_broker_blocks_no_call_longer_than_its_limit(broker: Broker, bus: Bus) -> None:
     notifications, streams = Notifications(bus), Streams(bus)
     broker.freeze()
     start = time.monotonic()
     sent = [notifications.publish("events", b"x" * (512 * 1024)) for _ in range(100)]
     assert time.monotonic() - start < 1
-    assert not all(sent), "what a frozen broker does not read must be dropped at some point"
+    assert not all(sent), "messages that a frozen broker does not read are dropped at some point"
     with pytest.raises(BusUnavailableError):
         await streams.stream_state("COMMANDS")
     assert time.monotonic() - start < 7
@@ -165,7 +165,7 @@ async def test_a_frozen_broker_delays_nobody_longer_than_promised(broker: Broker
 async def test_frozen_broker_counts_as_lost_while_messages_are_sent(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pings do not wait for a silence: nats-core's do, and it never notices."""
+    """Pings are sent also while there is traffic. nats-core pings only after a silence, and would never notice."""
     monkeypatch.setattr(client, "PING_SECONDS", 0.2)
     await broker.start()
     bus = await Bus.connect(broker.url, "test")
@@ -180,7 +180,7 @@ async def test_frozen_broker_counts_as_lost_while_messages_are_sent(
     await bus.close()
 
 
-async def test_a_request_is_given_up_after_five_seconds(broker: Broker, bus: Bus) -> None:
+async def test_request_times_out_after_five_seconds(broker: Broker, bus: Bus) -> None:
     streams, publisher = Streams(bus), Publisher(bus, window=2)
     await streams.ensure_stream(STREAM)
     broker.freeze()
@@ -191,4 +191,4 @@ async def test_a_request_is_given_up_after_five_seconds(broker: Broker, bus: Bus
     assert 4.9 < time.monotonic() - start < 6
     broker.thaw()
     await publisher.publish("commands.a", b"{}", "5")
-    assert (await streams.stream_state("COMMANDS")).messages >= 3, "what was given up may be stored all the same"
+    assert (await streams.stream_state("COMMANDS")).messages >= 3, "a request that timed out may be stored nevertheless"

@@ -1,4 +1,4 @@
-"""The pull loop delivers everything, and no more than there are slots for."""
+"""The pull loop delivers every message, and no more at a time than there are slots."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ async def bus(broker: Broker) -> AsyncIterator[Bus]:
     await bus.close(1)
 
 
-async def test_what_waits_and_what_comes_is_delivered_and_settled(bus: Bus) -> None:
+async def test_stored_and_new_messages_are_delivered_and_acknowledged(bus: Bus) -> None:
     rig = Rig(bus)
     await rig.ensure()
     await publish(rig, "before")
@@ -46,7 +46,7 @@ async def test_what_waits_and_what_comes_is_delivered_and_settled(bus: Bus) -> N
         await until(lambda: settled(rig))
 
 
-async def test_ten_thousand_messages_come_once_each_while_slots_come_and_go(bus: Bus) -> None:
+async def test_ten_thousand_messages_arrive_once_each_while_slots_change(bus: Bus) -> None:
     rig = Rig(bus, slots=32)
     rig.settle_at_once = False
     await rig.ensure()
@@ -71,10 +71,10 @@ async def test_ten_thousand_messages_come_once_each_while_slots_come_and_go(bus:
         await until(lambda: settled(rig))
     settling.cancel()
     assert sorted(rig.payloads(), key=int) == [b"%d" % number for number in range(10_000)]
-    assert most <= 64, "slots may shrink below what was asked for, but never by more than that"
+    assert most <= 64, "no more than the slots of before and after a change together"
 
 
-async def test_no_more_is_asked_for_than_there_are_slots(bus: Bus) -> None:
+async def test_loop_requests_no_more_messages_than_free_slots(bus: Bus) -> None:
     rig = Rig(bus, slots=3)
     rig.settle_at_once = False
     await rig.ensure()
@@ -90,7 +90,7 @@ async def test_no_more_is_asked_for_than_there_are_slots(bus: Bus) -> None:
             rig.loop.wake()
 
 
-async def test_an_idle_loop_renews_its_requests_and_is_not_taken_for_silent(bus: Bus) -> None:
+async def test_idle_loop_renews_its_requests_and_does_not_start_anew(bus: Bus) -> None:
     rig = Rig(bus, timings=PullTimings(expires=0.3, heartbeat=0.1, silence=0.4, check=0.05))
     async with running(rig):
         await eventually(lambda: rig.epochs)
@@ -103,7 +103,7 @@ async def test_an_idle_loop_renews_its_requests_and_is_not_taken_for_silent(bus:
         assert rig.ensured == 1
 
 
-async def test_negative_acknowledgements_delay_and_terms_end(bus: Bus) -> None:
+async def test_nak_delays_redelivery_and_term_ends_it(bus: Bus) -> None:
     rig = Rig(bus)
     rig.settle_at_once = False
     async with running(rig):
@@ -122,7 +122,7 @@ async def test_negative_acknowledgements_delay_and_terms_end(bus: Bus) -> None:
         assert bus.connected
 
 
-async def test_a_handler_that_raises_gets_the_message_again(bus: Bus) -> None:
+async def test_message_whose_handler_raised_is_delivered_again(bus: Bus) -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     spec = ConsumerSpec("COMMANDS", "runner", ("commands.>",), ack_wait_seconds=0.2)
@@ -143,7 +143,7 @@ async def test_a_handler_that_raises_gets_the_message_again(bus: Bus) -> None:
     assert [type(each) for each in reported] == [LookupError]
 
 
-async def test_ensuring_is_tried_again_while_the_broker_refuses_and_other_errors_come_out(bus: Bus) -> None:
+async def test_loop_retries_rejections_of_the_broker_and_raises_other_errors(bus: Bus) -> None:
     calls = 0
 
     async def ensure() -> None:
@@ -159,7 +159,7 @@ async def test_ensuring_is_tried_again_while_the_broker_refuses_and_other_errors
     assert calls == 3
 
 
-async def test_a_stopped_loop_leaves_no_request_behind(bus: Bus) -> None:
+async def test_stopped_loop_leaves_no_pull_request(bus: Bus) -> None:
     rig = Rig(bus)
     async with running(rig):
         await eventually(lambda: rig.epochs)

@@ -1,4 +1,4 @@
-"""The pull loop comes through every fault of the broker."""
+"""The pull loop survives every fault of the broker."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,8 +31,8 @@ async def bus(broker: Broker) -> AsyncIterator[Bus]:
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["store kept", "store wiped"])
-async def test_the_loop_outlives_kills_of_the_broker(broker: Broker, bus: Bus, *, wiped: bool) -> None:
-    # The broker writes acknowledgements down late: after a kill what was acknowledged may come again.
+async def test_loop_survives_kills_of_the_broker(broker: Broker, bus: Bus, *, wiped: bool) -> None:
+    # The broker syncs acknowledgements late: after a kill, acknowledged messages may come again.
     rig = Rig(bus, consumer=QUICK)
     async with running(rig):
         for number in range(3):
@@ -48,7 +48,7 @@ async def test_the_loop_outlives_kills_of_the_broker(broker: Broker, bus: Bus, *
     assert len(set(rig.epochs)) == (len(rig.epochs) if wiped else 1)
 
 
-async def test_messages_under_way_when_the_broker_is_killed_come_again(broker: Broker, bus: Bus) -> None:
+async def test_messages_in_flight_when_the_broker_is_killed_are_delivered_again(broker: Broker, bus: Bus) -> None:
     rig = Rig(bus, consumer=QUICK)
     rig.settle_at_once = False
     async with running(rig):
@@ -67,7 +67,7 @@ async def test_messages_under_way_when_the_broker_is_killed_come_again(broker: B
     assert sorted(rig.payloads()[10:]) == sorted(rig.payloads()[:10])
 
 
-async def test_an_acknowledgement_from_before_a_wipe_settles_nothing_after_it(broker: Broker, bus: Bus) -> None:
+async def test_acknowledgement_from_before_a_wipe_has_no_effect(broker: Broker, bus: Bus) -> None:
     rig = Rig(bus)
     rig.settle_at_once = False
     async with running(rig):
@@ -89,7 +89,7 @@ async def test_an_acknowledgement_from_before_a_wipe_settles_nothing_after_it(br
 
 @pytest.mark.parametrize("what", ["consumer", "stream"])
 @pytest.mark.parametrize("waiting", [True, False], ids=["while pulling", "while all slots are taken"])
-async def test_what_is_deleted_is_made_again(bus: Bus, what: str, *, waiting: bool) -> None:
+async def test_deleted_stream_and_consumer_are_recreated(bus: Bus, what: str, *, waiting: bool) -> None:
     rig = Rig(bus, slots=1)
     rig.settle_at_once = waiting
     async with running(rig):
@@ -108,7 +108,7 @@ async def test_what_is_deleted_is_made_again(bus: Bus, what: str, *, waiting: bo
         await eventually(lambda: rig.payloads()[-1] == b"1")
 
 
-async def test_a_broker_that_freezes_and_thaws_is_pulled_from_again(broker: Broker, bus: Bus) -> None:
+async def test_loop_resumes_after_the_broker_was_frozen(broker: Broker, bus: Bus) -> None:
     rig = Rig(bus, timings=PullTimings(expires=1, heartbeat=0.1, silence=1, check=0.05))
     async with running(rig):
         await eventually(lambda: rig.epochs)

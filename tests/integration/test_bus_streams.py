@@ -1,4 +1,4 @@
-"""Streams and consumers become what their specifications say, and stay it."""
+"""Streams and consumers are created and edited to match their specifications."""
 
 import asyncio
 import dataclasses
@@ -50,7 +50,7 @@ async def restart(broker: Broker, bus: Bus, *, wiped: bool) -> None:
     await eventually(lambda: bus.connected)
 
 
-async def test_ensuring_twice_changes_nothing_and_the_epoch_outlives_a_restart(broker: Broker, bus: Bus) -> None:
+async def test_stream_epoch_survives_a_restart_of_the_broker(broker: Broker, bus: Bus) -> None:
     streams = Streams(bus)
     epoch = await streams.ensure_stream(STREAM)
     await Publisher(bus).publish("commands.a", b"{}", "1")
@@ -60,7 +60,7 @@ async def test_ensuring_twice_changes_nothing_and_the_epoch_outlives_a_restart(b
     assert (await streams.stream_state("COMMANDS")).last_sequence == 1
 
 
-async def test_the_epoch_changes_when_the_stream_is_made_anew(broker: Broker, bus: Bus) -> None:
+async def test_stream_epoch_changes_when_the_stream_is_recreated(broker: Broker, bus: Bus) -> None:
     streams = Streams(bus)
     epochs = [await streams.ensure_stream(STREAM)]
     await restart(broker, bus, wiped=True)
@@ -74,7 +74,7 @@ async def test_the_epoch_changes_when_the_stream_is_made_anew(broker: Broker, bu
     assert epochs == sorted(epochs, key=int)
 
 
-async def test_a_stream_that_drifted_is_edited_and_keeps_what_it_holds(bus: Bus) -> None:
+async def test_stream_with_another_configuration_is_edited_and_keeps_its_messages(bus: Bus) -> None:
     streams = Streams(bus)
     epoch = await streams.ensure_stream(dataclasses.replace(STREAM, max_bytes=1 << 20, subjects=("old.>",)))
     await Publisher(bus).publish("old.a", b"{}", "1")
@@ -86,14 +86,14 @@ async def test_a_stream_that_drifted_is_edited_and_keeps_what_it_holds(bus: Bus)
         await Publisher(bus).publish("old.a", b"{}", "3")
 
 
-async def test_a_drift_that_cannot_be_edited_is_an_error(bus: Bus) -> None:
+async def test_configuration_that_cannot_be_edited_is_an_error(bus: Bus) -> None:
     streams = Streams(bus)
     await streams.ensure_stream(STREAM)
     with pytest.raises(BrokerRefusedError):
         await streams.ensure_stream(dataclasses.replace(STREAM, num_replicas=3))
 
 
-async def test_a_full_stream_refuses_and_drops_nothing(bus: Bus) -> None:
+async def test_full_stream_rejects_messages_and_drops_none(bus: Bus) -> None:
     streams, publisher = Streams(bus), Publisher(bus)
     await streams.ensure_stream(dataclasses.replace(STREAM, max_bytes=4096))
     outcomes = await publisher.publish_many([Message("commands.a", b"x" * 500, str(number)) for number in range(20)])
@@ -108,7 +108,7 @@ async def test_a_full_stream_refuses_and_drops_nothing(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("sequence", [0, 1])
-async def test_nothing_is_below_the_first_message(bus: Bus, sequence: int) -> None:
+async def test_purge_below_the_first_message_removes_nothing(bus: Bus, sequence: int) -> None:
     streams = Streams(bus)
     await streams.ensure_stream(STREAM)
     await Publisher(bus).publish("commands.a", b"{}", "1")
@@ -116,7 +116,7 @@ async def test_nothing_is_below_the_first_message(bus: Bus, sequence: int) -> No
     assert (await streams.stream_state("COMMANDS")).messages == 1
 
 
-async def test_one_bad_message_of_many_fails_alone(bus: Bus) -> None:
+async def test_bad_message_of_a_batch_fails_alone(bus: Bus) -> None:
     streams, publisher = Streams(bus), Publisher(bus)
     await streams.ensure_stream(STREAM)
     outcomes: list[PubAck | BusError] = await publisher.publish_many(
@@ -136,7 +136,7 @@ async def test_one_bad_message_of_many_fails_alone(bus: Bus) -> None:
     assert kinds == [InvalidMessageError, StreamMissingError, InvalidMessageError]
 
 
-async def test_publishing_fails_at_once_when_the_broker_dies_with_messages_under_way(broker: Broker, bus: Bus) -> None:
+async def test_publish_in_progress_fails_at_once_when_the_broker_dies(broker: Broker, bus: Bus) -> None:
     await Streams(bus).ensure_stream(STREAM)
     publisher = Publisher(bus, window=8)
     broker.freeze()
@@ -150,14 +150,14 @@ async def test_publishing_fails_at_once_when_the_broker_dies_with_messages_under
     assert [type(each) for each in outcomes] == [BusUnavailableError] * 20
 
 
-async def test_a_window_is_filled_again_and_again_in_order(bus: Bus) -> None:
+async def test_messages_beyond_the_publish_window_are_stored_in_order(bus: Bus) -> None:
     await Streams(bus).ensure_stream(STREAM)
     messages = [Message("commands.a", b"{}", str(number)) for number in range(100)]
     outcomes = await Publisher(bus, window=7).publish_many(messages)
     assert [each.sequence for each in outcomes if isinstance(each, PubAck)] == list(range(1, 101))
 
 
-async def test_consumers_are_made_edited_listed_and_deleted(bus: Bus) -> None:
+async def test_consumers_are_created_edited_listed_and_deleted(bus: Bus) -> None:
     streams, publisher = Streams(bus), Publisher(bus)
     spec = ConsumerSpec("COMMANDS", "runner-1_high", ("commands.*.high.*.runner-1",), inactive_threshold_seconds=3600)
     with pytest.raises(StreamMissingError):
@@ -181,7 +181,7 @@ async def test_consumers_are_made_edited_listed_and_deleted(bus: Bus) -> None:
         await streams.consumer_state("COMMANDS", "both")
 
 
-async def test_more_consumers_than_a_page_holds_are_listed(bus: Bus) -> None:
+async def test_list_of_consumers_continues_beyond_a_page(bus: Bus) -> None:
     streams = Streams(bus)
     await streams.ensure_stream(STREAM)
     for number in range(260):
@@ -191,7 +191,7 @@ async def test_more_consumers_than_a_page_holds_are_listed(bus: Bus) -> None:
     ]
 
 
-async def test_an_exhausted_message_stays_and_its_advisory_is_caught(bus: Bus) -> None:
+async def test_message_at_its_delivery_limit_stays_and_has_an_advisory(bus: Bus) -> None:
     advisories = StreamSpec(
         "ADVISORIES", ("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.>",), max_age_seconds=3600
     )

@@ -1,4 +1,4 @@
-"""`callboard call`: every method of the contract by its name, against scripted services."""
+"""`callboard call` reaches every method of the contract by its name, here of scripted services."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from tests.support.terminal import ROOT
 
 pytestmark = pytest.mark.slow(15)
 CONNECTOR = {"kind": "echo"}
-# A valid request for each method; a method without one fails the test of all.
+# A valid request for each method. A method without one fails `test_every_method_can_be_called`.
 REQUESTS: dict[str, dict[str, Any]] = {
     "CreateAgent": {"agentId": "clock", "connector": CONNECTOR, "labels": {"team": "blue"}},
     "GetAgent": {"agentId": "clock"},
@@ -92,7 +92,7 @@ async def test_every_method_can_be_called(rig: CallRig, method: Method) -> None:
     assert printed == [orjson.loads(orjson.dumps(method.write(message))) for message in messages]
 
 
-async def test_request_is_adjusted_as_in_rest(rig: CallRig) -> None:
+async def test_request_is_read_as_in_rest(rig: CallRig) -> None:
     await rig.call("UpdateAgent", {"agentId": "clock", "displayName": "Clock"})
     update = rig.script.said("UpdateAgent")
     assert (list(update.update_mask.paths), update.agent.HasField("connector")) == (["display_name"], True)
@@ -118,7 +118,7 @@ async def test_request_id_is_the_idempotency_key(rig: CallRig, name: str, reques
         await rig.call("GetAgent", {"agentId": "clock"}, request_id="key-1")
 
 
-async def test_both_services_can_be_asked_for_what_both_serve(rig: CallRig) -> None:
+async def test_method_of_both_services_can_be_called_on_either(rig: CallRig) -> None:
     for service in ("session", "command"):
         (printed,) = await rig.call("GetReadiness", {}, service=service)
         assert printed == {"readiness": "ready", "parts": {"broker": "ready", "database": "ready"}}
@@ -140,7 +140,7 @@ async def test_error_of_the_service_names_fields_as_rest_does(rig: CallRig) -> N
     assert caught.value.exit_code == 1
 
 
-async def test_call_that_takes_too_long_ends(rig: CallRig) -> None:
+async def test_call_ends_at_its_timeout(rig: CallRig) -> None:
     async def never(_: Any) -> Message:
         await asyncio.Event().wait()
         raise AssertionError
@@ -158,7 +158,7 @@ async def test_stream_ends_at_its_timeout_without_an_error(rig: CallRig) -> None
         await rig.call("StreamEvents", {"agentId": "clock"}, timeout="5s")
 
 
-async def test_request_is_typed_or_in_a_file_or_on_standard_input(rig: CallRig, tmp_path: Path) -> None:
+async def test_request_comes_from_an_argument_a_file_or_standard_input(rig: CallRig, tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     file.write_text('{"agentId": "from-a-file"}')
     for argument, agent_id in (
@@ -194,7 +194,7 @@ async def test_request_is_typed_or_in_a_file_or_on_standard_input(rig: CallRig, 
         (("Qqqq", "{}"), "`callboard call --list` shows them all"),
     ],
 )
-def test_wrong_call_is_rejected_before_it_is_sent(arguments: Sequence[str], says: str) -> None:
+def test_invalid_call_is_rejected_before_it_is_sent(arguments: Sequence[str], says: str) -> None:
     name, request, timeout = (*arguments, "")[:3]
     with pytest.raises(UsageError) as caught:
         run.prepare({"CALLBOARD_KEY": "cb_key"}, name, request, run.CallOptions(timeout=timeout))
@@ -249,7 +249,7 @@ async def test_ctrl_c_ends_a_stream(rig: CallRig) -> None:
     await eventually(lambda: rig.script.open_streams == 0)
 
 
-async def test_stream_ends_when_nobody_reads_it(rig: CallRig) -> None:
+async def test_stream_ends_when_its_output_is_closed(rig: CallRig) -> None:
     rig.script.answers["StreamEvents"] = one_event
     callboard = f"{shlex.quote(sys.executable)} -m services.cli"
     process = await asyncio.create_subprocess_shell(

@@ -1,4 +1,4 @@
-"""`callboard call` against the real services: a session from its start to the end of its stream."""
+"""`callboard call` with the real services: a session from its start to the end of its stream."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def caller(suite: Suite, tmp_path: Path) -> Caller:
     return Caller(suite, tmp_path)
 
 
-async def test_session_is_started_used_stopped_and_followed(suite: Suite, caller: Caller) -> None:
+async def test_session_can_be_started_used_stopped_and_followed(suite: Suite, caller: Caller) -> None:
     await suite.runner(ScriptedExecutor())
     agent = await caller("CreateAgent", agentId="clock", connector={"kind": "echo"})
     changed = await caller("UpdateAgent", agentId="clock", displayName="Clock", etag=agent["etag"])
@@ -59,7 +59,7 @@ async def test_session_is_started_used_stopped_and_followed(suite: Suite, caller
     assert steps[-1]["end"] == {}
 
 
-async def test_rules_of_the_service_are_told_in_rests_names(caller: Caller) -> None:
+async def test_violations_of_the_service_use_the_field_names_of_rest(caller: Caller) -> None:
     with pytest.raises(CliError) as caught:
         await caller("CreateAgent", agentId="clock", connector={"kind": "mcp"})
     assert str(caught.value) == "FIELD_INVALID: connector: server is required when kind is mcp"
@@ -67,7 +67,7 @@ async def test_rules_of_the_service_are_told_in_rests_names(caller: Caller) -> N
         await caller("SubmitCommand", agentId="clock", type="echo", notBefore="2199-01-01T00:00:00Z")
 
 
-async def test_both_services_tell_who_calls_and_how_they_are(suite: Suite, caller: Caller) -> None:
+async def test_both_services_report_principal_and_readiness(suite: Suite, caller: Caller) -> None:
     for service in ("session", "command"):
         (principal,) = await call(caller.environment, "GetPrincipal", {}, service=service)
         assert (principal["tenantId"], principal["role"]) == ("acme", "admin")

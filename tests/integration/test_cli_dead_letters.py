@@ -1,4 +1,4 @@
-"""`callboard dlq` as a user starts it, against a running suite."""
+"""`callboard dlq` as a user runs it, with a running suite."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,9 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
     assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
 
 
-async def test_one_is_shown_with_its_attempts(terminal: DeadLetterTerminal, client: Stubs, session_id: str) -> None:
+async def test_dead_letter_is_shown_with_its_attempts(
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
+) -> None:
     dead = await bury(client, message="no luck")
     shown = await terminal.dlq("show", dead)
     assert shown.code == 0, shown.error
@@ -64,7 +66,7 @@ async def test_one_is_shown_with_its_attempts(terminal: DeadLetterTerminal, clie
         assert word in shown.out
     letter = (await terminal.dlq("show", dead, "--json")).json
     response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))
-    assert letter == json.loads(orjson.dumps(write_message(response.dead_letter)))  # what REST answers
+    assert letter == json.loads(orjson.dumps(write_message(response.dead_letter)))  # as REST returns it
     (attempt,) = letter["attempts"]
     assert (attempt["outcome"], attempt["error"]["code"]) == ("failed", "TOOL_ERROR")
     assert attempt["duration"] >= 0
@@ -72,7 +74,7 @@ async def test_one_is_shown_with_its_attempts(terminal: DeadLetterTerminal, clie
     assert (gone.code, gone.error) == (1, "callboard: DEAD_LETTER_NOT_FOUND: there is no such dead letter\n")
 
 
-async def test_one_is_requeued_with_other_parameters(
+async def test_dead_letter_is_requeued_with_other_parameters(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str, tmp_path: Path
 ) -> None:
     typed, piped = await bury(client), await bury(client)
@@ -91,7 +93,7 @@ async def test_one_is_requeued_with_other_parameters(
     assert (two.code, "--params goes with one id" in two.error) == (2, True)
 
 
-async def test_several_are_requeued_by_id_and_a_rejection_ends_with_1(
+async def test_requeue_by_id_with_a_rejected_item_exits_with_1(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     fresh, before = await bury(client), await bury(client)
@@ -106,7 +108,7 @@ async def test_several_are_requeued_by_id_and_a_rejection_ends_with_1(
     assert again.json["results"][0]["jobId"] == made
 
 
-async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
+async def test_requeue_by_filter_takes_all_matches_and_a_dry_run_counts_them(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     ids = await bury_many(client, 5)
@@ -119,7 +121,9 @@ async def test_a_filter_requeues_all_that_match_and_a_dry_run_only_counts(
     assert {*ids[2:], other} <= {one["id"] for one in rest.json["results"]}
 
 
-async def test_purge_by_filter_asks_first(terminal: DeadLetterTerminal, client: Stubs, session_id: str) -> None:
+async def test_purge_by_filter_asks_for_confirmation(
+    terminal: DeadLetterTerminal, client: Stubs, session_id: str
+) -> None:
     ids = await bury_many(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
     assert (unsure.code, "say --yes" in unsure.error) == (2, True)
@@ -131,7 +135,7 @@ async def test_purge_by_filter_asks_first(terminal: DeadLetterTerminal, client: 
     assert await listed(client) == []
 
 
-async def test_without_a_session_the_error_names_the_agent(
+async def test_requeue_without_a_session_prints_an_error_naming_the_agent(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
     dead = await bury(client)
@@ -159,7 +163,7 @@ async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: DeadL
         assert "Traceback" not in done.error
 
 
-async def test_the_key_and_the_address_are_found_in_the_home(
+async def test_key_and_address_come_from_the_home_folder(
     suite: Suite, terminal: DeadLetterTerminal, tmp_path: Path
 ) -> None:
     (tmp_path / "dev-key").write_text(suite.key + "\n")

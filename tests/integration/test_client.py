@@ -1,4 +1,4 @@
-"""The public clients against a server that breaks off: keys, errors, and following across broken streams."""
+"""The public clients with an unreliable server: keys, errors, and following across broken streams."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ from tests.support.rpc import KeyRing
 
 
 class Agents(agents_pb2_grpc.AgentServiceServicer):
-    """Knows no agent."""
+    """Has no agents."""
 
     async def GetAgent(self, request: Any, context: Any) -> Any:  # noqa: N802
         raise ServiceError(Reason.AGENT_NOT_FOUND, "there is no such agent", metadata={"agent_id": request.agent_id})
@@ -35,7 +35,7 @@ class Agents(agents_pb2_grpc.AgentServiceServicer):
 
 
 class Events(events_pb2_grpc.EventServiceServicer):
-    """A session of so many events, whose stream breaks at random; a cursor is the number of the last event."""
+    """A session with `count` events, whose stream breaks at random. A cursor is the number of the last event."""
 
     def __init__(self, total: int, seed: int) -> None:
         self.total = total
@@ -112,7 +112,7 @@ async def test_error_names_each_field_and_its_rule(kind: str) -> None:
         assert all(found.rule for found in caught.value.violations)
 
 
-async def test_nobody_listening_is_an_error_without_a_reason(kind: str) -> None:
+async def test_unreachable_server_is_an_error_without_a_reason(kind: str) -> None:
     async with public_client(kind, "k", "127.0.0.1:1", timeout=0.3) as client:
         with pytest.raises(CallboardError) as caught:
             await client.agents.delete("a")
@@ -120,7 +120,7 @@ async def test_nobody_listening_is_an_error_without_a_reason(kind: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_event_comes_once_and_in_order_across_broken_streams(kind: str, seed: int) -> None:
+async def test_events_arrive_once_and_in_order_across_broken_streams(kind: str, seed: int) -> None:
     events = Events(200, seed)
     async with served(kind, events) as (client, _):
         seen = [event.seq async for event in client.follow(session_id="s")]
@@ -129,13 +129,13 @@ async def test_every_event_comes_once_and_in_order_across_broken_streams(kind: s
         await eventually(lambda: events.open == 0)
 
 
-async def test_following_begins_after_the_cursor(kind: str) -> None:
+async def test_follow_starts_after_the_cursor(kind: str) -> None:
     async with served(kind, Events(20, 1)) as (client, _):
         seen = [event.seq async for event in client.follow(session_id="s", cursor="17")]
         assert seen == [18, 19, 20]
 
 
-async def test_a_follower_that_leaves_ends_its_stream(kind: str) -> None:
+async def test_leaving_a_follow_loop_ends_its_stream(kind: str) -> None:
     events = Events(1_000_000, 2)
     async with served(kind, events) as (client, _):
         async with aclosing(client.follow(agent_id="a")) as following:
@@ -145,7 +145,7 @@ async def test_a_follower_that_leaves_ends_its_stream(kind: str) -> None:
         await eventually(lambda: events.open == 0)
 
 
-async def test_what_does_not_pass_is_raised(kind: str) -> None:
+async def test_permanent_error_ends_a_follow_loop(kind: str) -> None:
     async with served(kind, Events(5, 0)) as (client, server):
         async with public_client(kind, "wrong", server.address) as stranger:
             with pytest.raises(CallboardError) as caught:
@@ -156,13 +156,13 @@ async def test_what_does_not_pass_is_raised(kind: str) -> None:
         assert caught.value.reason == "FIELD_INVALID"
 
 
-async def test_patience_ends(kind: str) -> None:
+async def test_follow_gives_up_when_its_patience_ends(kind: str) -> None:
     async with public_client(kind, "k", "127.0.0.1:1") as client:
         with pytest.raises(CallboardError):
             await asyncio.wait_for(anext(client.follow(session_id="s", patience=0.3)), 5)
 
 
-async def test_each_follower_has_all_events(kind: str) -> None:
+async def test_each_of_several_followers_gets_all_events(kind: str) -> None:
     async with served(kind, Events(50, 7)) as (client, _):
 
         async def all_of_them() -> list[int]:
@@ -172,7 +172,7 @@ async def test_each_follower_has_all_events(kind: str) -> None:
         assert list(itertools.chain(*seen)) == list(range(1, 51)) * 5
 
 
-async def test_close_ends_what_is_under_way(kind: str) -> None:
+async def test_close_ends_running_streams(kind: str) -> None:
     events = Events(1_000_000, 2)
     async with served(kind, events) as (client, _):
         following = client.follow(agent_id="a")
@@ -197,7 +197,7 @@ def test_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         SyncClient("a\nb")
 
 
-async def test_cancelled_caller_is_cancelled_and_not_told_of_an_error() -> None:
+async def test_cancelled_caller_gets_a_cancellation_and_not_an_error() -> None:
     async with served("async", Events(0, 0)) as (client, _):
         following = asyncio.create_task(anext(client.follow(agent_id="a")))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What both public clients promise, over the real services."""
+"""What both public clients promise, tested with the real services."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -63,13 +63,13 @@ async def test_command_is_submitted_followed_and_read_without_message_types(clie
 
 
 async def _until_completed(client: Client, type_: str) -> bool:
-    """Stops the session when its command has ended, which ends the stream."""
+    """Stops the session when its command has ended, to end the stream."""
     if type_ == "command.completed":
         await client.sessions.stop(agent_id="clock")
     return True
 
 
-async def test_agent_is_changed_field_by_field_and_deleted(client: Client) -> None:
+async def test_agent_is_updated_field_by_field_and_deleted(client: Client) -> None:
     changed = await client.agents.update("clock", labels={"team": "night"})
     assert (changed.labels, changed.connector.kind, changed.display_name) == ({"team": "night"}, "echo", "")
     emptied = await client.agents.update("clock", labels={}, display_name="Clock", etag=changed.etag)
@@ -81,12 +81,12 @@ async def test_agent_is_changed_field_by_field_and_deleted(client: Client) -> No
     assert [agent.agent_id async for agent in client.agents.list()] == []
 
 
-async def test_update_of_nothing_says_what_can_be_given(client: Client) -> None:
+async def test_update_without_fields_names_those_that_exist(client: Client) -> None:
     with pytest.raises(TypeError, match=r"^give at least one of display_name, connector, "):
         await client.agents.update("clock")
 
 
-async def test_stop_of_nothing_is_none(client: Client) -> None:
+async def test_stop_without_a_live_session_returns_none(client: Client) -> None:
     assert await client.sessions.stop(agent_id="clock") is None
 
 
@@ -103,9 +103,7 @@ async def test_error_carries_reason_and_violations(client: Client) -> None:
     assert fields == {"command.type", "command.options.max_attempts"}
 
 
-async def test_value_that_no_request_can_hold_is_named_before_anything_is_sent(
-    client: Client, relay: LossyRelay
-) -> None:
+async def test_value_of_a_wrong_type_is_rejected_before_anything_is_sent(client: Client, relay: LossyRelay) -> None:
     sent = len(relay.requests)
     with pytest.raises(ValueError, match=r"^on_conflict: must be one of return_existing, fail, restart; it is 'wait'$"):
         await client.sessions.start("clock", on_conflict="wait")  # type: ignore[arg-type]
@@ -116,7 +114,7 @@ async def test_value_that_no_request_can_hold_is_named_before_anything_is_sent(
     assert len(relay.requests) == sent
 
 
-async def test_lists_go_across_pages(client: Client) -> None:
+async def test_lists_continue_across_pages(client: Client) -> None:
     for number in range(7):
         await client.agents.create(f"agent-{number}", connector={"kind": "echo"})
     names = [f"agent-{number}" for number in range(7)] + ["clock"]
@@ -137,7 +135,7 @@ async def test_list_filters_by_words_and_times(client: Client) -> None:
     assert [session async for session in client.sessions.list(created_before=since)] == []
 
 
-async def test_lost_answer_is_asked_for_again_and_nothing_happens_twice(client: Client, relay: LossyRelay) -> None:
+async def test_call_with_a_lost_reply_is_retried_and_takes_effect_once(client: Client, relay: LossyRelay) -> None:
     await client.sessions.start("clock")
     relay.requests.clear()
     relay.to_lose = 2
@@ -147,7 +145,7 @@ async def test_lost_answer_is_asked_for_again_and_nothing_happens_twice(client: 
     assert [command.command_id async for command in client.commands.list()] == [accepted.command_id]
 
 
-async def test_each_of_many_commands_has_a_key_of_its_own(client: Client, relay: LossyRelay) -> None:
+async def test_each_command_of_a_bulk_submit_has_its_own_key(client: Client, relay: LossyRelay) -> None:
     await client.sessions.start("clock")
     relay.to_lose = 1
     answer = await client.commands.submit_many([{"agent_id": "clock", "type": "echo"}] * 3)
@@ -156,7 +154,7 @@ async def test_each_of_many_commands_has_a_key_of_its_own(client: Client, relay:
     assert {command.command_id async for command in client.commands.list()} == accepted
 
 
-async def test_calls_own_key_is_kept(client: Client) -> None:
+async def test_key_given_by_the_caller_is_used(client: Client) -> None:
     await client.sessions.start("clock")
     first = await client.commands.submit(agent_id="clock", type="echo", request_id="mine")
     assert await client.commands.submit(agent_id="clock", type="echo", request_id="mine") == first
@@ -177,7 +175,7 @@ async def test_rejected_call_is_not_repeated(client: Client, relay: LossyRelay) 
     assert len(relay.requests) == 1
 
 
-async def test_follow_resumes_when_the_stream_is_cut(client: Client, relay: LossyRelay) -> None:
+async def test_follow_resumes_after_a_broken_stream(client: Client, relay: LossyRelay) -> None:
     session = await client.sessions.start("clock")
     await client.events.append(session.session_id, [{"type": "iteration", "payload": {"n": n}} for n in range(20)])
     await client.sessions.stop(session_id=session.session_id)
@@ -213,7 +211,7 @@ async def _is_dead(client: Client) -> bool:
     return bool((await client.dead_letters.list().page()).items)
 
 
-async def test_options_of_an_answer_can_be_given_again(client: Client) -> None:
+async def test_options_of_a_response_can_be_passed_to_a_request(client: Client) -> None:
     await client.sessions.start("clock")
     first = await client.commands.submit(agent_id="clock", type="echo", options={"max_attempts": 7, "priority": "low"})
     options = (await client.commands.get(first.command_id)).options
@@ -222,7 +220,7 @@ async def test_options_of_an_answer_can_be_given_again(client: Client) -> None:
     assert dataclasses.asdict(options)["max_attempts"] == 7
 
 
-async def test_services_say_who_calls_and_how_they_are(client: Client) -> None:
+async def test_services_report_principal_and_readiness(client: Client) -> None:
     assert (await client.identity.get_principal()).role == "admin"
     readiness = await client.session_readiness.get()
     assert (readiness.readiness, readiness.parts["database"]) == ("ready", "ready")

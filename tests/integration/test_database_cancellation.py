@@ -1,6 +1,6 @@
-"""Whoever is cancelled while it waits for the database ends so, at every moment, and costs the pool nothing.
+"""A task cancelled while it uses the database ends as cancelled, at any moment, and the pool loses no connection.
 
-On Python 3.11 a cancellation that comes at the moment of what the pool waits for is lost (`asyncio.wait_for`).
+On Python 3.11, `asyncio.wait_for` in the pool loses a cancellation that comes together with its result.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ MOMENTS = 80  # turns of the event loop after which a cancellation comes; a stat
 async def database(app_database_url: str) -> AsyncIterator[Database]:
     database = Database.of(app_database_url, role="callboard_session", name="pooled", size=SIZE)
     await database.open()
-    await assert_whole(database)
+    await assert_pool_is_whole(database)
     yield database
     await database.close()
 
 
-async def assert_whole(database: Database) -> None:
-    """Each of the pool's connections can be lent, all at once, and answers."""
+async def assert_pool_is_whole(database: Database) -> None:
+    """Checks that all of the pool's connections can be used at the same time."""
     everyone = asyncio.Barrier(SIZE)
 
     async def one() -> int:
@@ -41,13 +41,13 @@ async def assert_whole(database: Database) -> None:
 
 
 async def turns(count: int) -> None:
-    """Lets the event loop turn so often."""
+    """Lets the event loop run `count` times."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def cancelled_after(moment: int, work: Coroutine[Any, Any, Any]) -> None:
-    """Cancels some endless work at that moment; it must end by that."""
+    """Cancels endless work after `moment` turns of the loop, and expects it to end."""
     task = asyncio.create_task(work)
     await turns(moment)
     task.cancel()
@@ -56,35 +56,35 @@ async def cancelled_after(moment: int, work: Coroutine[Any, Any, Any]) -> None:
     assert task.cancelled(), f"cancelled after {moment} turns, it ended with {task.exception()!r}"
 
 
-async def ask_for_ever(database: Database) -> None:
+async def query_forever(database: Database) -> None:
     while True:
         await database.values("select 1")
 
 
-async def test_a_loop_of_statements_ends_whenever_it_is_cancelled(database: Database) -> None:
+async def test_loop_of_statements_can_be_cancelled_at_any_moment(database: Database) -> None:
     for moment in range(MOMENTS):
-        await cancelled_after(moment, ask_for_ever(database))
-    await assert_whole(database)
+        await cancelled_after(moment, query_forever(database))
+    await assert_pool_is_whole(database)
 
 
-async def test_a_loop_whose_connections_are_asked_whether_they_live_ends_whenever_it_is_cancelled(
+async def test_loop_can_be_cancelled_while_its_connection_is_checked(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is lent already while it is asked, and goes back too."""
+    """A connection that is being checked is already out of the pool, and must go back too."""
     monkeypatch.setattr(pool, "_RESTED_SECONDS", 0.0)
     for moment in range(MOMENTS):
-        await cancelled_after(moment, ask_for_ever(database))
-    await assert_whole(database)
+        await cancelled_after(moment, query_forever(database))
+    await assert_pool_is_whole(database)
 
 
-async def test_who_is_cancelled_at_the_moment_of_its_turn_ends_so_and_leaves_the_connection_to_the_next(
+async def test_waiter_cancelled_as_it_gets_a_connection_returns_it(
     database: Database,
 ) -> None:
     for moment in range(MOMENTS // 4):
         held = [database.connection() for _ in range(SIZE)]
         for each in held:
             await each.__aenter__()
-        waiting = asyncio.create_task(ask_for_ever(database))
+        waiting = asyncio.create_task(query_forever(database))
         await eventually(lambda: database.pool.get_stats().get("requests_waiting"))
         releasing = asyncio.create_task(held[0].__aexit__(None, None, None))
         await turns(moment)
@@ -95,10 +95,10 @@ async def test_who_is_cancelled_at_the_moment_of_its_turn_ends_so_and_leaves_the
         await releasing
         for each in held[1:]:
             await each.__aexit__(None, None, None)
-        await assert_whole(database)
+        await assert_pool_is_whole(database)
 
 
-async def test_who_is_cancelled_while_it_waits_for_a_connection_leaves_its_place_in_the_queue(
+async def test_cancelled_waiter_leaves_the_queue_for_a_connection(
     database: Database,
 ) -> None:
     async with database.connection(), database.connection(), database.connection():
@@ -110,10 +110,10 @@ async def test_who_is_cancelled_while_it_waits_for_a_connection_leaves_its_place
             await waiting
         assert not behind.done()
     assert await asyncio.wait_for(behind, 5) == [2]
-    await assert_whole(database)
+    await assert_pool_is_whole(database)
 
 
-async def test_a_statement_that_is_cancelled_stops_in_the_database_too(database: Database, database_url: str) -> None:
+async def test_cancelled_statement_also_stops_in_the_database(database: Database, database_url: str) -> None:
     active = "select count(*) from pg_stat_activity where application_name = 'pooled' and state = 'active'"
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
 
@@ -135,10 +135,10 @@ async def test_a_statement_that_is_cancelled_stops_in_the_database_too(database:
             return await at_work() == 0
 
         await eventually(none_sleeps, 5)
-    await assert_whole(database)
+    await assert_pool_is_whole(database)
 
 
-async def test_a_transaction_that_is_cancelled_is_rolled_back_and_its_connection_goes_back(
+async def test_cancelled_transaction_is_rolled_back_and_returns_its_connection(
     database: Database, database_url: str
 ) -> None:
     inserted = asyncio.Event()
@@ -160,11 +160,11 @@ async def test_a_transaction_that_is_cancelled_is_rolled_back_and_its_connection
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
         cursor = await admin.execute("select count(*) from session.agents")
         assert await cursor.fetchall() == [(0,)]
-    await assert_whole(database)
+    await assert_pool_is_whole(database)
 
 
-async def test_the_last_words_of_who_was_cancelled_before_are_written(database: Database) -> None:
-    """A cancellation from before is no reason to end once more."""
+async def test_cleanup_of_a_cancelled_task_can_use_the_database(database: Database) -> None:
+    """Cleanup code in a cancelled task can use the database."""
     answers: list[list[Any]] = []
 
     async def work() -> None:
@@ -179,4 +179,4 @@ async def test_the_last_words_of_who_was_cancelled_before_are_written(database: 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert answers == [["last words"]]
-    await assert_whole(database)
+    await assert_pool_is_whole(database)

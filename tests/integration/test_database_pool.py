@@ -1,4 +1,4 @@
-"""What a restart of the database leaves behind in a pool costs no call."""
+"""The connection pool replaces dead connections before a call gets one."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from libs.db import Database, pool
 from tests.support.eventually import eventually
 
 
-async def test_connections_that_died_while_they_rested_are_replaced_before_anyone_gets_one(
+async def test_connections_that_died_while_idle_are_replaced_before_use(
     database_url: str, app_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_RESTED_SECONDS", 0.0)
@@ -27,7 +27,7 @@ async def test_connections_that_died_while_they_rested_are_replaced_before_anyon
         await database.close()
 
 
-async def test_who_asks_is_lent_the_connection_that_was_used_last(app_database_url: str) -> None:
+async def test_pool_lends_the_connection_that_was_used_last(app_database_url: str) -> None:
     database = Database.of(app_database_url, role="callboard_session", name="pooled", size=4)
     await database.open()
     try:
@@ -38,11 +38,11 @@ async def test_who_asks_is_lent_the_connection_that_was_used_last(app_database_u
         await database.close()
 
 
-async def test_a_client_that_reads_nothing_any_more_does_not_hold_a_lock_for_long(
+async def test_client_that_stops_reading_does_not_hold_a_lock_for_long(
     database_url: str, app_database_url: str
 ) -> None:
-    """A paused process's kernel still answers, so the connection looks alive; its backend waits to write, with the
-    lock of its statement, for as long as that (concurrency, rule 5)."""
+    """The kernel still answers for a paused process, so its connection looks alive. The backend waits to write to it,
+    and holds the lock of its statement, until the kernel ends the connection (concurrency, rule 5)."""
     database = Database.of(app_database_url, role="callboard_session", name="paused", size=1)
     paused = psycopg.connect(str(database.pool.conninfo), autocommit=True)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:

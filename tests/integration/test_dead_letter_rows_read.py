@@ -1,4 +1,4 @@
-"""What a call on dead letters reads does not grow with how many there are, whichever filter it has."""
+"""The rows that a call on dead letters reads do not depend on how many exist, with any filter."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,8 +17,8 @@ from services.command.dead_letters.store import PostgresDeadLetters
 
 TENANT, LETTERS, PAGE, MOST = "acme", 4000, 10, 60
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
-# Of every thousand, one is another agent's, another session's, of another type, reason and correlation; and of all but
-# the newest 20 each was requeued long ago.
+# Of every thousand, one has another agent, session, type, reason and correlation id. All but the newest 20 were
+# requeued long ago.
 _NUMBERED = """
 with numbered as (
   select n, md5(n::text)::uuid as id, n %% 1000 = 0 as rare, %(first)s + n * interval '1 second' as at
@@ -61,14 +61,14 @@ RARE = {
 
 
 class Rig:
-    """The store, on one connection: the plans made first are those used last."""
+    """The store on one connection, so that the plans made first are used to the end."""
 
     def __init__(self, database: Database, admin: psycopg.AsyncConnection) -> None:
         self._database, self._admin = database, admin
         self.letters, self.keys = PostgresDeadLetters(database), PostgresBatchKeys(database, "requeue_many")
 
     async def cost(self, call: Callable[[], Awaitable[Any]]) -> tuple[int, Any]:
-        """How many rows a call read, and its result."""
+        """The number of rows that a call read, and its result."""
         before = await self._rows_read()
         result = await call()
         return await self._rows_read() - before, result
@@ -81,7 +81,7 @@ class Rig:
         return [row[0] for row in await cursor.fetchall()]
 
     async def _rows_read(self) -> int:
-        """Counted once a connection has told, which it does by itself a second later: both have to."""
+        """The statistics of both connections. A connection reports them by itself, a second later."""
         await self._database.values("select pg_stat_force_next_flush()")
         await self._admin.execute(b"select pg_stat_force_next_flush()")
         row = await (await self._admin.execute(_READ.encode())).fetchone()
@@ -107,14 +107,14 @@ async def rig(database_url: str, app_database_url: str) -> AsyncIterator[Rig]:
         yield Rig(database, admin)
 
 
-async def test_every_filter_reads_its_index_and_no_more_than_a_page(rig: Rig) -> None:
+async def test_every_filter_reads_at_most_a_page_of_its_index(rig: Rig) -> None:
     async def found(wanted: DeadLetterFilter) -> list[Any]:
         return await rig.letters.find(TENANT, wanted, None, PAGE)
 
     async def matched(wanted: DeadLetterFilter) -> list[Any]:
         return await rig.letters.match(TENANT, wanted, None, PAGE)
 
-    for _ in range(8):  # statements are prepared at their sixth run, while the tables are empty
+    for _ in range(8):  # statements are prepared on their sixth run, while the tables are empty
         for wanted in RARE.values():
             assert (await found(wanted), await matched(wanted)) == ([], [])
     await rig.grow()
@@ -127,7 +127,7 @@ async def test_every_filter_reads_its_index_and_no_more_than_a_page(rig: Rig) ->
     assert {name: rows for name, rows in costs.items() if rows > MOST} == {}
 
 
-async def test_a_page_deep_in_the_list_reads_no_more_than_the_first(rig: Rig) -> None:
+async def test_late_page_reads_no_more_rows_than_the_first(rig: Rig) -> None:
     ids = await rig.grow()
     place = {"at": (FIRST + timedelta(seconds=LETTERS // 2)).isoformat(), "id": str(UUID(int=0))}
     rows, page = await rig.cost(lambda: rig.letters.find(TENANT, DeadLetterFilter(), place, PAGE))
@@ -135,7 +135,7 @@ async def test_a_page_deep_in_the_list_reads_no_more_than_the_first(rig: Rig) ->
     assert rows <= MOST
 
 
-async def test_what_names_dead_letters_by_id_reads_only_those(rig: Rig) -> None:
+async def test_call_with_ids_reads_only_those_dead_letters(rig: Rig) -> None:
     nowhere = [uuid4() for _ in range(5)]
 
     async def everything(ids: list[UUID]) -> None:
@@ -156,7 +156,7 @@ async def test_what_names_dead_letters_by_id_reads_only_those(rig: Rig) -> None:
     assert set(await rig.letters.letters(TENANT, ids[:6])) == {ids[5]}
 
 
-async def test_a_count_stops_at_its_limit(rig: Rig) -> None:
+async def test_count_stops_at_its_limit(rig: Rig) -> None:
     await rig.grow()
     rows, number = await rig.cost(lambda: rig.letters.count(TENANT, DeadLetterFilter(), 50))
     assert number == 50

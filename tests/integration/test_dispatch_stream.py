@@ -1,4 +1,4 @@
-"""The stream of dispatches: whether it stores, when it is made anew, and what is trimmed."""
+"""The stream of dispatches: whether it stores, when it is recreated, and what is trimmed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,14 +36,14 @@ async def bus(server: Broker) -> AsyncIterator[Bus]:
 
 
 async def seal(bus: Bus) -> None:
-    """Has the stream refuse everything from now on, as after a write that failed; nothing unseals it."""
+    """Makes the stream reject every write, as after a failed one. A sealed stream cannot be unsealed."""
     api = JetStreamApi(bus)
     config = (await api.ask(f"STREAM.INFO.{COMMANDS.name}"))["config"]
     await api.ask(f"STREAM.UPDATE.{COMMANDS.name}", {**config, "sealed": True})
 
 
 async def publish(broker: JetStreamBroker, runner_id: UUID, count: int) -> list[int]:
-    """Publishes dispatches to the runner, a message each, and returns their places."""
+    """Publishes dispatches to the runner, one in each message, and returns their sequence numbers."""
     found = [
         await broker.publish([Dispatch("acme", 0, PRIORITY, runner_id, uuid4(), 1)]) for _ in range(count)
     ]  # fmt: skip
@@ -51,7 +51,7 @@ async def publish(broker: JetStreamBroker, runner_id: UUID, count: int) -> list[
 
 
 async def take(bus: Bus, runner_id: UUID, count: int) -> None:
-    """Takes so many dispatches as the runner, and acknowledges them."""
+    """Takes `count` dispatches as the runner, and acknowledges them."""
     taken: list[Delivery] = []
 
     def on_message(delivery: Delivery) -> None:
@@ -70,7 +70,7 @@ async def take(bus: Bus, runner_id: UUID, count: int) -> None:
     await task
 
 
-async def test_a_stream_that_stores_nothing_is_seen_at_once_and_made_anew_after_a_while(
+async def test_stream_that_stores_nothing_is_noticed_and_recreated_later(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = JetStreamBroker(bus)
@@ -87,9 +87,7 @@ async def test_a_stream_that_stores_nothing_is_seen_at_once_and_made_anew_after_
     assert [*stores, broker.stores] == [False, True, False, False, True]
 
 
-async def test_a_stream_that_another_replica_has_made_anew_is_left_alone(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stream_recreated_by_another_replica_is_kept(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = JetStreamBroker(bus), JetStreamBroker(bus)
     await first.ensure()
     await second.ensure()
@@ -103,7 +101,7 @@ async def test_a_stream_that_another_replica_has_made_anew_is_left_alone(
     assert (await Streams(bus).stream_state(COMMANDS.name)).epoch == epoch
 
 
-async def test_a_broker_that_does_not_answer_is_away_and_its_stream_stays(
+async def test_stream_is_kept_while_the_broker_does_not_answer(
     server: Broker, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatches, "_BROKEN_SECONDS", 0.0)
@@ -119,7 +117,7 @@ async def test_a_broker_that_does_not_answer_is_away_and_its_stream_stays(
     assert await broker.ensure() == epoch
 
 
-async def test_a_deleted_stream_comes_back_in_another_epoch(bus: Bus) -> None:
+async def test_deleted_stream_is_recreated_with_a_new_epoch(bus: Bus) -> None:
     broker = JetStreamBroker(bus)
     epoch = await broker.ensure()
     await Streams(bus).delete_stream(COMMANDS.name)
@@ -128,7 +126,7 @@ async def test_a_deleted_stream_comes_back_in_another_epoch(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("kept_seconds", [0.0, 60.0])
-async def test_what_all_consumers_have_settled_is_trimmed_a_while_later(
+async def test_dispatches_acknowledged_by_all_consumers_are_trimmed_later(
     bus: Bus, monkeypatch: pytest.MonkeyPatch, kept_seconds: float
 ) -> None:
     monkeypatch.setattr(dispatches, "_KEPT_SECONDS", kept_seconds)
@@ -143,7 +141,7 @@ async def test_what_all_consumers_have_settled_is_trimmed_a_while_later(
     for _ in range(3):
         await broker.trim()
     first = (await streams.stream_state(COMMANDS.name)).first_sequence
-    assert first <= held, "nobody has taken it yet"
+    assert first <= held, "no runner has taken it yet"
     await streams.delete_consumer(COMMANDS.name, runner_consumer(slow, PRIORITY).name)
     for _ in range(2):
         await broker.trim()
@@ -151,10 +149,8 @@ async def test_what_all_consumers_have_settled_is_trimmed_a_while_later(
     assert (left > held) is (kept_seconds == 0.0)
 
 
-async def test_a_rolled_back_stream_loses_nothing_to_what_was_settled_before(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The places of before are higher than all that the stream holds now."""
+async def test_trim_removes_nothing_new_from_a_recreated_stream(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old sequence numbers are higher than any in the new stream."""
     monkeypatch.setattr(dispatches, "_KEPT_SECONDS", 0.0)
     broker, streams = JetStreamBroker(bus), Streams(bus)
     await broker.ensure()
@@ -169,7 +165,7 @@ async def test_a_rolled_back_stream_loses_nothing_to_what_was_settled_before(
     assert await streams.read_message(COMMANDS.name, place) is not None
 
 
-async def test_what_is_published_while_the_stream_is_asked_is_not_taken_for_a_rollback(
+async def test_dispatch_published_during_the_check_is_not_taken_for_a_rollback(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = JetStreamBroker(bus)

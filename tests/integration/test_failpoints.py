@@ -1,4 +1,4 @@
-"""Failpoints in real processes and at the real database."""
+"""Failpoints in real processes and with the real database."""
 
 import json
 import os
@@ -25,15 +25,15 @@ def _disarmed() -> Iterator[None]:
 
 
 def run_command_service(**environment: str) -> tuple[int, list[dict[str, str]]]:
-    """Runs the command service until it ends by itself; returns how, and what it logged."""
+    """Runs the command service until it exits; returns its exit code and its log."""
     command = [sys.executable, "-m", "services.command"]
     given = {**os.environ, "CALLBOARD_COMMAND_PORT": "0", **environment}
     done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_service_crashes_where_it_is_told_to(app_database_url: str, nats_server: TestNats, tmp_path: Path) -> None:
-    """A process that is armed says so, and ends as by SIGKILL the first time that it gets there."""
+def test_service_crashes_at_its_failpoint(app_database_url: str, nats_server: TestNats, tmp_path: Path) -> None:
+    """A process with failpoints logs them, and ends as by SIGKILL when it first reaches one."""
     code, lines = run_command_service(
         DATABASE_URL=app_database_url,
         NATS_URL=nats_server.url,
@@ -47,7 +47,7 @@ def test_a_service_crashes_where_it_is_told_to(app_database_url: str, nats_serve
     assert (fired["name"], fired["action"]) == ("dispatch.due", "crash")
 
 
-def test_a_service_that_is_told_of_an_unknown_place_does_not_start() -> None:
+def test_service_with_an_unknown_failpoint_does_not_start() -> None:
     code, lines = run_command_service(
         DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
         NATS_URL="nats://127.0.0.1:1",
@@ -59,8 +59,8 @@ def test_a_service_that_is_told_of_an_unknown_place_does_not_start() -> None:
     assert "dispatcher.after_publish_before_mark" in wrong["rule"]
 
 
-async def test_a_lost_reply_leaves_the_statement_committed(database_url: str, tmp_path: Path) -> None:
-    """The caller hears that the database cannot be reached, and what it asked for is done."""
+async def test_statement_whose_reply_is_lost_is_committed(database_url: str, tmp_path: Path) -> None:
+    """The caller gets DATABASE_UNAVAILABLE, and the statement has taken effect."""
     file = tmp_path / "attempts.sql"
     file.write_text("-- name: finish\ninsert into t values (1);\n-- name: claim\nselect n from t;\n")
     statements = load_statements(file)

@@ -1,4 +1,4 @@
-"""Large and unfinished bodies: refused at once, and read on so that clients see the refusal."""
+"""Large and unfinished bodies are rejected at once, and read further so that clients see the response."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 
 class Wire:
-    """A connection, spoken to in bytes."""
+    """A raw connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -48,7 +48,7 @@ async def wire(rig: Rig) -> AsyncIterator[Wire]:
 
 @pytest.mark.parametrize("size", [MIB + 1, 4 * MIB, 8 * MIB - 1])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_up_to_8_mib_is_read_and_its_writer_sees_the_413(rig: Rig, size: int, chunked: bool) -> None:  # noqa: FBT001
+async def test_client_with_a_body_up_to_8_mib_sees_the_413(rig: Rig, size: int, chunked: bool) -> None:  # noqa: FBT001
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, size, 65536):
             yield b"x" * min(65536, size - start)
@@ -62,14 +62,14 @@ async def test_a_body_up_to_8_mib_is_read_and_its_writer_sees_the_413(rig: Rig, 
     assert rig.script.count("SubmitCommand") == 0
 
 
-async def test_a_body_of_exactly_1_mib_is_taken(rig: Rig) -> None:
+async def test_body_of_exactly_1_mib_is_accepted(rig: Rig) -> None:
     body = b'{"type":"a","params":{"x":"' + b"y" * (MIB - 30) + b'"}}'
     body += b" " * (MIB - len(body))
     answer = await rig.call("POST", PATH, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 202
 
 
-async def test_an_endless_body_is_read_up_to_8_mib_and_cut_off(rig: Rig, wire: Wire) -> None:
+async def test_endless_body_is_cut_off_after_8_mib(rig: Rig, wire: Wire) -> None:
     wire.send(
         f"POST {PATH} HTTP/1.1", "Host: x", f"Authorization: {rig.auth()['Authorization']}",
         "Content-Type: application/json", "Transfer-Encoding: chunked",
@@ -86,17 +86,17 @@ async def test_an_endless_body_is_read_up_to_8_mib_and_cut_off(rig: Rig, wire: W
     async with asyncio.timeout(20):
         with pytest.raises(ConnectionError):
             await endless()
-    assert 8 * MIB <= sent < 64 * MIB  # what lies in the sockets' buffers counts too
+    assert 8 * MIB <= sent < 64 * MIB  # what is in the sockets' buffers counts too
 
 
-async def test_a_key_is_checked_before_the_body_is_read(wire: Wire) -> None:
+async def test_key_is_checked_before_the_body_is_read(wire: Wire) -> None:
     wire.send(f"POST {PATH} HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 1000")
     head = await wire.head()
     assert head.startswith("HTTP/1.1 401")
     assert "connection: close" in head
 
 
-async def test_a_client_that_waits_to_be_asked_is_not_asked_for_a_body_that_is_too_large(rig: Rig, wire: Wire) -> None:
+async def test_client_with_expect_continue_is_not_asked_for_a_too_large_body(rig: Rig, wire: Wire) -> None:
     wire.send(
         f"POST {PATH} HTTP/1.1", "Host: x", f"Authorization: {rig.auth()['Authorization']}",
         "Content-Type: application/json", f"Content-Length: {5 * MIB}", "Expect: 100-continue",
@@ -105,7 +105,7 @@ async def test_a_client_that_waits_to_be_asked_is_not_asked_for_a_body_that_is_t
     assert b"PAYLOAD_TOO_LARGE" in await wire.rest()
 
 
-async def test_a_client_that_waits_to_be_asked_is_asked(rig: Rig, wire: Wire) -> None:
+async def test_client_with_expect_continue_is_asked_for_its_body(rig: Rig, wire: Wire) -> None:
     body = b'{"type": "a"}'
     wire.send(
         f"POST {PATH} HTTP/1.1", "Host: x", f"Authorization: {rig.auth()['Authorization']}",
@@ -116,7 +116,7 @@ async def test_a_client_that_waits_to_be_asked_is_asked(rig: Rig, wire: Wire) ->
     assert (await wire.head()).startswith("HTTP/1.1 202")
 
 
-async def test_a_connection_goes_on_after_a_refusal_whose_body_was_read(rig: Rig, wire: Wire) -> None:
+async def test_connection_stays_open_after_a_rejection_whose_body_was_read(rig: Rig, wire: Wire) -> None:
     for _ in range(2):
         wire.send(
             f"POST {PATH} HTTP/1.1", "Host: x", f"Authorization: {rig.auth()['Authorization']}",
@@ -128,7 +128,7 @@ async def test_a_connection_goes_on_after_a_refusal_whose_body_was_read(rig: Rig
         await wire.reader.readexactly(int(length.split()[1]))
 
 
-async def test_an_endless_head_is_cut_off(wire: Wire) -> None:
+async def test_endless_header_is_cut_off(wire: Wire) -> None:
     async def endless() -> None:
         while not wire.reader.at_eof():
             wire.writer.write(b"x" * 65536)
@@ -140,6 +140,6 @@ async def test_an_endless_head_is_cut_off(wire: Wire) -> None:
             await endless()
 
 
-async def test_what_is_no_http_is_400(wire: Wire) -> None:
+async def test_bytes_that_are_not_http_get_400(wire: Wire) -> None:
     wire.writer.write(b"hello\r\n\r\n")
     assert (await wire.head()).startswith("HTTP/1.1 400")

@@ -1,4 +1,4 @@
-"""The routes of dead letters: what they ask of the service, and what they refuse themselves."""
+"""The routes of dead letters: what they send to the service, and what they reject themselves."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,7 +20,7 @@ async def rig() -> AsyncIterator[Rig]:
         yield made
 
 
-async def test_a_list_is_filtered_by_everything(rig: Rig) -> None:
+async def test_list_passes_every_filter_to_the_service(rig: Rig) -> None:
     query = (
         "agentId=clock&sessionId=s&type=run_tool&reason=TOOL_ERROR,TOOL_NOT_FOUND&reason=TOOL_ERROR&requeued=false"
         "&deadAfter=2026-01-01T00:00:00Z&deadBefore=2026-02-01T00:00:00Z&correlationId=c:1&pageSize=7&pageToken=p"
@@ -43,18 +43,18 @@ async def test_a_list_is_filtered_by_everything(rig: Rig) -> None:
         ("correlationId=a%20b", "correlationId"),
     ],
 )
-async def test_a_wrong_filter_is_refused_by_its_name(rig: Rig, query: str, field: str) -> None:
+async def test_invalid_filter_is_rejected_naming_the_field(rig: Rig, query: str, field: str) -> None:
     answer = await rig.call("GET", f"{ALL}?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == field
 
 
-async def test_an_attempt_has_its_outcome_and_how_long_it_took(rig: Rig) -> None:
+async def test_attempt_has_its_outcome_and_duration(rig: Rig) -> None:
     (attempt,) = (await rig.call("GET", ONE)).json()["attempts"]
     assert (attempt["outcome"], attempt["duration"], attempt["error"]["code"]) == ("failed", 1.5, "TOOL_ERROR")
 
 
-async def test_a_requeue_carries_its_changes(rig: Rig) -> None:
+async def test_requeue_passes_its_changes_to_the_service(rig: Rig) -> None:
     body = {
         "params": {"n": 12345678901234567890123}, "maxAttempts": 25, "timeout": "90s", "priority": "low",
         "notBefore": "2026-06-01T10:00:00Z", "sessionId": "ses-1",
@@ -75,7 +75,7 @@ async def test_empty_parameters_are_sent_and_missing_ones_are_not(rig: Rig) -> N
     assert not rig.script.said("RequeueDeadLetter").HasField("params_json")
 
 
-async def test_a_requeue_by_filter_says_all_that_it_knows(rig: Rig) -> None:
+async def test_requeue_by_filter_returns_every_field_of_the_response(rig: Rig) -> None:
     body = {
         "filter": {"agentId": "clock", "reasons": ["TOOL_ERROR"], "deadBefore": "2026-02-01T00:00:00Z",
                    "requeued": False},
@@ -96,7 +96,7 @@ async def test_a_requeue_by_filter_says_all_that_it_knows(rig: Rig) -> None:
     }  # fmt: skip
 
 
-async def test_a_dry_run_tells_how_many_match(rig: Rig) -> None:
+async def test_dry_run_returns_how_many_match(rig: Rig) -> None:
     for path, rpc, matched in (("requeue", "RequeueDeadLetters", 7), ("purge", "PurgeDeadLetters", 2)):
         told = (await rig.call("POST", f"{ALL}/{path}", json={"filter": {}, "dryRun": True})).json()
         assert (told["dryRun"], told["matched"]) == (True, matched)
@@ -105,7 +105,7 @@ async def test_a_dry_run_tells_how_many_match(rig: Rig) -> None:
         assert told["matched"] is None
 
 
-async def test_a_purge_of_many_names_each_that_was_refused(rig: Rig) -> None:
+async def test_bulk_purge_returns_each_rejected_id(rig: Rig) -> None:
     told = (await rig.call("POST", f"{ALL}/purge", json={"ids": ["a", "b"]})).json()
     assert list(rig.script.said("PurgeDeadLetters").command_ids) == ["a", "b"]
     assert [one["id"] for one in told["results"] if one["refusal"]] == ["b"]
@@ -128,14 +128,14 @@ async def test_a_purge_of_many_names_each_that_was_refused(rig: Rig) -> None:
         ({"filter": {}, "dryRun": "yes"}, "dryRun"),
     ],
 )
-async def test_a_body_of_many_that_means_nothing_is_refused(rig: Rig, body: dict[str, Any], field: str) -> None:
+async def test_bulk_request_with_an_invalid_body_is_rejected(rig: Rig, body: dict[str, Any], field: str) -> None:
     for path in ("requeue", "purge"):
         answer = await rig.call("POST", f"{ALL}/{path}", json=body)
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["field"] == field
 
 
-async def test_what_the_service_refuses_is_told_in_the_words_of_rest(rig: Rig) -> None:
+async def test_violations_of_the_service_use_the_field_names_of_rest(rig: Rig) -> None:
     violations = [FieldViolation("command_ids[3]", "r"), FieldViolation("options.max_attempts", "r")]
     violations.append(FieldViolation("filter.dead_before", "r"))
     rig.script.answers["RequeueDeadLetters"] = ServiceError(Reason.FIELD_INVALID, "no", violations=violations)
@@ -144,6 +144,6 @@ async def test_what_the_service_refuses_is_told_in_the_words_of_rest(rig: Rig) -
 
 
 @pytest.mark.parametrize(("path", "role"), [("requeue", "viewer"), ("purge", "operator")])
-async def test_a_role_that_may_not_is_refused(rig: Rig, path: str, role: str) -> None:
+async def test_call_without_the_required_role_is_rejected(rig: Rig, path: str, role: str) -> None:
     answer = await rig.call("POST", f"{ALL}/{path}", json={"ids": ["a"]}, role=role)
     assert (answer.status_code, answer.json()["reason"]) == (403, "ROLE_REQUIRED")

@@ -1,4 +1,4 @@
-"""Every route of the gateway: what it asks of the services, and what it answers."""
+"""Every route of the gateway: what it sends to the services, and what it answers."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -68,7 +68,7 @@ async def _document(rig: Rig) -> dict[str, Any]:
 
 
 def _described(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
-    """The operation of the document that a path means."""
+    """The operation of the OpenAPI document that a path belongs to."""
     steps = path.split("/")
     for known, operations in document["paths"].items():
         words = known.split("/")
@@ -84,7 +84,7 @@ def _check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "rpc"), ROUTES)
-async def test_each_route_calls_its_method_and_answers_as_the_document_says(
+async def test_each_route_calls_its_method_and_answers_as_documented(
     rig: Rig, method: str, path: str, body: Any, status: int, rpc: str
 ) -> None:
     document = await _document(rig)
@@ -111,7 +111,7 @@ async def test_each_route_calls_its_method_and_answers_as_the_document_says(
         _check(document, told["content"]["application/json"]["schema"], answer.json())
 
 
-async def test_the_document_tells_of_every_route_and_of_no_other(rig: Rig) -> None:
+async def test_openapi_document_describes_exactly_the_routes(rig: Rig) -> None:
     document = await _document(rig)
     tried = {id(_described(document, method, path)) for method, path, *_ in ROUTES}
     tried |= {id(_described(document, "GET", "/api/v1/agents/clock/events"))}
@@ -127,7 +127,7 @@ async def test_the_document_tells_of_every_route_and_of_no_other(rig: Rig) -> No
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
-async def test_an_agent_is_written_with_all_of_its_keys(rig: Rig) -> None:
+async def test_agent_is_written_with_all_of_its_fields(rig: Rig) -> None:
     answer = await rig.call("GET", "/api/v1/agents/clock")
     assert answer.headers["etag"] == '"7"'
     assert answer.json() == {
@@ -137,7 +137,7 @@ async def test_an_agent_is_written_with_all_of_its_keys(rig: Rig) -> None:
     }  # fmt: skip
 
 
-async def test_a_change_names_its_fields_and_the_etag(rig: Rig) -> None:
+async def test_update_sends_the_mask_of_its_fields_and_the_etag(rig: Rig) -> None:
     await rig.call("PATCH", "/api/v1/agents/clock", json={"exclusive": False}, headers={"If-Match": '"7"'})
     said = rig.script.said("UpdateAgent")
     assert list(said.update_mask.paths) == ["exclusive"]
@@ -146,7 +146,7 @@ async def test_a_change_names_its_fields_and_the_etag(rig: Rig) -> None:
     assert rig.script.said("DeleteAgent").etag == ""
 
 
-async def test_a_start_of_a_live_session_is_200(rig: Rig) -> None:
+async def test_start_that_finds_a_live_session_gets_200(rig: Rig) -> None:
     rig.script.answers["StartSession"] = sessions_pb2.StartSessionResponse(session=a_session())
     answer = await rig.call("POST", "/api/v1/agents/clock/start", json={"restart": True})
     assert answer.status_code == 200
@@ -156,18 +156,18 @@ async def test_a_start_of_a_live_session_is_200(rig: Rig) -> None:
     assert rig.script.said("StartSession").on_conflict == sessions_pb2.ON_CONFLICT_RESTART
 
 
-async def test_a_stop_of_nothing_has_null_for_both(rig: Rig) -> None:
+async def test_stop_without_a_live_session_answers_null_for_the_session(rig: Rig) -> None:
     rig.script.answers["StopSession"] = sessions_pb2.StopSessionResponse()
     answer = await rig.call("POST", "/api/v1/agents/clock/stop")
     assert answer.json() == {"sessionId": None, "status": "stopped", "session": None}
 
 
-async def test_a_restart_without_a_word_leaves_the_next_session_as_the_one_before(rig: Rig) -> None:
+async def test_restart_without_a_spec_sends_none(rig: Rig) -> None:
     await rig.call("POST", "/api/v1/agents/clock/restart", json={"reason": "stuck"})
     assert not rig.script.said("RestartSession").HasField("spec")
 
 
-async def test_a_command_carries_all_of_its_options(rig: Rig) -> None:
+async def test_submit_sends_all_options_of_a_command(rig: Rig) -> None:
     body = {
         "type": "run_tool", "params": {"big": 123456789012345678901234567890}, "correlationId": "c:1", "attempts": 5,
         "timeout": "30s", "backoff": 0.25, "maxBackoff": 60, "priority": "high", "retryToolErrors": True,
@@ -185,12 +185,12 @@ async def test_a_command_carries_all_of_its_options(rig: Rig) -> None:
     assert options.retry_tool_errors
 
 
-async def test_a_requeue_names_the_old_command(rig: Rig) -> None:
+async def test_requeued_command_names_the_old_one(rig: Rig) -> None:
     answer = await rig.call("POST", f"{LETTER}/requeue")
     assert answer.json()["requeuedFrom"] == COMMAND_ID
 
 
-async def test_only_one_dead_letter_by_itself_has_its_attempts(rig: Rig) -> None:
+async def test_attempts_are_in_a_single_dead_letter_and_not_in_lists(rig: Rig) -> None:
     one = (await rig.call("GET", LETTER)).json()
     (listed,) = (await rig.call("GET", "/api/v1/dead-letters")).json()["deadLetters"]
     assert one["attempts"][0]["error"]["code"] == one["reason"] == "TOOL_ERROR"
@@ -198,7 +198,7 @@ async def test_only_one_dead_letter_by_itself_has_its_attempts(rig: Rig) -> None
     assert "attempts" not in listed
 
 
-async def test_sessions_are_filtered_by_everything(rig: Rig) -> None:
+async def test_list_of_sessions_passes_every_filter_to_the_service(rig: Rig) -> None:
     query = (
         "agentId=clock&state=init,running&state=timeout&sessionType=audit&mode=m&userId=u&channelId=c&resourceId=r"
         "&taskId=t&label=team:blue&label=a:b,c:d&createdAfter=2026-01-01T00:00:00Z&createdBefore=2026-02-01T00:00:00Z"
@@ -214,7 +214,7 @@ async def test_sessions_are_filtered_by_everything(rig: Rig) -> None:
     assert said.created_before.seconds - said.created_after.seconds == 31 * 86400
 
 
-async def test_commands_events_and_dead_letters_are_filtered(rig: Rig) -> None:
+async def test_lists_of_commands_events_and_dead_letters_pass_their_filters(rig: Rig) -> None:
     await rig.call("GET", "/api/v1/commands?agentId=a&sessionId=s&state=failed,cancelled&type=run_tool&correlationId=c")
     said = rig.script.said("ListCommands")
     assert (said.agent_id, said.session_id, list(said.states), said.type) == ("a", "s", [7, 8], "run_tool")
@@ -225,13 +225,13 @@ async def test_commands_events_and_dead_letters_are_filtered(rig: Rig) -> None:
     assert list(rig.script.said("ListDeadLetters").reasons) == [64]
 
 
-async def test_ids_may_be_percent_encoded(rig: Rig) -> None:
+async def test_ids_in_paths_can_be_percent_encoded(rig: Rig) -> None:
     await rig.call("GET", "/api/v1/agents/cl%6Fck")
     assert rig.script.said("GetAgent") == agents_pb2.GetAgentRequest(agent_id="clock")
     assert (await rig.call("GET", "/api/v1/agents/cl%2Fock")).status_code == 400
 
 
-async def test_the_documents_stand_by_themselves(rig: Rig) -> None:
+async def test_gateway_serves_docs_health_and_metrics_itself(rig: Rig) -> None:
     page = await rig.client.get("/docs")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -247,7 +247,7 @@ async def test_the_documents_stand_by_themselves(rig: Rig) -> None:
     )
 
 
-async def test_readiness_waits_for_all_parts_once_and_later_for_the_database_alone(rig: Rig) -> None:
+async def test_readiness_needs_all_parts_once_and_then_only_the_database(rig: Rig) -> None:
     rig.script.broker_is_up = False
     assert (await rig.client.get("/readyz")).status_code == 503
     rig.script.broker_is_up = True

@@ -1,4 +1,4 @@
-"""Server-Sent Events: what a stream carries, where it begins, how it ends, and what it costs others."""
+"""Server-Sent Events: what a stream contains, where it starts, how it ends, and how streams affect each other."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ async def _lines(answer: Any, count: int) -> list[str]:
     return lines
 
 
-async def test_each_event_is_an_id_a_type_and_one_line_of_json(rig: Rig) -> None:
+async def test_each_event_has_an_id_a_type_and_one_line_of_json(rig: Rig) -> None:
     rig.script.answers["StreamEvents"] = _plays(
         a_batch(an_event(1, "session.started"), an_event(2, payload='{\n "text": "a\\nb"\r\n}')), the_end()
     )
@@ -66,12 +66,12 @@ async def test_each_event_is_an_id_a_type_and_one_line_of_json(rig: Rig) -> None
     assert (told["seq"], told["payload"]) == (2, {"text": "a\nb"})
 
 
-async def test_headers_come_at_once_also_when_nothing_happens(rig: Rig) -> None:
+async def test_headers_are_sent_before_the_first_event(rig: Rig) -> None:
     async with asyncio.timeout(5), rig.stream(AGENT) as answer:
         assert answer.status_code == 200
 
 
-async def test_a_cursor_that_moved_is_a_bookmark_and_one_that_did_not_a_comment(rig: Rig) -> None:
+async def test_keepalive_has_an_id_only_when_the_cursor_moved(rig: Rig) -> None:
     rig.script.answers["StreamEvents"] = _plays(
         a_batch(an_event(1)), a_keepalive("c1"), a_keepalive("c9"), a_keepalive("c9"), the_end()
     )
@@ -80,7 +80,7 @@ async def test_a_cursor_that_moved_is_a_bookmark_and_one_that_did_not_a_comment(
     assert text.split("\n\n")[1:] == [": keepalive", "id: c9", ": keepalive", ""]
 
 
-async def test_keepalives_come_whatever_the_service_sends() -> None:
+async def test_keepalives_are_sent_while_the_service_sends_nothing() -> None:
     async with gateway_rig(keepalive=0.05) as rig, rig.stream(AGENT) as answer:
         assert await _lines(answer, 4) == [": keepalive", "", ": keepalive", ""]
 
@@ -97,7 +97,7 @@ async def test_keepalives_come_whatever_the_service_sends() -> None:
     ],
 )
 @pytest.mark.parametrize("path", [SESSION, AGENT])
-async def test_where_a_stream_begins(
+async def test_stream_starts_after_last_event_id_or_where_from_says(
     rig: Rig, path: str, query: str, header: str | None, cursor: str, start: int
 ) -> None:
     headers = {"Last-Event-ID": header} if header else {}
@@ -108,7 +108,7 @@ async def test_where_a_stream_begins(
     assert rig.script.last("StreamEvents").metadata["authorization"] == rig.auth("viewer")["Authorization"]
 
 
-async def test_a_stream_is_filtered(rig: Rig) -> None:
+async def test_stream_passes_its_filters_to_the_service(rig: Rig) -> None:
     async with rig.stream(f"{AGENT}?types=command.*,custom.a&types=iteration&levels=warn,error"):
         said = rig.script.said("StreamEvents")
     assert (list(said.types), list(said.levels)) == (["command.*", "custom.a", "iteration"], [2, 3])
@@ -123,14 +123,14 @@ async def test_a_stream_is_filtered(rig: Rig) -> None:
         (f"{SESSION}?pageSize=10", "*/*", "application/json"),
     ],
 )
-async def test_who_takes_anything_follows_and_who_asks_for_json_or_a_page_gets_one(
+async def test_accept_header_and_page_size_choose_between_stream_and_page(
     rig: Rig, path: str, accept: str, kind: str
 ) -> None:
     async with rig.stream(path, headers={"Accept": accept}) as answer:
         assert answer.headers["content-type"].startswith(kind)
 
 
-async def test_nothing_to_resume_is_204(rig: Rig) -> None:
+async def test_resumed_stream_that_has_ended_gets_204(rig: Rig) -> None:
     rig.script.answers["StreamEvents"] = _plays(the_end(), state=ENDED)
     async with rig.stream(SESSION, headers={"Last-Event-ID": "c6"}) as answer:
         assert answer.status_code == 204
@@ -142,7 +142,7 @@ async def test_nothing_to_resume_is_204(rig: Rig) -> None:
     ("reason", "status"),
     [(Reason.SESSION_NOT_FOUND, 404), (Reason.CURSOR_EXPIRED, 410), (Reason.CURSOR_INVALID, 400)],
 )
-async def test_a_refusal_before_the_stream_opens_is_a_problem(rig: Rig, reason: Reason, status: int) -> None:
+async def test_error_before_the_stream_opens_is_a_problem_document(rig: Rig, reason: Reason, status: int) -> None:
     rig.script.answers["StreamEvents"] = ServiceError(reason, "no", metadata={"oldest_cursor": "c3"})
     async with rig.stream(f"{SESSION}?from=c1") as answer:
         assert answer.status_code == status
@@ -151,7 +151,7 @@ async def test_a_refusal_before_the_stream_opens_is_a_problem(rig: Rig, reason: 
     assert (problem["reason"], problem["oldestCursor"]) == (reason, "c3")
 
 
-async def test_a_wrong_cursor_is_named_from(rig: Rig) -> None:
+async def test_invalid_cursor_is_reported_as_parameter_from(rig: Rig) -> None:
     rig.script.answers["StreamEvents"] = ServiceError(Reason.CURSOR_INVALID, "the cursor is none of ours")
     async with rig.stream(f"{AGENT}?from=nope") as answer:
         await answer.aread()
@@ -159,12 +159,12 @@ async def test_a_wrong_cursor_is_named_from(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("query", ["pageSize=5", "pageToken=x", "nope=1", "levels=loud", "from=a&from=b"])
-async def test_a_wrong_parameter_of_a_stream_is_400(rig: Rig, query: str) -> None:
+async def test_invalid_parameter_of_a_stream_gets_400(rig: Rig, query: str) -> None:
     async with rig.stream(f"{SESSION}?{query}") as answer:
         assert answer.status_code == 400
 
 
-async def test_a_stream_that_breaks_ends_so_that_its_client_resumes(rig: Rig) -> None:
+async def test_broken_stream_ends_so_that_its_client_resumes(rig: Rig) -> None:
     then = ServiceError(Reason.SHUTTING_DOWN, "resume elsewhere", metadata={"cursor": "c1"})
     rig.script.answers["StreamEvents"] = _plays(a_batch(an_event(1)), then=then)
     async with rig.stream(SESSION) as answer:
@@ -173,13 +173,13 @@ async def test_a_stream_that_breaks_ends_so_that_its_client_resumes(rig: Rig) ->
     assert text.endswith(": SHUTTING_DOWN\n\n")
 
 
-async def test_the_services_stream_ends_when_its_client_goes(rig: Rig) -> None:
+async def test_service_stream_ends_when_the_client_disconnects(rig: Rig) -> None:
     async with rig.stream(AGENT):
         await eventually(lambda: rig.script.open_streams == 1)
     await eventually(lambda: rig.script.open_streams == 0)
 
 
-async def test_a_slow_client_costs_only_itself() -> None:
+async def test_slow_client_does_not_affect_others() -> None:
     async def flood(_: Any, context: Any) -> AsyncIterator[events_pb2.StreamEventsResponse]:
         await context.send_initial_metadata(LIVE)
         while True:
@@ -198,13 +198,13 @@ async def test_a_slow_client_costs_only_itself() -> None:
         writer.transport.abort()
 
 
-async def test_too_many_streams_are_429() -> None:
+async def test_stream_over_the_limit_gets_429() -> None:
     async with gateway_rig(most_streams=1) as rig, rig.stream(AGENT), rig.stream(AGENT) as second:
         assert second.status_code == 429
         assert second.headers["retry-after"] == "1"
 
 
-async def test_a_stop_ends_streams_at_once_and_lets_calls_finish(rig: Rig) -> None:
+async def test_shutdown_ends_streams_at_once_and_lets_calls_finish(rig: Rig) -> None:
     release, entered = asyncio.Event(), asyncio.Event()
     slow = rig.script.answers["GetAgent"]
 
@@ -219,7 +219,7 @@ async def test_a_stop_ends_streams_at_once_and_lets_calls_finish(rig: Rig) -> No
         await entered.wait()
         began = time.monotonic()
         rig.stop.set()
-        assert await one.aread() == await two.aread() == b""  # ended, and not broken off
+        assert await one.aread() == await two.aread() == b""  # an orderly end
         assert time.monotonic() - began < 1
     assert not calling.done()
     release.set()
@@ -227,7 +227,7 @@ async def test_a_stop_ends_streams_at_once_and_lets_calls_finish(rig: Rig) -> No
     await asyncio.wait_for(rig.serving, 5)
 
 
-async def test_a_stop_waits_for_no_call_that_hangs() -> None:
+async def test_shutdown_does_not_wait_for_a_call_that_hangs() -> None:
     async with gateway_rig(drain=1) as rig:
         entered = asyncio.Event()
 
@@ -244,7 +244,7 @@ async def test_a_stop_waits_for_no_call_that_hangs() -> None:
         await asyncio.wait({calling})
 
 
-async def test_a_taken_port_is_said() -> None:
+async def test_port_in_use_is_reported() -> None:
     async with gateway_rig() as rig:
         with pytest.raises(OSError, match="is the port taken"):
             async with gateway_rig(http_port=int(rig.address.rpartition(":")[2])):

@@ -1,4 +1,4 @@
-"""Keys in Postgres, found with the rights that the services have."""
+"""Looking up API keys in Postgres with the rights of the services."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from libs.identity.postgres import key_lookup
 
 @pytest.fixture(params=["callboard_session", "callboard_command"])
 async def database(request: pytest.FixtureRequest, app_database_url: str) -> AsyncIterator[Database]:
-    """A pool in the role of each service that looks keys up."""
+    """A pool in the role of each service that looks up keys."""
     pool = Database.of(app_database_url, role=request.param, name="test", size=2)
     await pool.open()
     yield pool
@@ -33,7 +33,7 @@ def revoke(url: str, key_id: str) -> None:
         revoke_key(connection, key_id)
 
 
-async def test_a_stored_key_is_found_until_it_is_revoked(database: Database, database_url: str) -> None:
+async def test_stored_key_is_found_until_it_is_revoked(database: Database, database_url: str) -> None:
     key = await asyncio.to_thread(stored_key, database_url, "operator")
     find = key_lookup(database.pool)
     record = await find(key.key_hash)
@@ -46,18 +46,18 @@ async def test_a_stored_key_is_found_until_it_is_revoked(database: Database, dat
     assert caught.value.reason is Reason.CREDENTIALS_INVALID
 
 
-async def test_an_unknown_key_is_not_found(database: Database) -> None:
+async def test_unknown_key_is_not_found(database: Database) -> None:
     assert await key_lookup(database.pool)(new_key().key_hash) is None
 
 
-async def test_a_database_that_is_away_accepts_nobody(database: Database) -> None:
+async def test_no_key_is_accepted_while_the_database_is_down(database: Database) -> None:
     await database.close()
     with pytest.raises(ServiceError) as caught:
         await Authenticator(key_lookup(database.pool)).authenticate(new_key().secret_text)
     assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
 
 
-def test_what_is_stored_opens_nothing(database_url: str) -> None:
+def test_stored_hash_cannot_authenticate(database_url: str) -> None:
     key = stored_key(database_url, "admin")
     with psycopg.connect(database_url) as connection:
         row = connection.execute("select * from identity.api_keys").fetchone()

@@ -1,4 +1,4 @@
-"""`session.append_events`: what the whole work stream rests on, under races, rollbacks and killed backends."""
+"""`session.append_events` keeps the log's promises under races, rollbacks and killed backends."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ LINES = """
 
 @dataclass
 class Log:
-    """The owner's connections to a database with a tenant and some bare sessions."""
+    """The owner's connections to a database with a tenant and some sessions without agents."""
 
     url: str
     sessions: list[UUID]
@@ -52,7 +52,7 @@ class Log:
 
 
 def batch(*events: tuple[UUID, str]) -> list[str]:
-    """Events as the rows of the composite type: uid and payload, the rest is alike."""
+    """Events as rows of the composite type, which differ in uid and payload."""
     quoted = [(uid, payload.replace("\\", "\\\\").replace('"', '\\"')) for uid, payload in events]
     return [f'({uid},iteration,1,,cor,key:k,"","{payload}")' for uid, payload in quoted]
 
@@ -65,7 +65,7 @@ async def log(database_url: str) -> Log:
     return made
 
 
-async def test_positions_and_seqs_have_no_holes_whatever_rolls_back_or_is_killed_meanwhile(log: Log) -> None:
+async def test_positions_and_seqs_have_no_gaps_after_rollbacks_and_kills(log: Log) -> None:
     committed = 0
 
     async def write(number: int) -> int:
@@ -96,12 +96,12 @@ async def test_positions_and_seqs_have_no_holes_whatever_rolls_back_or_is_killed
         assert seqs == list(range(1, len(seqs) + 1))
         assert (await log.rows("select last_seq from session.heads where session_uid = %s", uid))[0][0] == len(seqs)
     by_position = await log.rows("select session_uid, seq from session.events order by position")
-    for uid in log.sessions:  # commit order is seq order
+    for uid in log.sessions:  # seq follows the order of commits
         assert [seq for owner, seq in by_position if owner == uid] == sorted(s for o, s in by_position if o == uid)
 
 
 @pytest.mark.parametrize("which", ["unknown", "of another partition", "of another tenant"])
-async def test_an_event_of_a_session_that_is_not_there_aborts_the_whole_batch(log: Log, which: str) -> None:
+async def test_event_of_an_unknown_session_aborts_the_whole_batch(log: Log, which: str) -> None:
     await log.rows("select session.ensure_tenant('other')")
     stranger = {
         "unknown": uuid4(),
@@ -116,19 +116,19 @@ async def test_an_event_of_a_session_that_is_not_there_aborts_the_whole_batch(lo
     assert await log.rows("select max(last_seq) from session.heads") == [(0,)]
 
 
-async def test_an_append_to_a_tenant_that_is_not_there_is_refused(log: Log) -> None:
+async def test_append_to_an_unknown_tenant_is_rejected(log: Log) -> None:
     with pytest.raises(psycopg.Error) as caught:
         await log.rows("select session.append_events('nobody', 1::smallint, '{}')")
     assert caught.value.sqlstate == "CB001"
 
 
-async def test_an_append_of_nothing_changes_nothing_and_answers_nothing(log: Log) -> None:
+async def test_append_of_no_events_does_nothing(log: Log) -> None:
     nothings: list[list[str] | None] = [[], None]
     for nothing in nothings:
         assert await log.rows(APPEND, PART, nothing) == [(None, None, None, None)]
 
 
-async def test_the_answer_numbers_the_events_as_they_were_stored(log: Log) -> None:
+async def test_append_returns_the_numbers_of_the_stored_events(log: Log) -> None:
     first, second = log.sessions[:2]
     await log.rows(APPEND, PART, batch((first, "{}")))
     (answer,) = await log.rows(APPEND, PART, batch((first, "1"), (second, "2"), (first, "3")))
@@ -137,7 +137,7 @@ async def test_the_answer_numbers_the_events_as_they_were_stored(log: Log) -> No
     assert stored == [(2, 2, "1"), (3, 1, "2"), (4, 3, "3")]
 
 
-async def test_a_hint_holds_the_events_exactly_as_storage_does(log: Log) -> None:
+async def test_notification_contains_the_events_as_stored(log: Log) -> None:
     payload = '{"text": "ünïcode \\\\u0041 line\\\\n \u2028 \\\\"}'
     (answer,) = await log.rows(APPEND, PART, batch((log.sessions[0], payload), (log.sessions[1], "{}")))
     first, last, lines = decode_notification(encode_notification(answer[0], answer[1], answer[3]))
@@ -147,7 +147,7 @@ async def test_a_hint_holds_the_events_exactly_as_storage_does(log: Log) -> None
     assert [(e.position, e.seq, e.event_id, e.payload) for e in told] == stored
 
 
-async def test_large_batches_travel_without_their_events(log: Log) -> None:
+async def test_notification_of_a_large_batch_omits_the_events(log: Log) -> None:
     (small,) = await log.rows(APPEND, PART, batch((log.sessions[0], "x" * 60_000)))
     (large,) = await log.rows(APPEND, PART, batch((log.sessions[0], "x" * 66_000)))
     assert small[3] is not None
@@ -155,14 +155,14 @@ async def test_large_batches_travel_without_their_events(log: Log) -> None:
     assert decode_notification(encode_notification(large[0], large[1], large[3])) == (2, 2, b"")
 
 
-async def test_the_hash_chain_is_verified_by_computing_it_again(log: Log) -> None:
+async def test_hash_chain_can_be_verified_by_recomputing_it(log: Log) -> None:
     for size in (1, 3, 2, 7):
         await log.rows(APPEND, PART, batch(*((log.sessions[i % 4], f'{{"i":{i}}}') for i in range(size))))
     assert await broken_link(log) is None
     assert (await log.rows("select head from session.log where partition = %s", PART))[0][0] == await last_link(log)
 
 
-async def test_the_hash_chain_does_not_depend_on_the_readers_time_zone(log: Log) -> None:
+async def test_hash_chain_does_not_depend_on_the_time_zone_of_the_reader(log: Log) -> None:
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
     await log.rows(f"alter database {log.url.rpartition('/')[2]} set timezone = 'Asia/Kathmandu'")
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
@@ -179,11 +179,11 @@ async def test_the_hash_chain_does_not_depend_on_the_readers_time_zone(log: Log)
         "update session.events set created_at = created_at + interval '1 microsecond' where position = 6",
     ],
 )
-async def test_an_edit_removal_or_reordering_breaks_the_hash_chain(log: Log, tamper: str) -> None:
+async def test_edit_removal_or_reordering_breaks_the_hash_chain(log: Log, tamper: str) -> None:
     for _ in range(3):
         await log.rows(APPEND, PART, batch((log.sessions[0], "{}"), (log.sessions[1], "{}")))
     async with log.connection() as connection:
-        await connection.execute("set session_replication_role = replica")  # what no role of ours may do
+        await connection.execute("set session_replication_role = replica")  # no role of the services may do this
         if "case position" in tamper:
             await connection.execute("update session.events set position = -position where position in (3, 4)")
             tamper = "update session.events set position = case position when -3 then 4 else 3 end where position < 0"
@@ -191,7 +191,7 @@ async def test_an_edit_removal_or_reordering_breaks_the_hash_chain(log: Log, tam
     assert await broken_link(log) is not None
 
 
-async def test_readers_of_a_partition_never_see_a_position_before_all_lower_ones(log: Log) -> None:
+async def test_readers_see_the_positions_of_a_partition_in_order(log: Log) -> None:
     stop = asyncio.Event()
     seen: list[list[int]] = []
 
@@ -213,7 +213,7 @@ async def test_readers_of_a_partition_never_see_a_position_before_all_lower_ones
     assert all(positions == list(range(1, len(positions) + 1)) for positions in seen)
 
 
-async def test_a_new_week_begins_a_segment_and_a_clock_that_goes_back_does_not(log: Log) -> None:
+async def test_new_week_starts_a_segment_and_a_clock_set_back_does_not(log: Log) -> None:
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
     await log.rows("update session.log set bucket = bucket - 1")
     await log.rows("update session.segments set bucket = bucket - 1")
@@ -221,14 +221,16 @@ async def test_a_new_week_begins_a_segment_and_a_clock_that_goes_back_does_not(l
     (week,) = (await log.rows("select session.bucket_of(clock_timestamp())"))[0]
     segments = "select bucket, first_position from session.segments where partition = %s order by 1"
     assert await log.rows(segments, PART) == [(week - 1, 1), (week, 2)]
-    await log.rows("update session.log set bucket = bucket + 1 where partition = %s", PART)  # as if the clock was ahead
+    await log.rows(
+        "update session.log set bucket = bucket + 1 where partition = %s", PART
+    )  # as if the clock had been ahead
     await log.rows("insert into session.segments values ('acme', %s, %s, 3)", PART, week + 1)
     await log.rows(APPEND, PART, batch((log.sessions[0], "{}")))
     assert await log.rows("select bucket from session.events where position = 3") == [(week + 1,)]
 
 
 async def broken_link(log: Log) -> int | None:
-    """Computes the chain again; the number of the first batch whose link differs, or of one that has none."""
+    """Recomputes the chain; the number of the first batch whose link differs or is missing."""
     head, lines, number = b"", list[str](), 0
     for line, link in await log.rows(LINES, PART):
         lines.append(line)

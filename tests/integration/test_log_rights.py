@@ -1,4 +1,4 @@
-"""What the services' roles may do, and what nobody may do to events."""
+"""What the services' roles may do, and what no role may do to events."""
 
 import asyncio
 from typing import Any
@@ -50,19 +50,19 @@ def with_event(database_url: str) -> str:
         "update identity.api_keys set role = 'admin'",
     ],
 )
-def test_the_services_roles_have_no_way_to_change_the_log(app_database_url: str, role: str, statement: str) -> None:
+def test_service_roles_cannot_change_the_log(app_database_url: str, role: str, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(app_database_url, statement, role=role)
 
 
 @pytest.mark.parametrize("table", ["events", "sessions", "heads", "log", "agents", "idempotency", "tenants"])
-def test_the_command_services_role_cannot_read_the_session_services_tables(app_database_url: str, table: str) -> None:
+def test_command_role_cannot_read_session_tables(app_database_url: str, table: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(app_database_url, f"select * from session.{table}", role="callboard_command")  # noqa: S608 - a name of ours
 
 
 @pytest.mark.parametrize("table", ["commands", "ready", "connections", "dead_letters", "runners"])
-def test_the_session_services_role_cannot_read_the_command_services_tables(app_database_url: str, table: str) -> None:
+def test_session_role_cannot_read_command_tables(app_database_url: str, table: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(app_database_url, f"select * from command.{table}", role="callboard_session")  # noqa: S608 - a name of ours
 
@@ -77,12 +77,12 @@ def test_the_session_services_role_cannot_read_the_command_services_tables(app_d
         "select session.ensure_tenant('evil')",
     ],
 )
-def test_the_command_services_role_may_call_nothing_but_what_it_was_granted(app_database_url: str, call: str) -> None:
+def test_command_role_can_call_only_granted_functions(app_database_url: str, call: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(app_database_url, call, role="callboard_command")
 
 
-def test_the_login_role_can_do_nothing_before_it_takes_a_role(app_database_url: str) -> None:
+def test_login_role_can_do_nothing_before_it_sets_a_role(app_database_url: str) -> None:
     for statement in ("select * from session.events", "select session.make_buckets(1)", "select * from command.ready"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             execute(app_database_url, statement)
@@ -99,13 +99,13 @@ def test_the_login_role_can_do_nothing_before_it_takes_a_role(app_database_url: 
         "truncate session.log, session.events",
     ],
 )
-def test_the_owner_is_refused_changes_of_events(with_event: str, statement: str) -> None:
+def test_owner_cannot_change_events(with_event: str, statement: str) -> None:
     with pytest.raises(psycopg.errors.RestrictViolation):
         execute(with_event, statement)
     assert execute(with_event, "select count(*) from session.events") == [(1,)]
 
 
-def test_the_owner_is_refused_changes_of_every_partition_by_its_own_name(with_event: str) -> None:
+def test_owner_cannot_change_events_through_their_partitions(with_event: str) -> None:
     partitions = execute(
         with_event,
         "select relid::regclass::text from pg_partition_tree('session.events') where isleaf order by 1",
@@ -120,16 +120,16 @@ def test_the_owner_is_refused_changes_of_every_partition_by_its_own_name(with_ev
             execute(with_event, f"truncate {name}")
 
 
-async def test_weeks_are_made_once_by_whoever_comes_first(database_url: str) -> None:
+async def test_concurrent_creations_of_weeks_make_each_once(database_url: str) -> None:
     made = await asyncio.gather(
         *(asyncio.to_thread(execute, database_url, "select session.make_buckets(12)") for _ in range(6))
     )
     counts = sorted(rows[0][0] for rows in made)
-    assert counts == [0, 0, 0, 0, 0, 8]  # the migration made the first five
+    assert counts == [0, 0, 0, 0, 0, 8]  # the migration created the first five
     assert execute(database_url, "select session.make_buckets(12)") == [(0,)]
 
 
-def test_weeks_that_are_made_later_are_as_protected_as_the_first(database_url: str, app_database_url: str) -> None:
+def test_weeks_created_later_are_protected_too(database_url: str, app_database_url: str) -> None:
     execute(app_database_url, "select session.make_buckets(6)", role="callboard_session")
     (last,) = execute(database_url, "select max(relid::regclass::text) from pg_partition_tree('session.events')")
     with pytest.raises(psycopg.errors.RestrictViolation):
@@ -139,7 +139,7 @@ def test_weeks_that_are_made_later_are_as_protected_as_the_first(database_url: s
         execute(app_database_url, insert, role="callboard_session")
 
 
-def test_functions_that_run_as_their_owner_pin_their_search_path(database_url: str) -> None:
+def test_security_definer_functions_pin_their_search_path(database_url: str) -> None:
     loose = execute(
         database_url,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
@@ -149,7 +149,7 @@ def test_functions_that_run_as_their_owner_pin_their_search_path(database_url: s
     assert loose == []
 
 
-def test_every_tables_key_begins_with_the_tenant_but_the_runners(database_url: str) -> None:
+def test_every_primary_key_but_that_of_runners_begins_with_the_tenant(database_url: str) -> None:
     first_columns = execute(
         database_url,
         "select c.relname::text, a.attname::text from pg_index i join pg_class c on c.oid = i.indrelid"

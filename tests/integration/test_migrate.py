@@ -1,4 +1,4 @@
-"""Bringing a database to this release's schema."""
+"""Migrating a database to the schema of this release."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tests.support.engines import TestPostgres
 
 @pytest.fixture
 def empty_url(postgres: TestPostgres) -> Iterator[str]:
-    """A database without anything in it."""
+    """An empty database."""
     name = sql.Identifier(f"test_{uuid4().hex}")
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(name))
@@ -62,13 +62,13 @@ def rows(url: str, query: str) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
-async def test_several_migrations_at_once_make_one_schema(empty_url: str) -> None:
+async def test_concurrent_migrations_make_one_schema(empty_url: str) -> None:
     await asyncio.gather(*(asyncio.to_thread(upgrade, empty_url, schema_sources()) for _ in range(3)))
     assert rows(empty_url, "select name from callboard.migrations") == [("0001_baseline",)]
     assert rows(empty_url, "select count(*) from session.events") == [(0,)]
 
 
-def test_a_second_migration_changes_nothing_and_keeps_the_data(database_url: str) -> None:
+def test_second_migration_changes_nothing(database_url: str) -> None:
     rows(database_url, "select session.ensure_tenant('acme')")
     state = "select (select array_agg(l.* order by position) from session.log l), array(select xmin from pg_proc)::text"
     before = rows(database_url, state)
@@ -77,17 +77,17 @@ def test_a_second_migration_changes_nothing_and_keeps_the_data(database_url: str
     assert rows(database_url, state) == before
 
 
-def test_a_database_that_a_newer_release_wrote_is_rejected_and_left_alone(database_url: str) -> None:
+def test_database_of_a_newer_release_is_rejected_and_unchanged(database_url: str) -> None:
     rows(database_url, "insert into callboard.migrations values ('9999_future', '')")
     with pytest.raises(NewerSchemaError, match="9999_future") as caught:
         upgrade(database_url, schema_sources())
     assert caught.value.found == "9999_future"
     rows(database_url, "delete from callboard.migrations where name = '9999_future'")
-    upgrade(database_url, schema_sources())  # the lock was given back
+    upgrade(database_url, schema_sources())  # the lock was released
 
 
 @pytest.mark.parametrize("version", ["0001", "0004"])
-def test_a_database_of_before_the_baseline_is_rejected_and_left_alone(empty_url: str, version: str) -> None:
+def test_database_older_than_the_baseline_is_rejected_and_unchanged(empty_url: str, version: str) -> None:
     rows(empty_url, "create table schema_version (version_num text)")
     rows(empty_url, f"insert into schema_version values ('{version}')")  # noqa: S608 - one of two
     with pytest.raises(OldSchemaError, match="before release"):
@@ -95,14 +95,14 @@ def test_a_database_of_before_the_baseline_is_rejected_and_left_alone(empty_url:
     assert rows(empty_url, "select count(*) from pg_namespace where nspname in ('session', 'callboard')") == [(0,)]
 
 
-def test_the_command_line_says_how_to_start_anew(empty_url: str) -> None:
+def test_command_line_says_how_to_start_with_an_empty_database(empty_url: str) -> None:
     rows(empty_url, "create table schema_version (version_num text)")
     with pytest.raises(CliError, match=r"made before release 0\.1\.0.*drop the database.*remove \$CALLBOARD_HOME"):
         migrate(empty_url)
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
-    rows(empty_url, "create schema command")  # in the way of the baseline
+def test_failed_migration_leaves_nothing(empty_url: str) -> None:
+    rows(empty_url, "create schema command")  # makes the baseline fail
     with pytest.raises(psycopg.errors.DuplicateSchema, match="command"):
         upgrade(empty_url, schema_sources())
     assert rows(empty_url, "select count(*) from pg_namespace where nspname = 'session'") == [(0,)]
@@ -112,30 +112,28 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     assert rows(empty_url, "select count(*) from session.sessions") == [(0,)]
 
 
-def test_an_edited_migration_is_rejected(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
+def test_edited_migration_is_rejected(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     upgrade(empty_url, small)
     write(tmp_path, "migrations/0001_first.sql", "create schema box;")
     with pytest.raises(EditedMigrationError, match="0001_first"):
         upgrade(empty_url, small)
 
 
-def test_a_function_is_applied_again_when_its_text_changed(
-    empty_url: str, small: SchemaSources, tmp_path: Path
-) -> None:
+def test_function_is_applied_again_when_its_text_changed(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     upgrade(empty_url, small)
     write(tmp_path, "functions/size.sql", function("size", "select 42"))
     upgrade(empty_url, small)
     assert rows(empty_url, "select box.size()") == [(42,)]
 
 
-def test_functions_are_applied_after_those_that_they_name(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
+def test_functions_are_applied_after_their_dependencies(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     write(tmp_path, "functions/a_total.sql", function("a_total", "select box.size() + box.z_offset()"))
     write(tmp_path, "functions/z_offset.sql", function("z_offset", "select 7"))
     upgrade(empty_url, small)
     assert rows(empty_url, "select box.a_total()") == [(7,)]
 
 
-def test_a_migration_finds_the_functions_that_it_names(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
+def test_migration_can_use_the_functions_that_it_names(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     write(tmp_path, "migrations/0002_more.sql", "alter table box.items add check (box.is_small(id));")
     write(tmp_path, "functions/is_small.sql", function("is_small", "select n < 9", arguments="n int", result="boolean"))
     upgrade(empty_url, small)
@@ -146,7 +144,7 @@ def test_a_migration_finds_the_functions_that_it_names(empty_url: str, small: Sc
 @pytest.mark.parametrize(
     ("arguments", "result"), [("n int", "integer"), ("", "bigint")], ids=["other arguments", "another result"]
 )
-def test_a_function_with_another_signature_is_rejected_by_name_and_changes_nothing(
+def test_changed_signature_is_rejected_naming_the_function(
     empty_url: str, small: SchemaSources, tmp_path: Path, arguments: str, result: str
 ) -> None:
     upgrade(empty_url, small)
@@ -158,7 +156,7 @@ def test_a_function_with_another_signature_is_rejected_by_name_and_changes_nothi
     assert rows(empty_url, "select box.size(), to_regclass('box.more')") == [(0, None)]
 
 
-def test_a_changed_type_is_rejected_by_name(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
+def test_changed_type_is_rejected_naming_the_type(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     write(tmp_path, "functions/pair.sql", "create type box.pair as (a integer, b integer);")
     upgrade(empty_url, small)
     write(tmp_path, "functions/pair.sql", "-- Two numbers.\ncreate type box.pair as (\n  a integer, b integer);")
@@ -168,7 +166,7 @@ def test_a_changed_type_is_rejected_by_name(empty_url: str, small: SchemaSources
         upgrade(empty_url, small)
 
 
-def test_a_domain_takes_new_values_after_its_constraint_changed(
+def test_domain_accepts_new_values_after_its_constraint_changed(
     empty_url: str, small: SchemaSources, tmp_path: Path
 ) -> None:
     text = (
@@ -184,7 +182,7 @@ def test_a_domain_takes_new_values_after_its_constraint_changed(
     assert rows(empty_url, "select 'b'::box.word") == [("b",)]
 
 
-def test_a_function_without_a_file_stays_until_a_migration_drops_it(
+def test_function_without_a_file_stays_until_a_migration_drops_it(
     empty_url: str, small: SchemaSources, tmp_path: Path
 ) -> None:
     upgrade(empty_url, small)
@@ -196,7 +194,7 @@ def test_a_function_without_a_file_stays_until_a_migration_drops_it(
     assert rows(empty_url, "select name from callboard.definitions where name like 'box.%'") == []
 
 
-def test_a_function_that_fails_takes_its_migration_back(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
+def test_failed_function_rolls_back_its_migration(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     upgrade(empty_url, small)
     write(tmp_path, "migrations/0002_more.sql", "create table box.more ();")
     write(tmp_path, "functions/size.sql", function("size", "select nothing from box.more"))
@@ -205,7 +203,7 @@ def test_a_function_that_fails_takes_its_migration_back(empty_url: str, small: S
     assert rows(empty_url, "select to_regclass('box.more')") == [(None,)]
 
 
-def test_a_function_is_called_by_nobody_who_was_not_granted_it(database_url: str) -> None:
+def test_function_can_be_called_only_with_a_grant(database_url: str) -> None:
     callable_by_all = (
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname in ('session', 'command') and has_function_privilege('public', p.oid, 'execute')"

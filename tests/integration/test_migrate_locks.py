@@ -1,4 +1,4 @@
-"""How a migration waits for locks, and how one that broke in the middle is taken up again."""
+"""How a migration waits for locks, and how an interrupted one is resumed."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ upgrade(sys.argv[1], SchemaSources(Path(sys.argv[2])))
 
 @pytest.fixture
 def url(postgres: TestPostgres) -> Iterator[str]:
-    """A database without anything in it."""
+    """An empty database."""
     name = sql.Identifier(f"test_{uuid4().hex}")
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(name))
@@ -43,7 +43,7 @@ def url(postgres: TestPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def sources(tmp_path: Path, url: str) -> SchemaSources:
-    """Sources whose first migration the database has: a table with a row."""
+    """Sources whose first migration, a table with a row, is already applied."""
     text = "create schema box; create table box.items (id integer); insert into box.items values (1);"
     (tmp_path / "0001_first.sql").write_text(text)
     found = SchemaSources(tmp_path)
@@ -59,7 +59,7 @@ def rows(url: str, query: str) -> list[Any]:
 
 @contextmanager
 def holding(url: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction that has run a statement and stays open until it is rolled back."""
+    """Keeps a transaction with one statement open, and rolls it back at the end."""
     with psycopg.connect(url, options="-c default_transaction_isolation=repeatable\\ read") as connection:
         connection.execute(statement.encode())
         yield connection
@@ -67,7 +67,7 @@ def holding(url: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
 
 @contextmanager
 def upgrading(url: str, sources: SchemaSources, patience: Patience = QUICK) -> Iterator[threading.Thread]:
-    """An upgrade in a thread; at the end it has to come to its end by itself."""
+    """Runs an upgrade in a thread, and waits at the end until it has finished."""
     thread = threading.Thread(target=upgrade, args=(url, sources, patience))
     thread.start()
     yield thread
@@ -76,26 +76,24 @@ def upgrading(url: str, sources: SchemaSources, patience: Patience = QUICK) -> I
 
 
 async def waits(url: str, query: str) -> bool:
-    """Whether a backend is at such a query and waits for a lock."""
+    """Whether a backend with such a query waits for a lock."""
     activity = f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '{query}%'"  # noqa: S608
     return bool(await asyncio.to_thread(rows, url, activity))
 
 
-async def test_a_migration_behind_a_long_transaction_lets_queries_through_and_ends_after_it(
-    url: str, sources: SchemaSources
-) -> None:
+async def test_migration_that_waits_for_a_lock_does_not_block_queries(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_more.sql").write_text("alter table box.items add column word text;")
     with holding(url, "select * from box.items") as reader, upgrading(url, sources):
         for _ in range(3):
             await eventually(lambda: waits(url, "alter table"))
-            # A reader queues behind the migration for the length of one try, and not of the long transaction.
+            # A reader waits for one try of the migration, and not for the long transaction.
             assert await asyncio.wait_for(asyncio.to_thread(rows, url, "select id from box.items"), 10) == [(1,)]
         assert rows(url, "select count(*) from information_schema.columns where column_name = 'word'") == [(0,)]
         reader.rollback()
     assert rows(url, "select word from box.items") == [(None,)]
 
 
-def test_a_migration_that_never_gets_its_lock_says_so_and_changes_nothing(url: str, sources: SchemaSources) -> None:
+def test_migration_that_never_gets_its_lock_fails_and_changes_nothing(url: str, sources: SchemaSources) -> None:
     text = "create table box.more (); alter table box.items add column word text;"
     (sources.migrations / "0002_more.sql").write_text(text)
     with (
@@ -116,7 +114,7 @@ async def has_half_an_index(url: str) -> bool:
     return await asyncio.to_thread(is_valid, url) == [(False,)]
 
 
-async def test_a_killed_migration_is_resumed_and_its_broken_index_made_anew(url: str, sources: SchemaSources) -> None:
+async def test_killed_migration_is_resumed_and_its_invalid_index_recreated(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_index.sql").write_text(INDEX)
     with holding(url, "select * from box.items"):  # its snapshot keeps the index from becoming valid
         process = await asyncio.create_subprocess_exec(
@@ -140,7 +138,7 @@ async def nobody_migrates(url: str) -> bool:
     return await asyncio.to_thread(rows, url, f"{held} datname = current_database())") == [(0,)]
 
 
-async def test_a_second_migration_waits_for_the_first_without_holding_it_up(url: str, sources: SchemaSources) -> None:
+async def test_second_migration_waits_for_the_first_without_delaying_it(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_index.sql").write_text(INDEX)
     with holding(url, "select * from box.items") as reader, upgrading(url, sources), upgrading(url, sources):
         await eventually(lambda: has_half_an_index(url))
@@ -149,15 +147,15 @@ async def test_a_second_migration_waits_for_the_first_without_holding_it_up(url:
     assert rows(url, "select count(*) from callboard.steps") == [(2,)]
 
 
-def test_a_step_that_is_done_is_not_run_again(url: str, sources: SchemaSources) -> None:
+def test_completed_step_is_not_run_again(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_index.sql").write_text(INDEX)
-    rows(url, "create index items_by_id on box.items (id)")  # as if the run had ended before it could note it
+    rows(url, "create index items_by_id on box.items (id)")  # as if the run had ended before it recorded the step
     [before] = rows(url, "select to_regclass('box.items_by_id')::oid")
     upgrade(url, sources)
     assert rows(url, "select to_regclass('box.items_by_id')::oid") == [before]
 
 
-def test_what_comes_after_a_step_waits_for_it(url: str, sources: SchemaSources) -> None:
+def test_migrations_after_a_step_wait_for_it(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_index.sql").write_text(INDEX)
     (sources.migrations / "0003_more.sql").write_text("comment on index box.items_by_id is 'there';")
     upgrade(url, sources)

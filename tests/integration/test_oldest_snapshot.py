@@ -1,4 +1,4 @@
-"""A snapshot that is held for long is seen, and told of once."""
+"""A snapshot that is held for long is measured, and logged once."""
 
 import psycopg
 import pytest
@@ -11,7 +11,7 @@ from services.command.dispatch.snapshots import Snapshots
 
 
 class Held:
-    """As long as it is told."""
+    """Reports an age that the test sets."""
 
     def __init__(self) -> None:
         self.seconds: float | None = 0.0
@@ -26,7 +26,7 @@ async def oldest(database: Database) -> float:
     return float((await database.values("select command.oldest_snapshot()"))[0])
 
 
-async def test_the_age_of_the_oldest_snapshot_is_known_to_a_role_that_sees_no_other_session(
+async def test_unprivileged_role_can_read_the_age_of_the_oldest_snapshot(
     database_url: str, app_database_url: str
 ) -> None:
     database = Database.of(app_database_url, role="callboard_command", name="looks", size=2)
@@ -42,7 +42,7 @@ async def test_the_age_of_the_oldest_snapshot_is_known_to_a_role_that_sees_no_ot
         await database.close()
 
 
-async def test_an_old_snapshot_is_warned_of_once_and_again_only_after_it_was_gone() -> None:
+async def test_old_snapshot_is_logged_once_until_it_is_gone() -> None:
     held = Held()
     watched = Snapshots(held)
     with capture_logs() as logs:
@@ -53,7 +53,7 @@ async def test_an_old_snapshot_is_warned_of_once_and_again_only_after_it_was_gon
     assert watched.oldest_seconds == pytest.approx(snapshots._LONG + 1)
 
 
-async def test_a_database_that_is_away_leaves_the_last_figure() -> None:
+async def test_unreachable_database_keeps_the_last_figure() -> None:
     held = Held()
     watched = Snapshots(held)
     held.seconds = 7.0

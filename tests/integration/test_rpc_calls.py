@@ -1,4 +1,4 @@
-"""What every call meets before and after its handler, over a real server."""
+"""What a real server does for every call before and after its handler."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ async def served() -> AsyncIterator[TrialServer]:
 
 
 async def call(served: TrialServer, name: str, token: str | None, agent_id: str = "a", **options: Any) -> list[str]:
-    """Call a method of any arity; the ids that came back."""
+    """Calls a method of any arity and returns the ids of its responses."""
     asks_many, answers_many, _ = METHODS[name]
     request = ask(agent_id)
     made = served.method(name, token)(iter([request]) if asks_many else request, **options)
@@ -48,7 +48,7 @@ ARITIES = ["Change", "Follow", "Collect", "Talk"]
 
 
 @pytest.mark.parametrize("name", ARITIES)
-async def test_a_key_with_the_role_is_served_and_known_to_the_handler(served: TrialServer, name: str) -> None:
+async def test_key_with_the_required_role_is_passed_to_the_handler(served: TrialServer, name: str) -> None:
     key = served.keys.add("operator")
     assert await call(served, name, key.secret_text)
     (caller,) = served.trial.callers
@@ -57,7 +57,7 @@ async def test_a_key_with_the_role_is_served_and_known_to_the_handler(served: Tr
 
 
 @pytest.mark.parametrize("name", ARITIES)
-async def test_a_call_without_a_key_is_refused(served: TrialServer, name: str) -> None:
+async def test_call_without_a_key_is_rejected(served: TrialServer, name: str) -> None:
     assert (await refused(served, name, None)).reason is Reason.CREDENTIALS_MISSING
     assert not served.trial.callers
 
@@ -68,37 +68,37 @@ async def test_a_call_without_a_key_is_refused(served: TrialServer, name: str) -
     ["", "nonsense", "cb_short_x", new_key().secret_text, "cb_" + "a" * 5000],
     ids=["empty", "nonsense", "short", "unknown", "long"],
 )
-async def test_a_wrong_key_is_refused(served: TrialServer, name: str, token: str) -> None:
+async def test_wrong_key_is_rejected(served: TrialServer, name: str, token: str) -> None:
     assert (await refused(served, name, token)).reason is Reason.CREDENTIALS_INVALID
     assert not served.trial.callers
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "bearer", "Bearer", "key"])
-async def test_another_scheme_than_bearer_is_refused(served: TrialServer, header: str) -> None:
+async def test_scheme_other_than_bearer_is_rejected(served: TrialServer, header: str) -> None:
     error = await refused(served, "Get", None, metadata=(("authorization", header),))
     assert error.reason is Reason.CREDENTIALS_INVALID
 
 
 @pytest.mark.parametrize("name", ["Change", "Collect", "Talk"])
-async def test_a_viewer_may_not_call_an_operators_method(served: TrialServer, name: str) -> None:
+async def test_viewer_cannot_call_a_method_of_operators(served: TrialServer, name: str) -> None:
     error = await refused(served, name, served.key("viewer"))
     assert (error.reason, error.metadata) == (Reason.ROLE_REQUIRED, {"required_role": "operator"})
     assert not served.trial.callers
 
 
-async def test_a_method_without_a_role_is_refused_to_everyone(served: TrialServer) -> None:
+async def test_method_without_a_role_is_rejected_for_everyone(served: TrialServer) -> None:
     assert (await refused(served, "Forbidden", served.key("admin"))).reason is Reason.ROLE_REQUIRED
     assert (await refused(served, "Forbidden", None)).reason is Reason.CREDENTIALS_MISSING
 
 
-async def test_expired_and_revoked_keys_are_refused(served: TrialServer) -> None:
+async def test_expired_and_revoked_keys_are_rejected(served: TrialServer) -> None:
     past = served.keys.add("admin", expires_at=datetime.now(UTC) - timedelta(seconds=1))
     revoked = served.keys.add("admin", revoked=True)
     for key in (past, revoked):
         assert (await refused(served, "Get", key.secret_text)).reason is Reason.CREDENTIALS_INVALID
 
 
-async def test_a_key_that_cannot_be_looked_up_is_not_accepted(served: TrialServer) -> None:
+async def test_key_that_cannot_be_looked_up_is_rejected(served: TrialServer) -> None:
     key = served.key("admin")
     served.keys.is_down = True
     assert (await refused(served, "Get", key)).reason is Reason.DATABASE_UNAVAILABLE
@@ -106,7 +106,7 @@ async def test_a_key_that_cannot_be_looked_up_is_not_accepted(served: TrialServe
 
 
 @pytest.mark.parametrize("name", ARITIES)
-async def test_a_field_that_breaks_its_rule_is_named(served: TrialServer, name: str) -> None:
+async def test_field_that_breaks_its_rule_is_named(served: TrialServer, name: str) -> None:
     error = await refused(served, name, served.key("operator"), "no spaces")
     assert error.reason is Reason.FIELD_INVALID
     (violation,) = error.violations
@@ -125,7 +125,7 @@ async def raw_refused(served: TrialServer, name: str, raw: bytes) -> ServiceErro
 
 
 @pytest.mark.parametrize("name", ARITIES)
-async def test_an_unknown_field_is_refused(served: TrialServer, name: str) -> None:
+async def test_unknown_field_is_rejected(served: TrialServer, name: str) -> None:
     raw = ask("a").SerializeToString() + b"\x9a\x06\x03abc"
     error = await raw_refused(served, name, raw)
     assert error.reason is Reason.FIELD_INVALID
@@ -134,27 +134,27 @@ async def test_an_unknown_field_is_refused(served: TrialServer, name: str) -> No
 
 @pytest.mark.parametrize("name", ARITIES)
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x0a\x02\xc3\x28"], ids=["garbage", "broken text"])
-async def test_bytes_that_are_no_such_message_are_refused(served: TrialServer, name: str, raw: bytes) -> None:
+async def test_bytes_that_are_not_the_message_are_rejected(served: TrialServer, name: str, raw: bytes) -> None:
     assert (await raw_refused(served, name, raw)).reason is Reason.FIELD_INVALID
 
 
-async def test_a_request_that_is_too_large_is_refused_with_the_limit() -> None:
+async def test_too_large_request_is_rejected_with_the_limit() -> None:
     async with trial_server(ServerLimits(max_request_bytes=1000)) as served:
         error = await refused(served, "Get", served.key("viewer"), "x" * 1500)
         assert (error.reason, error.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "1000"})
-        with pytest.raises(grpc.aio.AioRpcError) as caught:  # grpc does not even read what is twice the limit
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # grpc itself does not read twice the limit
             await call(served, "Get", served.key("viewer"), "x" * 3000)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_what_grows_too_large_when_it_is_unpacked_is_refused(served: TrialServer) -> None:
+async def test_request_that_is_too_large_when_decompressed_is_rejected(served: TrialServer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, "Get", served.key("viewer"), "x" * 20_000_000, compression=grpc.Compression.Gzip)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("name", ["Get", "Follow"])
-async def test_a_refusal_becomes_a_status_with_one_error_info(served: TrialServer, name: str) -> None:
+async def test_service_error_becomes_a_status_with_one_error_info(served: TrialServer, name: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, name, served.key("viewer"), "absent")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
@@ -167,7 +167,7 @@ async def test_a_refusal_becomes_a_status_with_one_error_info(served: TrialServe
 
 
 @pytest.mark.parametrize("name", ["Get", "Follow", "Talk"])
-async def test_an_internal_error_leaves_as_a_constant_text(served: TrialServer, name: str) -> None:
+async def test_internal_error_is_answered_with_a_constant_text(served: TrialServer, name: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, name, served.key("operator"), "crash", metadata=(("x-request-id", "r-1"),))
     error = service_error_from_rpc(caught.value)
@@ -175,17 +175,17 @@ async def test_an_internal_error_leaves_as_a_constant_text(served: TrialServer, 
     assert "secret" not in f"{caught.value.details()}{caught.value.trailing_metadata()}"
 
 
-async def test_a_handler_may_abort_by_itself(served: TrialServer) -> None:
+async def test_handler_can_abort_a_call_itself(served: TrialServer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(served, "Get", served.key("viewer"), "abort")
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "said by the handler")
 
 
-async def test_a_deadline_is_the_callers_to_set(served: TrialServer) -> None:
+async def test_deadline_of_the_caller_applies(served: TrialServer) -> None:
     assert (await refused(served, "Get", served.key("viewer"), "hang", timeout=0.2)).reason is Reason.DEADLINE_EXCEEDED
 
 
-async def test_nobody_listening_is_service_unavailable() -> None:
+async def test_unreachable_server_is_service_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agents_pb2_grpc.AgentServiceStub(channel).DeleteAgent(agents_pb2.DeleteAgentRequest())
@@ -193,7 +193,7 @@ async def test_nobody_listening_is_service_unavailable() -> None:
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2_3", True), ("no spaces", False), ("x" * 129, False)])
-async def test_a_sound_request_id_is_kept(served: TrialServer, given: str, kept: bool) -> None:  # noqa: FBT001
+async def test_request_id_is_kept_only_if_it_is_valid(served: TrialServer, given: str, kept: bool) -> None:  # noqa: FBT001
     await call(served, "Get", served.key("viewer"), metadata=(("x-request-id", given),))
     request_id = served.trial.callers[0].request_id
     assert (request_id == given) is kept
@@ -209,7 +209,7 @@ async def test_a_sound_request_id_is_kept(served: TrialServer, given: str, kept:
         (("10.0.0.0/8",), "203.0.113.9", "127.0.0.1"),
     ],
 )
-async def test_only_a_trusted_peer_speaks_for_another_address(trusted: tuple[str], said: str, seen: str) -> None:
+async def test_only_a_trusted_peer_can_forward_another_address(trusted: tuple[str], said: str, seen: str) -> None:
     async with trial_server(trusted_proxies=trusted) as served:
         await call(served, "Get", served.key("viewer"), metadata=(("x-callboard-client-address", said),))
         assert served.trial.callers[0].address == seen
@@ -250,7 +250,7 @@ async def test_calls_are_counted_by_method_and_code() -> None:
         assert registry.get_sample_value("callboard_rpc_calls_total", labels) == 1
 
 
-async def test_a_method_that_nobody_serves_is_unimplemented(served: TrialServer) -> None:
+async def test_method_that_is_not_served_is_unimplemented(served: TrialServer) -> None:
     async with open_channel(served.server.address, token=served.key("admin")) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agents_pb2_grpc.AgentServiceStub(channel).DeleteAgent(agents_pb2.DeleteAgentRequest())

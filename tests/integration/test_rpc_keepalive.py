@@ -1,4 +1,4 @@
-"""A client that pings while nothing is asked keeps its connection."""
+"""An idle client that sends pings keeps its connection."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ from libs.rpc import limits
 from tests.support.rpc import trial_server
 
 PING_MS = 500
-PINGED_SECONDS = 4.0  # eight pings; a server that permits none cuts the client off at the third
+PINGED_SECONDS = 4.0  # eight pings; a server that permits none disconnects the client at the third
 
 
-async def test_an_idle_client_that_pings_as_often_as_it_may_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_client_with_the_shortest_ping_interval_stays_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PERMITTED_PING_SECONDS", PING_MS / 1000 / 2)
     options = [
         ("grpc.keepalive_time_ms", PING_MS),

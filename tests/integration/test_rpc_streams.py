@@ -1,4 +1,4 @@
-"""How streams end: with their key, with the server, with their client."""
+"""How streams end: when their key, the server or their client ends."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ async def served() -> AsyncIterator[TrialServer]:
 
 
 async def ending(stream: Any, timeout: float = 10) -> ServiceError:  # noqa: ASYNC109
-    """Read a stream to its end, which must be a refusal."""
+    """Reads a stream to its end, which must be an error."""
 
     async def read_on() -> None:
         while await stream.read() is not grpc.aio.EOF:
@@ -37,7 +37,7 @@ async def ending(stream: Any, timeout: float = 10) -> ServiceError:  # noqa: ASY
 
 
 @pytest.mark.parametrize("way", ["revoked", "expired", "deleted"])
-async def test_a_stream_that_waits_ends_within_five_seconds_of_its_keys_end(served: TrialServer, way: str) -> None:
+async def test_idle_stream_ends_within_five_seconds_of_its_key(served: TrialServer, way: str) -> None:
     key = served.keys.add("viewer")
     stream = served.method("Follow", key.secret_text)(ask("idle"))
     await stream.read()
@@ -54,7 +54,7 @@ async def test_a_stream_that_waits_ends_within_five_seconds_of_its_keys_end(serv
     await eventually(lambda: served.trial.cleaned_up == 1)
 
 
-async def test_a_stream_in_full_flow_ends_too_and_others_go_on(served: TrialServer) -> None:
+async def test_busy_stream_ends_with_its_key_and_others_continue(served: TrialServer) -> None:
     key, other = served.keys.add("viewer"), served.key("viewer")
     flood = served.method("Follow", key.secret_text)(ask("flood"))
     idle = served.method("Follow", other)(ask("idle"))
@@ -66,7 +66,7 @@ async def test_a_stream_in_full_flow_ends_too_and_others_go_on(served: TrialServ
     assert not idle.done()
 
 
-async def test_a_client_that_does_not_read_cannot_keep_a_revoked_stream_at_work(served: TrialServer) -> None:
+async def test_revoked_stream_ends_although_its_client_does_not_read(served: TrialServer) -> None:
     key = served.keys.add("viewer")
     stream = served.method("Follow", key.secret_text)(ask("flood"))
     await stream.read()
@@ -75,7 +75,7 @@ async def test_a_client_that_does_not_read_cannot_keep_a_revoked_stream_at_work(
     assert served.trial.open == 0
 
 
-async def test_a_stream_of_requests_ends_with_its_key(served: TrialServer) -> None:
+async def test_stream_of_requests_ends_with_its_key(served: TrialServer) -> None:
     key = served.keys.add("operator")
     stream = served.method("Talk", key.secret_text)()
     await stream.write(ask("a"))
@@ -84,7 +84,7 @@ async def test_a_stream_of_requests_ends_with_its_key(served: TrialServer) -> No
     assert (await ending(stream)).reason is Reason.CREDENTIALS_INVALID
 
 
-async def test_a_database_that_is_away_ends_no_stream(served: TrialServer) -> None:
+async def test_unreachable_database_ends_no_stream(served: TrialServer) -> None:
     stream = served.method("Follow", served.key("viewer"))(ask("idle"))
     await stream.read()
     served.keys.is_down = True
@@ -93,19 +93,19 @@ async def test_a_database_that_is_away_ends_no_stream(served: TrialServer) -> No
     assert not stream.done()
 
 
-async def test_a_client_that_goes_away_cleans_the_handler_up(served: TrialServer) -> None:
+async def test_handler_is_cleaned_up_when_its_client_disconnects(served: TrialServer) -> None:
     stream = served.method("Follow", served.key("viewer"))(ask("idle"))
     await stream.read()
     stream.cancel()
     await eventually(lambda: served.trial.cleaned_up == 1)
 
 
-async def test_a_handler_may_answer_with_bytes_it_serialized_itself(served: TrialServer) -> None:
+async def test_handler_can_answer_with_serialized_bytes(served: TrialServer) -> None:
     stream = served.method("Follow", served.key("viewer"))(ask("bytes"))
     assert [response.agent.agent_id async for response in stream] == ["first", "bytes"]
 
 
-async def test_a_drain_lets_streams_end_themselves_with_a_cursor(served: TrialServer) -> None:
+async def test_drain_lets_streams_end_with_a_cursor(served: TrialServer) -> None:
     stream = served.method("Follow", served.key("viewer"))(ask("polite"))
     await stream.read()
     began = time.monotonic()
@@ -116,7 +116,7 @@ async def test_a_drain_lets_streams_end_themselves_with_a_cursor(served: TrialSe
     assert time.monotonic() - began < 4
 
 
-async def test_a_drain_ends_streams_that_do_not_end_themselves_with_a_reason(served: TrialServer) -> None:
+async def test_drain_ends_other_streams_with_a_reason(served: TrialServer) -> None:
     stream = served.method("Follow", served.key("viewer"))(ask("idle"))
     await stream.read()
     stopping = asyncio.create_task(served.server.stop(grace=0.5))
@@ -125,7 +125,7 @@ async def test_a_drain_ends_streams_that_do_not_end_themselves_with_a_reason(ser
     assert served.trial.cleaned_up == 1
 
 
-async def test_a_drain_tells_those_who_watch_the_health_and_does_not_wait_for_them(served: TrialServer) -> None:
+async def test_drain_notifies_health_watchers_and_does_not_wait_for_them(served: TrialServer) -> None:
     async with open_channel(served.server.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -137,7 +137,7 @@ async def test_a_drain_tells_those_who_watch_the_health_and_does_not_wait_for_th
         assert time.monotonic() - began < 4
 
 
-async def test_a_call_under_way_is_finished_before_the_server_ends(served: TrialServer) -> None:
+async def test_running_call_is_finished_before_the_server_stops(served: TrialServer) -> None:
     collect = served.method("Collect", served.key("operator"))()
     await collect.write(ask("a"))
     await eventually(lambda: served.trial.callers)
@@ -149,7 +149,7 @@ async def test_a_call_under_way_is_finished_before_the_server_ends(served: Trial
     await stopping
 
 
-async def test_a_taken_port_is_refused_by_its_name(served: TrialServer) -> None:
+async def test_port_in_use_is_rejected_naming_the_port(served: TrialServer) -> None:
     async with TaskWatch() as tasks:
         second = RpcServer(
             "127.0.0.1", served.server.port, [], authenticator=served.server._serving.authenticator, tasks=tasks

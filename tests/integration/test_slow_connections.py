@@ -1,4 +1,4 @@
-"""A server that is far away, or busy, takes its time to greet a client: the client waits for it."""
+"""A client waits for a server that is slow to accept its connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from tests.support.rpc import trial_server
 
 
 @asynccontextmanager
-async def _far_away(address: str, seconds: float) -> AsyncIterator[str]:
-    """An address whose connections reach the server of another so much later."""
+async def _delayed(address: str, seconds: float) -> AsyncIterator[str]:
+    """An address that forwards connections to another one after a delay."""
     host, _, port = address.rpartition(":")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,10 +35,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.6])
-async def test_a_server_that_greets_late_is_not_given_up(seconds: float) -> None:
+async def test_client_waits_for_a_slow_handshake(seconds: float) -> None:
     async with (
         trial_server() as served,
-        _far_away(served.server.address, seconds) as address,
+        _delayed(served.server.address, seconds) as address,
         grpc.aio.insecure_channel(address, options=channel_options()) as channel,
     ):
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)

@@ -1,4 +1,4 @@
-"""`callboard up` as a process, with real engines and a stand-in for each service."""
+"""`callboard up` as a process, with real engines and a stub for each service."""
 
 import asyncio
 import json
@@ -96,7 +96,7 @@ def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-async def test_the_first_up_on_a_home_with_foreign_files(home: Path) -> None:
+async def test_first_up_keeps_foreign_files_in_its_home(home: Path) -> None:
     home.mkdir(parents=True)
     (home / "notes.txt").write_text("mine")
     (home / "servers.toml").write_text("# mine\n")
@@ -115,7 +115,7 @@ async def test_the_first_up_on_a_home_with_foreign_files(home: Path) -> None:
     assert not (home / "admin-url").exists()
 
 
-async def test_a_second_up_and_the_keys_of_a_running_one(home: Path) -> None:
+async def test_second_up_on_one_home_is_rejected_and_keys_can_be_managed(home: Path) -> None:
     async with started(home) as up:
         await up.until_up()
         code, text = await callboard(home, "up")
@@ -137,7 +137,7 @@ async def test_a_second_up_and_the_keys_of_a_running_one(home: Path) -> None:
     assert (code, "no database" in text) == (1, True)
 
 
-async def test_state_is_kept_and_a_newer_database_is_refused(home: Path) -> None:
+async def test_state_is_kept_and_a_newer_database_is_rejected(home: Path) -> None:
     async with started(home) as up:
         await up.until_up()
         first_key = (home / "dev-key").read_text()
@@ -159,7 +159,7 @@ async def test_state_is_kept_and_a_newer_database_is_refused(home: Path) -> None
         assert b"migration 9999_future" in up.output
 
 
-async def test_a_crashed_part_is_started_again_and_said_so(home: Path) -> None:
+async def test_crashed_process_is_restarted_and_reported(home: Path) -> None:
     async with started(home) as up:
         await up.until_up()
         before = up.endpoints["pids"]
@@ -170,7 +170,7 @@ async def test_a_crashed_part_is_started_again_and_said_so(home: Path) -> None:
         assert b"gateway ended with -9; starting it again" in up.output
 
 
-async def test_a_part_that_cannot_start_stops_everything_with_its_last_words(home: Path) -> None:
+async def test_process_that_cannot_start_stops_all_with_its_last_output(home: Path) -> None:
     async with started(home, CALLBOARD_TEST_CRASH="runner-1") as up:
         assert await up.ended() == 1
         assert b"runner-1 | the last word" in up.output
@@ -178,7 +178,7 @@ async def test_a_part_that_cannot_start_stops_everything_with_its_last_words(hom
     assert not list((home / "run").iterdir()), "every part was stopped and forgotten"
 
 
-async def test_after_a_kill_nothing_is_left_and_the_next_up_works(home: Path) -> None:
+async def test_killed_up_leaves_no_process_and_can_be_started_again(home: Path) -> None:
     async with started(home) as up:
         await up.until_up()
         pids = up.endpoints["pids"]
@@ -191,7 +191,7 @@ async def test_after_a_kill_nothing_is_left_and_the_next_up_works(home: Path) ->
         assert await up.ended() == 0
 
 
-async def test_a_stop_in_the_middle_of_the_start_is_orderly(home: Path) -> None:
+async def test_stop_during_the_start_is_orderly(home: Path) -> None:
     async with started(home) as up:
         await eventually((home / "run" / "postgres.json").exists, timeout=30)
         up.process.send_signal(signal.SIGINT)
@@ -199,7 +199,7 @@ async def test_a_stop_in_the_middle_of_the_start_is_orderly(home: Path) -> None:
     assert not list((home / "run").iterdir())
 
 
-async def test_a_taken_port_is_refused_before_anything_starts(home: Path) -> None:
+async def test_port_in_use_is_rejected_before_anything_starts(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = str(server.getsockname()[1])
         async with started(home, CALLBOARD_SESSION_PORT=taken) as up:
@@ -208,7 +208,7 @@ async def test_a_taken_port_is_refused_before_anything_starts(home: Path) -> Non
     assert not (home / "postgres").exists()
 
 
-async def test_given_engines_are_used(home: Path, database_url: str, nats_server: TestNats) -> None:
+async def test_external_engines_are_used(home: Path, database_url: str, nats_server: TestNats) -> None:
     async with started(home, DATABASE_URL=database_url, NATS_URL=nats_server.url) as up:
         await up.until_up()
         assert set(up.endpoints["pids"]) == {"up", *_PARTS} - {"postgres", "nats"}
@@ -222,7 +222,7 @@ async def test_given_engines_are_used(home: Path, database_url: str, nats_server
     ("variable", "url"),
     [("DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/d"), ("NATS_URL", "nats://u:secret@127.0.0.1:1")],
 )
-async def test_given_engines_that_do_not_answer_are_named(
+async def test_external_engine_that_does_not_answer_is_named(
     home: Path, database_url: str, variable: str, url: str
 ) -> None:
     async with started(home, **{"DATABASE_URL": database_url, variable: url}) as up:

@@ -1,4 +1,4 @@
-"""The supervisor, with small programs as children."""
+"""The supervisor of processes, with small programs as children."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ _PARENT = """
 import asyncio, sys
 from pathlib import Path
 from libs.embedded import Supervisor
-from tests.integration.test_engines_supervisor import child
+from tests.integration.test_embedded_supervisor import child
 async def main():
     folder = Path(sys.argv[1])
     async with Supervisor(folder, folder) as supervisor:
@@ -43,7 +43,7 @@ asyncio.run(main())
 
 
 def child(folder: Path, name: str, program: str = _WORK, **changes: object) -> ChildSpec:
-    """A child that works in a folder of its own."""
+    """A child with a working folder of its own."""
     place = folder / name
     place.mkdir(exist_ok=True)
 
@@ -55,7 +55,7 @@ def child(folder: Path, name: str, program: str = _WORK, **changes: object) -> C
     return ChildSpec(name=name, argv=argv, environment={}, cwd=place, ready=ready, **settings)  # type: ignore[arg-type]
 
 
-async def test_each_child_leads_a_group_of_its_own_and_writes_a_log(tmp_path: Path) -> None:
+async def test_each_child_leads_its_own_process_group_and_writes_a_log(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, tmp_path) as supervisor:
         await supervisor.start(child(tmp_path, "one"), child(tmp_path, "two"))
         for pid in supervisor.pids.values():
@@ -64,7 +64,7 @@ async def test_each_child_leads_a_group_of_its_own_and_writes_a_log(tmp_path: Pa
     assert not list(tmp_path.glob("*.json"))
 
 
-async def test_a_crashed_child_is_started_again(tmp_path: Path) -> None:
+async def test_crashed_child_is_restarted(tmp_path: Path) -> None:
     restarted: list[tuple[str, int]] = []
     spec = child(tmp_path, "one")
     async with Supervisor(tmp_path, tmp_path, _QUICK, lambda *seen: restarted.append(seen)) as supervisor:
@@ -76,7 +76,7 @@ async def test_a_crashed_child_is_started_again(tmp_path: Path) -> None:
         assert supervisor.pids["one"] != before
 
 
-async def test_a_child_that_goes_on_crashing_ends_the_whole_with_its_last_words(tmp_path: Path) -> None:
+async def test_child_that_keeps_crashing_stops_all_with_its_last_output(tmp_path: Path) -> None:
     program = _READY + "time.sleep(0.3); print('the last word'); exit(4)"
     async with Supervisor(tmp_path, tmp_path, _QUICK) as supervisor:
         await supervisor.start(child(tmp_path, "steady"), child(tmp_path, "fragile", program))
@@ -87,7 +87,7 @@ async def test_a_child_that_goes_on_crashing_ends_the_whole_with_its_last_words(
     assert process_started(steady) is None
 
 
-async def test_a_child_that_ends_before_it_is_ready_fails_the_start_at_once(tmp_path: Path) -> None:
+async def test_child_that_exits_before_it_is_ready_fails_the_start_at_once(tmp_path: Path) -> None:
     slow = child(tmp_path, "slow", "import signal; signal.pause()", ready_seconds=60.0)
     async with asyncio.timeout(10), Supervisor(tmp_path, tmp_path) as supervisor:
         with pytest.raises(ChildError, match="broken ended with 3 before it was ready") as failure:
@@ -95,7 +95,7 @@ async def test_a_child_that_ends_before_it_is_ready_fails_the_start_at_once(tmp_
     assert failure.value.last_lines == ["this is why"]
 
 
-async def test_a_child_that_does_not_get_ready_fails_the_start(tmp_path: Path) -> None:
+async def test_child_that_does_not_become_ready_fails_the_start(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, tmp_path) as supervisor:
         spec = child(tmp_path, "slow", "import signal; signal.pause()", ready_seconds=0.3)
         with pytest.raises(ChildError, match=r"slow was not ready within 0.3 s"):
@@ -104,7 +104,7 @@ async def test_a_child_that_does_not_get_ready_fails_the_start(tmp_path: Path) -
     assert process_started(pid) is None
 
 
-async def test_a_program_that_is_not_there_fails_the_start_with_its_name(tmp_path: Path) -> None:
+async def test_missing_program_fails_the_start_with_its_name(tmp_path: Path) -> None:
     spec = ChildSpec(name="gone", argv=["/no/such/program"], environment={}, ready=asyncio.Event().wait)
     async with Supervisor(tmp_path, tmp_path) as supervisor:
         with pytest.raises(ChildError) as failure:
@@ -112,14 +112,14 @@ async def test_a_program_that_is_not_there_fails_the_start_with_its_name(tmp_pat
     assert failure.value.last_lines == ["cannot start /no/such/program: No such file or directory"]
 
 
-async def test_a_child_that_ignores_its_signal_is_killed_after_its_time(tmp_path: Path) -> None:
+async def test_child_that_ignores_sigterm_is_killed_after_its_grace_period(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, tmp_path) as supervisor:
         await supervisor.start(child(tmp_path, "stubborn", _STUBBORN))
         pid = supervisor.pids["stubborn"]
     assert process_started(pid) is None
 
 
-async def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
+async def test_processes_started_by_a_child_end_with_it(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, tmp_path) as supervisor:
         await supervisor.start(child(tmp_path, "parent", _GRANDCHILD))
         grandchild = int((tmp_path / "parent" / "grandchild").read_text())
@@ -155,7 +155,7 @@ async def test_children_of_a_killed_supervisor_end(tmp_path: Path) -> None:
     assert end_leftovers(tmp_path) == [], "there is nothing left to end"
 
 
-async def test_a_cancelled_owner_leaves_nothing_running(tmp_path: Path) -> None:
+async def test_cancelled_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
     pids: dict[str, int] = {}
 
     async def run() -> None:
@@ -168,7 +168,7 @@ async def test_a_cancelled_owner_leaves_nothing_running(tmp_path: Path) -> None:
     await eventually(lambda: pids)
     task.cancel()
     await asyncio.wait([task], timeout=0.05)
-    task.cancel()  # in the middle of the orderly stop
+    task.cancel()  # during the orderly stop
     with pytest.raises(asyncio.CancelledError):
         await task
     assert process_started(pids["stubborn"]) is None

@@ -1,4 +1,4 @@
-"""Our launcher of nats-server, on the real thing."""
+"""The launcher of the embedded nats-server."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from tests.support.engines import TestNats, running_nats
 from tests.support.eventually import eventually
 
 
-async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_acknowledged_messages_survive_a_restart(tmp_path: Path) -> None:
     async with running_nats(tmp_path) as first:
         client = await nats.connect(first.url)
         await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
@@ -32,7 +32,7 @@ async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) ->
         await client.close()
 
 
-async def test_a_killed_server_comes_back_with_what_was_acknowledged(tmp_path: Path) -> None:
+async def test_killed_server_is_restarted_with_its_acknowledged_messages(tmp_path: Path) -> None:
     with NatsServer(tmp_path) as server:
         server.prepare()
         async with Supervisor(tmp_path, tmp_path) as supervisor:
@@ -54,7 +54,7 @@ async def test_a_killed_server_comes_back_with_what_was_acknowledged(tmp_path: P
             await client.close()
 
 
-async def test_a_deleted_store_does_not_stop_the_start(tmp_path: Path) -> None:
+async def test_server_starts_after_its_store_was_deleted(tmp_path: Path) -> None:
     async with running_nats(tmp_path) as first:
         store = first.store
     shutil.rmtree(store)
@@ -64,7 +64,7 @@ async def test_a_deleted_store_does_not_stop_the_start(tmp_path: Path) -> None:
         await client.close()
 
 
-async def test_it_writes_through_and_keeps_its_password_private(tmp_path: Path, nats_server: TestNats) -> None:
+async def test_server_syncs_always_and_keeps_its_password_private(tmp_path: Path, nats_server: TestNats) -> None:
     configuration = tmp_path / "nats" / "nats.conf"
     assert "sync_interval: always" in configuration.read_text()
     assert 'listen: "127.0.0.1:' in configuration.read_text()
@@ -73,7 +73,7 @@ async def test_it_writes_through_and_keeps_its_password_private(tmp_path: Path, 
     assert nats_server.store.is_dir()
 
 
-async def test_nobody_gets_in_without_the_password(nats_server: TestNats) -> None:
+async def test_login_without_the_password_is_rejected(nats_server: TestNats) -> None:
     place = nats_server.url.rpartition("@")[2]
     for intruder in (f"nats://{place}", f"nats://callboard:wrong@{place}"):
         client = Client()
@@ -83,16 +83,16 @@ async def test_nobody_gets_in_without_the_password(nats_server: TestNats) -> Non
 
 
 async def _expected(_error: Exception) -> None:
-    """The refusal comes as an exception too."""
+    """The server's rejection is reported to this callback and also raised."""
 
 
-async def test_two_servers_on_one_store_are_refused(tmp_path: Path, nats_server: TestNats) -> None:
+async def test_second_server_on_one_store_is_rejected(tmp_path: Path, nats_server: TestNats) -> None:
     assert nats_server.url
     with pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
         NatsServer(tmp_path).__enter__()
 
 
-async def test_a_path_with_odd_characters_is_fine(tmp_path: Path) -> None:
+async def test_server_runs_in_a_path_with_special_characters(tmp_path: Path) -> None:
     odd = tmp_path / 'a "b" \\c ü {d} $e'
     odd.mkdir()
     async with running_nats(odd) as server:

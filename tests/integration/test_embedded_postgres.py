@@ -1,4 +1,4 @@
-"""Our launcher of Postgres, on the real thing: start, restart, crashes, and where root has to put things."""
+"""The launcher of the embedded Postgres: starts, restarts, crashes, and where root puts the data."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def state_folder() -> Iterator[Path]:
-    """A place of root's that `nobody` reaches, in the stead of /var/lib/callboard."""
+    """A folder of root's that `nobody` can reach, instead of /var/lib/callboard."""
     folder = Path(tempfile.mkdtemp(prefix="callboard-state-", dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -53,7 +53,7 @@ def _write(url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-async def test_what_was_committed_is_there_after_a_restart(home: Path) -> None:
+async def test_committed_rows_survive_a_restart(home: Path) -> None:
     async with running_postgres(home) as first:
         _write(first.admin_url, "create table kept (n int)", "insert into kept values (7)")
     async with running_postgres(home) as second:
@@ -61,7 +61,7 @@ async def test_what_was_committed_is_there_after_a_restart(home: Path) -> None:
         assert _query(second.app_url, "select current_user::text") == "callboard_app"
 
 
-async def test_it_is_durable_and_listens_on_loopback_alone(home: Path) -> None:
+async def test_server_is_durable_and_listens_only_on_loopback(home: Path) -> None:
     async with running_postgres(home) as server:
         for name, value in {
             "fsync": "on",
@@ -77,7 +77,7 @@ async def test_it_is_durable_and_listens_on_loopback_alone(home: Path) -> None:
         _write(server.admin_url, "create extension vector")
 
 
-async def test_nobody_gets_in_without_the_password(home: Path) -> None:
+async def test_login_without_the_password_is_rejected(home: Path) -> None:
     async with running_postgres(home, FAST) as server:
         user, _, place = server.admin_url.rpartition("@")
         for intruder in (f"postgresql://postgres@{place}", f"{user[:-1]}x@{place}"):
@@ -91,7 +91,7 @@ async def test_nobody_gets_in_without_the_password(home: Path) -> None:
             _write(server.app_url, "create schema mine")
 
 
-async def test_secrets_are_readable_by_their_owner_alone(home: Path) -> None:
+async def test_only_the_owner_can_read_secrets(home: Path) -> None:
     async with running_postgres(home, FAST):
         for name in ("superuser-password", "app-password", "lock"):
             assert stat.S_IMODE((home / "postgres" / name).stat().st_mode) == 0o600
@@ -99,7 +99,7 @@ async def test_secrets_are_readable_by_their_owner_alone(home: Path) -> None:
         assert stat.S_IMODE((home / "postgres" / "data").stat().st_mode) == 0o700
 
 
-async def test_a_killed_server_comes_back_with_what_was_committed(home: Path) -> None:
+async def test_killed_server_is_restarted_with_its_committed_rows(home: Path) -> None:
     with PostgresServer(home) as server:
         server.prepare()
         async with Supervisor(home, home) as supervisor:
@@ -117,17 +117,17 @@ async def test_a_killed_server_comes_back_with_what_was_committed(home: Path) ->
             assert _query(server.admin_url, "select n from kept") == 7
 
 
-async def test_a_pid_file_that_names_somebody_else_does_not_stop_the_start(home: Path) -> None:
+async def test_server_starts_although_its_pid_file_names_another_process(home: Path) -> None:
     async with running_postgres(home, FAST):
-        """Makes the data."""
+        """Creates the data."""
     stale = home / "postgres" / "data" / "postmaster.pid"
-    # the parent's pid is alive, as the pid of a dead server may be again after the machine was started anew
+    # the parent's pid is alive; after a reboot, a dead server's pid can belong to another process
     stale.write_text(f"{os.getppid()}\n{home}/postgres/data\n1700000000\n5432\n\n127.0.0.1\n  1 2\nready   \n")
     async with running_postgres(home, FAST) as server:
         assert _query(server.admin_url, "select 1") == 1
 
 
-async def test_an_initdb_that_was_cut_short_is_done_again(home: Path) -> None:
+async def test_interrupted_initdb_is_repeated(home: Path) -> None:
     (home / "postgres" / "data.part").mkdir(parents=True)
     (home / "postgres" / "data.part" / "PG_VERSION").write_text("18\n")
     (home / "postgres").chmod(0o711)
@@ -135,20 +135,20 @@ async def test_an_initdb_that_was_cut_short_is_done_again(home: Path) -> None:
         assert _query(server.admin_url, "select 1") == 1
 
 
-async def test_two_servers_on_one_home_are_refused(home: Path) -> None:
+async def test_second_server_on_one_home_is_rejected(home: Path) -> None:
     with PostgresServer(home), pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"):
         PostgresServer(home).__enter__()
 
 
-async def test_data_without_its_password_is_refused(home: Path) -> None:
+async def test_data_without_its_password_file_is_rejected(home: Path) -> None:
     async with running_postgres(home, FAST):
-        """Makes the data."""
+        """Creates the data."""
     (home / "postgres" / "superuser-password").unlink()
     with PostgresServer(home) as server, pytest.raises(EngineError, match="superuser-password is gone"):
         server.prepare()
 
 
-async def test_a_path_longer_than_a_socket_name_is_fine(home: Path) -> None:
+async def test_server_runs_in_a_path_longer_than_a_socket_name(home: Path) -> None:
     deep = home / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
     async with running_postgres(deep, FAST) as server:
@@ -156,7 +156,7 @@ async def test_a_path_longer_than_a_socket_name_is_fine(home: Path) -> None:
 
 
 @only_root
-async def test_root_runs_it_as_nobody(home: Path) -> None:
+async def test_root_runs_the_server_as_nobody(home: Path) -> None:
     async with running_postgres(home, FAST):
         owner = (home / "postgres" / "data" / "postmaster.pid").stat().st_uid
         run_as = SystemUser.unprivileged()
@@ -165,7 +165,7 @@ async def test_root_runs_it_as_nobody(home: Path) -> None:
 
 
 @only_root
-async def test_below_a_closed_folder_the_data_lies_elsewhere_and_is_found_again(home: Path, state_folder: Path) -> None:
+async def test_data_of_an_unreachable_home_is_kept_elsewhere_and_found_again(home: Path, state_folder: Path) -> None:
     closed = home / "closed"
     closed.mkdir(mode=0o700)
 
@@ -185,7 +185,7 @@ async def test_below_a_closed_folder_the_data_lies_elsewhere_and_is_found_again(
     assert (place / "data" / "PG_VERSION").exists()
     assert str(closed) in (place / "home.txt").read_text()
     assert await run([], "select n from kept") == 7
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "nobody opens up folders for it"
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "the folder's mode stays"
 
     shutil.rmtree(place)
     with pytest.raises(EngineError, match="no such folder"):
@@ -193,10 +193,10 @@ async def test_below_a_closed_folder_the_data_lies_elsewhere_and_is_found_again(
 
 
 @only_root
-async def test_data_that_came_out_of_reach_or_is_anothers_is_refused(home: Path) -> None:
+async def test_unreachable_data_and_data_of_another_user_are_rejected(home: Path) -> None:
     (home / "made").mkdir(mode=0o711)
     async with running_postgres(home / "made", FAST):
-        """Makes the data."""
+        """Creates the data."""
     home.chmod(0o700)
     with PostgresServer(home / "made") as server, pytest.raises(EngineError, match="cannot reach"):
         server.prepare()
@@ -207,7 +207,7 @@ async def test_data_that_came_out_of_reach_or_is_anothers_is_refused(home: Path)
 
 
 @only_root
-async def test_a_place_that_others_may_write_to_is_not_used(home: Path, state_folder: Path) -> None:
+async def test_folder_that_others_can_write_to_is_not_used(home: Path, state_folder: Path) -> None:
     closed = home / "closed"
     closed.mkdir(mode=0o700)
     state_folder.chmod(0o777)
@@ -216,12 +216,12 @@ async def test_a_place_that_others_may_write_to_is_not_used(home: Path, state_fo
 
 
 @only_root
-def test_programs_out_of_reach_are_copied_once(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_programs_are_copied_once(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = SystemUser.unprivileged()
     assert nobody is not None
     installed = programs_for(None)
     reaches = SystemUser.reaches
-    # as if the virtual environment lay below a closed folder
+    # as if the virtual environment were in a folder that others cannot enter
     monkeypatch.setattr(
         SystemUser, "reaches", lambda self, path: state_folder in (path, *path.parents) and reaches(self, path)
     )
@@ -233,6 +233,6 @@ def test_programs_out_of_reach_are_copied_once(state_folder: Path, monkeypatch: 
     assert ((copy / "postgres").stat().st_mtime_ns, (copy / "postgres").stat().st_ino) == made
 
 
-def test_the_shared_server_lets_both_logins_in(postgres: TestPostgres) -> None:
+def test_shared_server_accepts_both_logins(postgres: TestPostgres) -> None:
     assert _query(postgres.admin_url, "select current_user::text") == "postgres"
     assert _query(postgres.app_url, "select current_user::text") == "callboard_app"

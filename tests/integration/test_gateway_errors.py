@@ -1,4 +1,4 @@
-"""What the gateway refuses, in which order, and how it says so."""
+"""The errors of the gateway: when it rejects a call, in which order, and with which problem document."""
 
 import asyncio
 import time
@@ -47,31 +47,31 @@ async def test_each_reason_of_a_service_has_its_status(rig: Rig) -> None:
         assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
 
 
-async def test_a_fault_of_a_service_or_the_gateway_leaves_as_a_constant_text(rig: Rig) -> None:
+async def test_internal_error_is_answered_with_a_constant_text(rig: Rig) -> None:
     rig.script.answers["GetAgent"] = lambda _: 1 / 0
     problem = _problem(await rig.call("GET", f"{AGENTS}/clock"), 500, "INTERNAL")
     assert "division" not in str(problem)
-    rig.script.answers["GetCommand"] = commands_pb2.GetCommandResponse()  # a state that does not exist
+    rig.script.answers["GetCommand"] = commands_pb2.GetCommandResponse()  # an enum value that does not exist
     answer = await rig.call("GET", "/api/v1/commands/c")
     problem = _problem(answer, 500, "INTERNAL")
     assert "KeyError" not in str(problem)
     assert problem["requestId"] == answer.headers["x-request-id"]
 
 
-async def test_a_service_that_is_away_is_503(rig: Rig) -> None:
+async def test_unreachable_service_gets_503(rig: Rig) -> None:
     await rig.command.stop(0)
     answer = await rig.call("GET", "/api/v1/commands/c")
     _problem(answer, 503, "SERVICE_UNAVAILABLE")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_call_that_takes_too_long_is_503() -> None:
+async def test_call_that_takes_too_long_gets_503() -> None:
     async with gateway_rig(call_timeout=0.2) as rig:
         rig.script.answers["GetAgent"] = lambda _: asyncio.Event().wait()
         _problem(await rig.call("GET", f"{AGENTS}/clock"), 503, "DEADLINE_EXCEEDED")
 
 
-async def test_routes_and_methods_that_do_not_exist(rig: Rig) -> None:
+async def test_unknown_route_gets_404_and_unknown_method_405(rig: Rig) -> None:
     _problem(await rig.client.get("/nope"), 404, "ROUTE_NOT_FOUND")
     for path in ("/api/v1/nope", "/api/v1/agents/", "/api/v1/agents/clock/nope", "/api/v2/agents", "/api/v1//agents"):
         _problem(await rig.call("GET", path), 404, "ROUTE_NOT_FOUND")
@@ -84,25 +84,25 @@ async def test_routes_and_methods_that_do_not_exist(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "header", ["Basic abc", "Bearer", "Bearer a b", "Bearer cb_unknown_key", "Bearer " + "x" * 5000]
 )
-async def test_a_wrong_key_is_401(rig: Rig, header: str) -> None:
+async def test_wrong_key_gets_401(rig: Rig, header: str) -> None:
     answer = await rig.client.get(AGENTS, headers={"Authorization": header})
     _problem(answer, 401, "CREDENTIALS_INVALID")
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_no_key_is_401_and_the_idempotency_key_comes_back(rig: Rig) -> None:
+async def test_missing_key_gets_401_with_the_idempotency_key(rig: Rig) -> None:
     answer = await rig.client.post(AGENTS, headers={"Idempotency-Key": "k"})
     _problem(answer, 401, "CREDENTIALS_MISSING")
     assert answer.headers["idempotency-key"] == "k"
 
 
-async def test_keys_are_remembered_for_two_seconds_and_asked_for_once_at_a_time(rig: Rig) -> None:
+async def test_principals_are_cached_for_two_seconds_and_looked_up_once(rig: Rig) -> None:
     answers = await asyncio.gather(*(rig.call("GET", AGENTS) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert rig.script.count("GetPrincipal") == 1
 
 
-async def test_refusals_are_decided_in_order(rig: Rig) -> None:
+async def test_errors_are_decided_in_order(rig: Rig) -> None:
     rig.script.answers["CreateAgent"] = ServiceError(Reason.AGENT_EXISTS, "taken")
     wrong, large = b'{"nope": 1}', b" " * (MIB + 1)
     viewer = rig.auth("viewer")
@@ -120,7 +120,7 @@ async def test_refusals_are_decided_in_order(rig: Rig) -> None:
     _problem(await post(right, **rig.auth()), 409, "AGENT_EXISTS")
 
 
-async def test_rule_that_the_service_checks_is_told_before_a_missing_role(rig: Rig) -> None:
+async def test_violation_of_a_service_rule_is_reported_before_a_missing_role(rig: Rig) -> None:
     for body, field in (({"type": "a", "timeout": "0.5s"}, "timeout"), ({"type": "a", "backoff": "2h"}, "backoff")):
         answer = await rig.call("POST", COMMAND, role="viewer", json=body)
         assert [error["field"] for error in _problem(answer, 400, "FIELD_INVALID")["errors"]] == [field]
@@ -128,7 +128,7 @@ async def test_rule_that_the_service_checks_is_told_before_a_missing_role(rig: R
     assert rig.script.count("SubmitCommand") == 0
 
 
-async def test_revoked_key_opens_nothing_after_five_seconds(rig: Rig) -> None:
+async def test_revoked_key_is_rejected_after_five_seconds(rig: Rig) -> None:
     key = rig.keys.add("viewer")
     headers = {"Authorization": f"Bearer {key.secret_text}"}
     assert (await rig.client.get(AGENTS, headers=headers)).status_code == 200
@@ -181,7 +181,7 @@ async def test_roles_are_those_of_the_contract(rig: Rig, method: str, path: str,
         (b'{"type": "a", "params": {"x": "\xff"}}', ""),
     ],
 )
-async def test_what_is_not_sound_json_is_400(rig: Rig, content: bytes, field: str | None) -> None:
+async def test_invalid_json_gets_400(rig: Rig, content: bytes, field: str | None) -> None:
     answer = await rig.call("POST", COMMAND, content=content, headers=JSON)
     problem = _problem(answer, 400, "JSON_INVALID")
     assert [error["field"] for error in problem["errors"]] == ([] if field is None else [field])
@@ -200,20 +200,20 @@ async def test_what_is_not_sound_json_is_400(rig: Rig, content: bytes, field: st
         ({"type": "a", "maxAttempts": True}, "maxAttempts"),
         ({"type": "a", "timeout": "30"}, "timeout"),
         ({"type": "a", "timeout": -1}, "timeout"),
-        ({"type": "a", "timeout": "0.5s"}, "timeout"),  # the service's own rule
+        ({"type": "a", "timeout": "0.5s"}, "timeout"),  # a rule of the service
         ({"type": "a", "priority": "urgent"}, "priority"),
         ({"type": "a", "notBefore": "tomorrow"}, "notBefore"),
         ({"type": "a", "max_attempts": 3}, "max_attempts"),
         ({"type": "a", "attempts": 3, "maxAttempts": 4}, ""),
     ],
 )
-async def test_a_wrong_field_is_400_and_named_as_in_rest(rig: Rig, body: Any, field: str) -> None:
+async def test_invalid_field_gets_400_with_its_name_in_rest(rig: Rig, body: Any, field: str) -> None:
     problem = _problem(await rig.call("POST", COMMAND, json=body), 400, "FIELD_INVALID")
     assert [error["field"] for error in problem["errors"]] == [field]
     assert problem["errors"][0]["rule"]
 
 
-async def test_violations_of_a_service_are_named_as_in_rest(rig: Rig) -> None:
+async def test_violations_of_a_service_use_the_field_names_of_rest(rig: Rig) -> None:
     violations = [
         FieldViolation("command.options.max_backoff", "too long"),
         FieldViolation("command.params_json", "must be JSON"),
@@ -246,33 +246,33 @@ async def test_violations_of_a_service_are_named_as_in_rest(rig: Rig) -> None:
         ("/api/v1/agents?pageToken=%ff", None),
     ],
 )
-async def test_a_wrong_parameter_is_400(rig: Rig, path: str, field: str | None) -> None:
+async def test_invalid_parameter_gets_400(rig: Rig, path: str, field: str | None) -> None:
     problem = _problem(await rig.call("GET", path), 400, "FIELD_INVALID")
     assert [error["field"] for error in problem["errors"]] == ([] if field is None else [field])
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
-async def test_another_media_type_is_415(rig: Rig, kind: str | None) -> None:
+async def test_other_media_type_gets_415(rig: Rig, kind: str | None) -> None:
     headers = {"Content-Type": kind} if kind else {}
     answer = await rig.call("POST", COMMAND, content=b'{"type": "a"}', headers=headers)
     _problem(answer, 415, "MEDIA_TYPE_UNSUPPORTED")
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/JSON", "application/vnd.a+json"])
-async def test_json_by_any_of_its_names_is_taken(rig: Rig, kind: str) -> None:
+async def test_every_media_type_of_json_is_accepted(rig: Rig, kind: str) -> None:
     answer = await rig.call("POST", COMMAND, content=b'{"type": "a"}', headers={"Content-Type": kind})
     assert answer.status_code == 202
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 129])
-async def test_a_wrong_idempotency_key_is_400_and_not_echoed(rig: Rig, key: str) -> None:
+async def test_invalid_idempotency_key_gets_400_and_is_not_echoed(rig: Rig, key: str) -> None:
     answer = await rig.call("POST", COMMAND, json={"type": "a"}, headers={"Idempotency-Key": key})
     problem = _problem(answer, 400, "FIELD_INVALID")
     assert problem["errors"][0]["field"] == "Idempotency-Key"
     assert "idempotency-key" not in answer.headers
 
 
-async def test_a_wrong_etag_is_400_and_another_one_412(rig: Rig) -> None:
+async def test_malformed_etag_gets_400_and_a_mismatch_412(rig: Rig) -> None:
     path = f"{AGENTS}/clock"
     answer = await rig.call("DELETE", path, headers={"If-Match": "7"})
     assert _problem(answer, 400, "FIELD_INVALID")["errors"][0]["field"] == "If-Match"
@@ -281,14 +281,14 @@ async def test_a_wrong_etag_is_400_and_another_one_412(rig: Rig) -> None:
     assert _problem(answer, 412, "ETAG_MISMATCH")["etag"] == "8"
 
 
-async def test_a_wrong_request_id_is_replaced(rig: Rig) -> None:
+async def test_invalid_request_id_is_replaced(rig: Rig) -> None:
     answer = await rig.client.get("/healthz", headers={"X-Request-Id": "a b"})
     assert answer.headers["x-request-id"] != "a b"
     answer = await rig.client.get("/healthz", headers={"X-Request-Id": "a-b"})
     assert answer.headers["x-request-id"] == "a-b"
 
 
-async def test_problems_are_as_the_document_says(rig: Rig) -> None:
+async def test_problems_match_the_openapi_document(rig: Rig) -> None:
     document = (await rig.client.get("/openapi.json")).json()
     told = document["paths"]["/api/v1/agents"]["post"]["responses"]
     assert {"400", "401", "403", "409", "413", "415", "422", "429", "500", "503"} <= set(told)
