@@ -1,4 +1,4 @@
-"""One suite of real processes for all end-to-end tests; each test finds it whole, whatever the one before did."""
+"""One suite of real processes for all end-to-end tests, repaired before each test."""
 
 from collections.abc import AsyncIterator
 
@@ -24,7 +24,7 @@ async def suite(shared_suite: Suite) -> AsyncIterator[Suite]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has one worker run all tests that share the suite, and early (`tests.support.distribution`)."""
+    """Makes one worker run all tests that share the suite, and start early (`tests.support.distribution`)."""
     for item in items:
         if "shared_suite" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("shared_suite"))

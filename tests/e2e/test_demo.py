@@ -1,4 +1,4 @@
-"""`python -m examples.demo`, whole, as a process."""
+"""`python -m examples.demo` as a process."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 _ROOT = Path(__file__).parents[2]
-_SECONDS = 90  # it takes about 15 on an idle machine
+_SECONDS = 90  # it takes about 15 s on an idle machine
 _STORY = [
     "services ready",
     "session.started",
@@ -45,7 +45,7 @@ _STORY = [
 
 
 class Demo:
-    """A demo that runs; all that it starts has `folder` in its command line, environment or working directory."""
+    """A running demo. All processes of it have `folder` in their command line, environment or working directory."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process
@@ -65,7 +65,7 @@ class Demo:
         return self.process.returncode or 0
 
     def processes(self) -> dict[int, str]:
-        """Those that live, by id, with their command lines."""
+        """Its live processes, by id, with their command lines."""
         found = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -102,12 +102,12 @@ async def running_demo() -> AsyncIterator[Demo]:
                 await demo.ended()
 
 
-async def test_the_demo_tells_its_story_and_leaves_nothing_behind() -> None:
+async def test_demo_plays_its_story_and_leaves_nothing() -> None:
     async with running_demo() as demo:
         await demo.until("agent.connected")
         lines = " ".join(demo.processes().values())
         for part in ("postgres", "nats-server", "services.session", "services.gateway", "trial_server"):
-            assert part in lines  # it would be seen if it were left
+            assert part in lines  # so that a leftover would be found
         assert await demo.ended() == 0, demo.output
         place = 0
         for text in _STORY:
@@ -116,12 +116,12 @@ async def test_the_demo_tells_its_story_and_leaves_nothing_behind() -> None:
         last = re.search(r"events +(\d+), numbered 1 to (\d+) without a gap", demo.output)
         assert last is not None
         assert last[1] == last[2]
-        assert "\x1b" not in demo.output  # plain lines: there is no terminal
+        assert "\x1b" not in demo.output  # no colours without a terminal
         demo.assert_nothing_left()
 
 
 @pytest.mark.parametrize("moment", ["engines ready", "command.progress"])
-async def test_an_interrupted_demo_leaves_nothing_behind_either(moment: str) -> None:
+async def test_interrupted_demo_leaves_nothing(moment: str) -> None:
     async with running_demo() as demo:
         await demo.until(moment)
         demo.process.send_signal(signal.SIGINT)

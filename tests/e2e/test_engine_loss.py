@@ -1,4 +1,4 @@
-"""The engines under the suite are killed while it is at work."""
+"""Postgres and NATS are killed while the suite works."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_SUCCEEDED
 from callboard.health.v1.health_pb2 import READINESS_DEGRADED, READINESS_NOT_READY, READINESS_READY
 from libs.rpc.stubs import Stubs
-from tests.e2e.stories import connected_session, settled_events, stop, until_idle
+from tests.e2e.steps import connected_session, settled_events, stop, until_idle
 from tests.support.client_calls import get_command, start, submit
 from tests.support.eventually import eventually
 from tests.support.processes import Suite
@@ -39,15 +39,15 @@ async def _readyz_becomes(suite: Suite, code: int, status: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _in_the_background(lanes: int, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Does the same in so many lanes, over and over, while the block runs; then lets each come to an end."""
+async def _in_the_background(count: int, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Repeats `work` in `count` tasks while the block runs, and then waits for each to finish."""
     is_over = False
 
-    async def lane() -> None:
+    async def repeat() -> None:
         while not is_over:
             await work()
 
-    tasks = [asyncio.create_task(lane()) for _ in range(lanes)]
+    tasks = [asyncio.create_task(repeat()) for _ in range(count)]
     try:
         yield
     finally:
@@ -64,10 +64,10 @@ async def _all_succeeded(suite: Suite, client: Stubs, session_id: str, accepted:
     assert types_of(events).count("command.completed") == len(rows)
 
 
-async def test_nothing_accepted_is_lost_with_the_broker_and_its_store(suite: Suite) -> None:
-    """While the broker is gone submits go on; when it is back with nothing in its store, each command ends once.
+async def test_no_accepted_command_is_lost_with_the_broker_and_its_store(suite: Suite) -> None:
+    """Submits are accepted while the broker is down. When it returns with an empty store, each command ends once.
 
-    Meanwhile the services say that they are degraded, and a subscriber misses nothing.
+    Meanwhile the services report degraded, and a subscriber misses nothing.
     """
     client, addresses = suite.client(), [suite.sessions[0].address, suite.commands[0].address]
     session = await connected_session(client, "broker")
@@ -104,14 +104,14 @@ async def test_nothing_accepted_is_lost_with_the_broker_and_its_store(suite: Sui
     assert collector.seqs == list(range(1, len(collector.events) + 1))
 
 
-async def test_nothing_accepted_is_lost_when_the_database_crashes(suite: Suite) -> None:
-    """The database crashes under load and recovers: each accepted command ends once, each key makes one command.
+async def test_no_accepted_command_is_lost_when_the_database_crashes(suite: Suite) -> None:
+    """The database crashes under load and recovers. Each accepted command ends once, each key makes one command.
 
-    Meanwhile calls are refused as unavailable and the suite says that it is not ready; nothing needs a restart.
+    Meanwhile calls are rejected as unavailable and the suite reports not ready. Nothing needs a restart.
     """
     client = suite.client()
     session = await connected_session(client, "database")
-    numbers, accepted, refusals = itertools.count(), dict[int, str](), set[str]()
+    numbers, accepted, reasons = itertools.count(), dict[int, str](), set[str]()
 
     async def submit_with_a_key() -> None:
         number = next(numbers)
@@ -119,7 +119,7 @@ async def test_nothing_accepted_is_lost_when_the_database_crashes(suite: Suite) 
             try:
                 command = await submit(client, agent_id="database", request_id=f"key-{number}")
             except CallboardError as error:
-                refusals.add(error.reason)
+                reasons.add(error.reason)
                 await asyncio.sleep(0.05)
             else:
                 accepted[number] = command.command_id
@@ -131,13 +131,13 @@ async def test_nothing_accepted_is_lost_when_the_database_crashes(suite: Suite) 
         for address in (suite.sessions[0].address, suite.commands[0].address):
             await becomes(address, READINESS_NOT_READY)
         await _readyz_becomes(suite, 503, "notReady")
-        await eventually(lambda: refusals, 30)  # a database that is back soon has calls wait for it
+        await eventually(lambda: reasons, 30)  # calls wait for a while before they are rejected
         already = len(accepted)
         await suite.postgres.start()
         for address in (suite.sessions[0].address, suite.commands[0].address):
             await becomes(address, READINESS_READY)
         await eventually(lambda: len(accepted) >= already + 100)
-    assert {"DATABASE_UNAVAILABLE"} <= refusals <= {"DATABASE_UNAVAILABLE", "IDEMPOTENCY_KEY_IN_USE"}
+    assert {"DATABASE_UNAVAILABLE"} <= reasons <= {"DATABASE_UNAVAILABLE", "IDEMPOTENCY_KEY_IN_USE"}
     await _readyz_becomes(suite, 200, "ready")
     await _all_succeeded(suite, client, session.session_id, set(accepted.values()))
     (stored,) = await suite.rows("select count(*) from command.commands where session_id = %s", session.session_id)

@@ -1,4 +1,4 @@
-"""A gateway that is killed in the middle of a stream: its subscribers go on elsewhere and miss nothing."""
+"""A gateway is killed during streams. Its subscribers resume at another and miss nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from libs.embedded.ports import free_port
 from libs.rpc.stubs import Stubs
 from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
-from tests.e2e.stories import append, connected_session, stop, until_told
+from tests.e2e.steps import append, connected_session, stop, until_event
 from tests.support.eventually import eventually
 from tests.support.part import Part
 from tests.support.processes import Suite, http_client
@@ -25,11 +25,11 @@ from tests.support.stored_events import events_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 DEATHS = 5
-EACH = 20  # events between two deaths, at least
+EACH = 20  # least number of events between two kills
 
 
 class EventSource:
-    """A subscriber as browsers have it: after each loss it comes back with the id of the last event that it has."""
+    """A subscriber like a browser's EventSource: it reconnects with the id of its last event."""
 
     def __init__(self, suite: Suite, path: str) -> None:
         self.frames: list[Frame] = []
@@ -38,7 +38,7 @@ class EventSource:
 
     @asynccontextmanager
     async def at(self, gateway: Part) -> AsyncIterator["asyncio.Task[None]"]:
-        """Follows at this gateway while the block runs; what it yields ends with the stream, or its loss."""
+        """Follows at this gateway while the block runs. The yielded task ends when the stream does."""
         task = asyncio.create_task(self._follow(gateway))
         try:
             yield task
@@ -47,7 +47,7 @@ class EventSource:
             await asyncio.gather(task, return_exceptions=True)
 
     async def has(self, more: int, task: "asyncio.Task[None]") -> None:
-        """Waits until so many more events have come, while the stream is open."""
+        """Waits until `count` more events have come, while the stream is open."""
         wanted = len(self.frames) + more
 
         def are_there() -> bool:
@@ -68,7 +68,7 @@ class EventSource:
 
 @asynccontextmanager
 async def _appending(client: Stubs, session_id: str) -> AsyncIterator[None]:
-    """Appends to the session for as long as the block runs, whatever becomes of the gateway."""
+    """Appends to the session while the block runs, not through the gateway."""
     is_over = asyncio.Event()
 
     async def work() -> None:
@@ -86,7 +86,7 @@ async def _appending(client: Stubs, session_id: str) -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def second_gateway(suite: Suite) -> AsyncIterator[Part]:
-    """Another gateway beside the suite's own."""
+    """A second gateway beside the suite's own."""
     first = suite.gateway
     port = free_port(LOOPBACK)
     address = f"{LOOPBACK}:{port}"
@@ -106,8 +106,8 @@ def _stored(events: list[Event]) -> list[tuple[str, str]]:
     return [(event.event_id, event.type) for event in events]
 
 
-async def test_a_sessions_subscriber_outlives_its_gateway_again_and_again(suite: Suite) -> None:
-    """Killed five times while events come in, and started again: each event once, in order, up to the closing one."""
+async def test_subscriber_of_a_session_survives_kills_of_its_gateway(suite: Suite) -> None:
+    """The gateway is killed five times while events arrive. Each event comes once, in order, up to the closing one."""
     client = suite.client()
     session = await connected_session(client, "interrupted")
     path = f"/api/v1/agent-sessions/{session.session_id}/events"
@@ -131,8 +131,8 @@ async def test_a_sessions_subscriber_outlives_its_gateway_again_and_again(suite:
     assert (await suite.http().get(path, headers=again)).status_code == 204
 
 
-async def test_an_agents_subscriber_goes_on_at_another_gateway(suite: Suite, second_gateway: Part) -> None:
-    """From one gateway that is killed to the other and back, across a restart of the agent's session."""
+async def test_subscriber_of_an_agent_continues_at_another_gateway(suite: Suite, second_gateway: Part) -> None:
+    """The subscriber moves from a killed gateway to the other and back, across a restart of the agent's session."""
     client = suite.client()
     first = await connected_session(client, "moving")
     source = EventSource(suite, "/api/v1/agents/moving/events?from=start")
@@ -146,7 +146,7 @@ async def test_an_agents_subscriber_goes_on_at_another_gateway(suite: Suite, sec
                 await following
         session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="moving"))).session
         sessions.append(session)
-        await until_told(client, session.session_id, "agent.connected")
+        await until_event(client, session.session_id, "agent.connected")
         await gateway.start()
         gateway, other = other, gateway
     expected = [event for one in sessions for event in await events_of(client, one.session_id)]

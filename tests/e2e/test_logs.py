@@ -1,10 +1,10 @@
-"""What the processes write down."""
+"""The logs of the processes."""
 
 import pytest
 
 from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import GetCommandRequest
-from tests.e2e.stories import connected_session, run_tool, stop
+from tests.e2e.steps import connected_session, run_tool, stop
 from tests.support.client_calls import ended
 from tests.support.part import logs_of
 from tests.support.processes import Suite
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def test_logs_are_lines_of_json_without_secrets(suite: Suite) -> None:
-    """Every line is one JSON object with time, level and service; calls are found by request id; no key is in any."""
+    """Every line is a JSON object with time, level and service. Calls have their request id. No line has a key."""
     wrong = suite.key[:-4] + "AAAA"
     keys = [suite.key, wrong, suite.new_key("viewer"), suite.new_key("operator", "other")]
     client = suite.client()

@@ -1,4 +1,4 @@
-"""The shell commands of the README work as they stand, in their order."""
+"""The shell commands of the README work as written, in their order."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 
 
 def _shell_lines() -> list[str]:
-    """The commands of the curl section, without their comments, one to a line."""
+    """The commands of the curl section, one per line, without comments."""
     section = README.partition("## Five minutes with curl")[2].partition("\n## ")[0]
     indented = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
     joined = indented.replace("\\\n", "")
@@ -26,7 +26,7 @@ def _shell_lines() -> list[str]:
 
 
 class Reader:
-    """A reader at a terminal whose folder has a `.callboard`; remembers the ids that answers mention."""
+    """A reader at a terminal in a folder with a `.callboard`. Remembers the ids in answers."""
 
     def __init__(self, suite: Suite, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Reader:
         (folder / ".callboard" / "dev-key").write_text(self.key)
 
     async def start(self, line: str) -> asyncio.subprocess.Process:
-        """Type a line, without waiting for its end."""
+        """Types a line, and does not wait for its end."""
         for placeholder, field in (("ses-...", "sessionId"), ("JOB_ID", "jobId")):
             if placeholder in line:
                 line = line.replace(placeholder, self._ids[field])
@@ -57,7 +57,7 @@ class Reader:
         )  # fmt: skip
 
     async def type(self, line: str) -> str:
-        """Type a line until it succeeds, as a reader does who is faster than the suite, and return what it printed."""
+        """Types a line until it succeeds, as a reader who is faster than the suite does, and returns its output."""
         printed = ""
 
         async def succeeds() -> bool:
@@ -82,7 +82,7 @@ class Reader:
 
 
 @pytest.mark.asyncio(loop_scope="package")
-async def test_readme_curl_commands_work_in_order(suite: Suite, tmp_path: Path) -> None:
+async def test_curl_commands_of_the_readme_work_in_order(suite: Suite, tmp_path: Path) -> None:
     reader = Reader(suite, tmp_path)
     stream = None
     for line in _shell_lines():

@@ -1,4 +1,4 @@
-"""The Python example of the README runs as it stands, against real processes."""
+"""The Python example of the README runs as written, with real processes."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ def _example() -> str:
     return str(example)
 
 
-def test_example_is_short_and_names_no_message() -> None:
+def test_example_is_short_and_needs_no_message_types() -> None:
     lines = [line for line in _example().splitlines() if line]
     assert len(lines) <= 10
     assert "_pb2" not in _example()

@@ -1,4 +1,4 @@
-"""Subscribers that come and go: each event once, in order, whatever the place at which they were cut off."""
+"""Subscribers that reconnect get each event once and in order, wherever they were disconnected."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ import pytest
 from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
 from libs.rpc.stubs import Stubs
-from tests.e2e.stories import append, connected_session, stop, until_told
+from tests.e2e.steps import append, connected_session, stop, until_event
 from tests.support.processes import Suite
 from tests.support.server_sent_events import Frame, frames_of
 from tests.support.stored_events import events_of
@@ -23,7 +23,7 @@ CONNECTIONS = 100
 
 @pytest.fixture
 def rng() -> random.Random:
-    """Random numbers whose seed a failed test shows."""
+    """A random generator. A failed test shows its seed."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
     return random.Random(seed)
@@ -31,7 +31,7 @@ def rng() -> random.Random:
 
 @asynccontextmanager
 async def _appending(client: Stubs, session_id: str, rng: random.Random, total: int) -> AsyncIterator[None]:
-    """Appends events in portions while the block runs, as fast as the stream is read or faster; all by its end."""
+    """Appends `total` events in batches during the block, at least as fast as they are read."""
 
     async def work() -> None:
         left = total
@@ -48,8 +48,8 @@ async def _appending(client: Stubs, session_id: str, rng: random.Random, total: 
         task.cancel()
 
 
-async def test_a_sessions_subscriber_reconnects_a_hundred_times(suite: Suite, rng: random.Random) -> None:
-    """Cut off 100 times at random, also within a batch, and going on at another replica: each event once, in order."""
+async def test_subscriber_of_a_session_can_reconnect_a_hundred_times(suite: Suite, rng: random.Random) -> None:
+    """Disconnected 100 times at random, also within a batch, resumed at another replica: each event once, in order."""
     clients = [suite.client(session=0), suite.client(session=1)]
     session = await connected_session(clients[0], "followed")
     collector = Collector()
@@ -67,8 +67,8 @@ async def test_a_sessions_subscriber_reconnects_a_hundred_times(suite: Suite, rn
     assert (len(collector.events), collector.ended) == (before, True)
 
 
-async def test_an_agents_subscriber_reconnects_across_a_restart(suite: Suite, rng: random.Random) -> None:
-    """An agent's stream, cut off 100 times while its session is restarted, is both sessions' events, one by one."""
+async def test_subscriber_of_an_agent_can_reconnect_across_a_restart(suite: Suite, rng: random.Random) -> None:
+    """An agent's stream, disconnected 100 times while its session restarts, has the events of both sessions once."""
     clients = [suite.client(session=0), suite.client(session=1)]
     first = await connected_session(clients[0], "lasting")
     collector = Collector()
@@ -83,7 +83,7 @@ async def test_an_agents_subscriber_reconnects_across_a_restart(suite: Suite, rn
         await receive(CONNECTIONS // 2)
     restarted = await clients[0].sessions.RestartSession(RestartSessionRequest(agent_id="lasting"))
     second = restarted.session
-    await until_told(clients[0], second.session_id, "agent.connected")
+    await until_event(clients[0], second.session_id, "agent.connected")
     async with _appending(clients[1], second.session_id, rng, 2 * CONNECTIONS):
         await receive(CONNECTIONS // 2)
     expected = [event for one in (first, second) for event in await events_of(clients[0], one.session_id)]
@@ -106,8 +106,8 @@ async def _take(http: httpx2.AsyncClient, path: str, last: str, most: int) -> li
     return frames
 
 
-async def test_an_event_source_reconnects_a_hundred_times(suite: Suite, rng: random.Random) -> None:
-    """Over SSE with Last-Event-ID: each event once, in order; after the closing one there is nothing to resume."""
+async def test_event_source_can_reconnect_a_hundred_times(suite: Suite, rng: random.Random) -> None:
+    """Over SSE with Last-Event-ID: each event once, in order. After the closing one, the answer is 204."""
     client, http = suite.client(), suite.http()
     session = await connected_session(client, "watched")
     path = f"/api/v1/agent-sessions/{session.session_id}/events"

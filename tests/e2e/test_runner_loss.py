@@ -1,4 +1,4 @@
-"""Runners that are killed, paused or stopped in the middle of commands."""
+"""Runners that are killed, paused or stopped while commands run."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from callboard.commands.v1 import commands_pb2
 from callboard.events.v1.events_pb2 import Event
 from libs.rpc.stubs import Stubs
-from tests.e2e.stories import connected_session, run_tool, settled_events, submit_many, told_of, until_told
+from tests.e2e.steps import connected_session, run_tool, settled_events, submit_many, types_of_command, until_event
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import timed
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def _began(client: Stubs, session_id: str, count: int = 1) -> None:
-    await until_told(client, session_id, "command.started", count)
+    await until_event(client, session_id, "command.started", count)
 
 
 def _runner_ids(events: list[Event], type_: str) -> list[str]:
     return [event.actor.removeprefix("runner:") for event in events if event.type == type_]
 
 
-async def test_a_command_survives_the_kill_of_its_runner(suite: Suite) -> None:
-    """A command whose runner is killed completes on the other one at attempt 2, within the lease and 5 seconds."""
+async def test_command_of_a_killed_runner_completes_on_another(suite: Suite) -> None:
+    """The command completes on the other runner at attempt 2, within the lease's length and 5 seconds."""
     client = suite.client()
     session = await connected_session(client, "killed", "trial")
     seconds = 1.0
@@ -43,7 +43,7 @@ async def test_a_command_survives_the_kill_of_its_runner(suite: Suite) -> None:
     assert (done.state, done.attempt, done.charged_attempts) == (commands_pb2.COMMAND_STATE_SUCCEEDED, 2, 2), done
     assert took < LEASE + 5 + seconds
     events = await settled_events(suite, client, session.session_id)
-    assert told_of(events, command.command_id) == [
+    assert types_of_command(events, command.command_id) == [
         "command.enqueued", "command.started", "command.retrying", "command.started", "command.completed",
     ]  # fmt: skip
     first, second = _runner_ids(events, "command.started")
@@ -51,8 +51,8 @@ async def test_a_command_survives_the_kill_of_its_runner(suite: Suite) -> None:
     assert not any(runs(pid) for pid in tools), "the killed runner's tool runs on"
 
 
-async def test_a_paused_runner_that_wakes_up_writes_nothing(suite: Suite) -> None:
-    """What a runner held while it was paused past its lease is done by the other, and its own late ends are void."""
+async def test_runner_resumed_after_its_lease_writes_nothing(suite: Suite) -> None:
+    """The other runner runs the commands of one that was paused past its lease, whose late results are rejected."""
     client = suite.client()
     echoing = await connected_session(client, "paused-echo")
     runner = await suite.runner_of_session(echoing.session_id)
@@ -67,7 +67,7 @@ async def test_a_paused_runner_that_wakes_up_writes_nothing(suite: Suite) -> Non
     assert {(done.state, done.attempt) for done in outcomes} == {(commands_pb2.COMMAND_STATE_SUCCEEDED, 2)}
     await eventually(lambda: logged([runner], "runner_begins_again"), 20)
 
-    # it is back with another id, and has nothing left of what it held
+    # it is back with another id, and without its old commands
     holder = list(dict.fromkeys(_runner_ids(before, "command.started")))
     assert len(holder) == 2
     after = await settled_events(suite, client, echoing.session_id)
@@ -82,8 +82,8 @@ async def test_a_paused_runner_that_wakes_up_writes_nothing(suite: Suite) -> Non
     assert (await ended(client, again.command_id)).state == commands_pb2.COMMAND_STATE_SUCCEEDED
 
 
-async def test_a_runner_that_is_stopped_drains_and_hands_over(suite: Suite) -> None:
-    """At SIGTERM, what ends within the drain's time ends there; the rest goes to the other runner, uncharged."""
+async def test_stopped_runner_drains_and_releases_its_other_commands(suite: Suite) -> None:
+    """After SIGTERM, commands can finish within the drain time. The rest moves to the other runner, uncharged."""
     client = suite.client()
     session = await connected_session(client, "drained", "trial")
     short = await run_tool(client, "drained", "sleep", seconds=0.8)

@@ -1,4 +1,4 @@
-"""Replicas of the services: races between them, and what happens when one is killed."""
+"""Replicas of the services: races between them, and kills of one."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from callboard.commands.v1 import commands_pb2
 from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import StartSessionRequest, StopSessionRequest
 from libs.rpc.stubs import Stubs
-from tests.e2e.stories import agent, connected_session, settled_events, submit_many, told_of, until_told
+from tests.e2e.steps import agent, connected_session, settled_events, submit_many, types_of_command, until_event
 from tests.support.client_calls import ended, start, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_at_once
@@ -21,8 +21,8 @@ from tests.support.streamed_events import Collector
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-async def test_racing_starts_make_one_session(suite: Suite) -> None:
-    """200 starts of one agent that race over two replicas make one session, which all of them are told of."""
+async def test_concurrent_starts_on_two_replicas_make_one_session(suite: Suite) -> None:
+    """200 concurrent starts of one agent on two replicas all get the same session."""
     clients = [suite.client(session=0), suite.client(session=1)]
     await agent(clients[0], "raced")
 
@@ -33,15 +33,15 @@ async def test_racing_starts_make_one_session(suite: Suite) -> None:
     assert not [answer for answer in answers if isinstance(answer, BaseException)]
     assert [answer.created for answer in answers].count(True) == 1
     (session_id,) = {answer.session.session_id for answer in answers}
-    await until_told(clients[0], session_id, "agent.connected")
+    await until_event(clients[0], session_id, "agent.connected")
     assert types_of(await events_of(clients[1], session_id)) == ["session.started", "agent.connected"]
 
 
 async def _stop_that_hangs(suite: Suite, client: Stubs, agent_id: str) -> tuple[str, str, "asyncio.Task[object]"]:
-    """Begins to stop a session whose runner is paused with a running command: the stop has to wait for it."""
+    """Begins to stop a session whose paused runner has a running command, so that the stop has to wait."""
     session = await connected_session(client, agent_id)
     command = await submit(client, "sleep", {"seconds": 60}, agent_id=agent_id)
-    await until_told(client, session.session_id, "command.started")
+    await until_event(client, session.session_id, "command.started")
     (await suite.runner_of(command.command_id)).pause()
 
     async def stop() -> object:
@@ -50,23 +50,23 @@ async def _stop_that_hangs(suite: Suite, client: Stubs, agent_id: str) -> tuple[
         return None
 
     stopping = asyncio.create_task(stop())
-    await until_told(client, session.session_id, "session.stopping")
+    await until_event(client, session.session_id, "session.stopping")
     return session.session_id, command.command_id, stopping
 
 
 async def _check_stopped(suite: Suite, client: Stubs, session_id: str, command_id: str) -> None:
-    await until_told(client, session_id, "session.stopped")
+    await until_event(client, session_id, "session.stopped")
     events = await settled_events(suite, client, session_id)
     assert types_of(events)[-1] == "session.stopped"
     assert types_of(events).count("session.stopped") == 1
-    told = [type_ for type_ in told_of(events, command_id) if not type_.startswith("command.cancel_")]
+    told = [type_ for type_ in types_of_command(events, command_id) if not type_.startswith("command.cancel_")]
     assert told == ["command.enqueued", "command.started", "command.cancelled"]
 
 
-async def test_another_replica_finishes_the_stop_of_a_killed_one(suite: Suite) -> None:
-    """A stop whose service is killed in the middle is finished by another replica, with one closing event.
+async def test_stop_of_a_killed_replica_is_completed_by_another(suite: Suite) -> None:
+    """The other replica completes the stop, with one closing event.
 
-    A subscriber of the killed replica goes on with its cursor at the other one and has every event once.
+    A subscriber of the killed replica resumes at the other one with its cursor and gets every event once.
     """
     first, second = suite.client(session=0), suite.client(session=1)
     session_id, command_id, stopping = await _stop_that_hangs(suite, first, "taken-over")
@@ -84,8 +84,8 @@ async def test_another_replica_finishes_the_stop_of_a_killed_one(suite: Suite) -
     assert (await start(suite.client(session=0), "taken-over")).session_id != session_id
 
 
-async def test_a_restarted_service_finishes_its_own_stop(suite: Suite) -> None:
-    """A stop that no replica was left to finish is finished when one is started again."""
+async def test_restarted_service_completes_its_own_stop(suite: Suite) -> None:
+    """A stop whose only replica was killed is completed when it is started again."""
     client = suite.client(session=0)
     session_id, command_id, stopping = await _stop_that_hangs(suite, client, "picked-up")
     await asyncio.gather(*(part.kill() for part in suite.sessions))
@@ -96,8 +96,8 @@ async def test_a_restarted_service_finishes_its_own_stop(suite: Suite) -> None:
     await _check_stopped(suite, suite.client(session=0), session_id, command_id)
 
 
-async def test_commands_survive_the_kill_of_their_service(suite: Suite) -> None:
-    """Every command that the command service accepted before it was killed completes, once."""
+async def test_accepted_commands_survive_a_kill_of_the_command_service(suite: Suite) -> None:
+    """Every command that the killed service had accepted completes once."""
     client = suite.client()
     session = await connected_session(client, "queued")
     accepted: list[str] = []

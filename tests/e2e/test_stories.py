@@ -1,4 +1,4 @@
-"""The stories of `tests/stories`, which state the product's surface by example, hold."""
+"""The stories of `tests/stories`, which define the public surface by example, play without a difference."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ STORIES = sorted(path for path in (ROOT / "tests/stories").glob("*.md") if path.
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
-async def test_the_story_holds(suite: Suite, story: Path) -> None:
+async def test_story_plays_without_a_difference(suite: Suite, story: Path) -> None:
     environment = {
         **os.environ,
         "CALLBOARD_URL": f"http://{suite.gateway.address}",

@@ -1,4 +1,4 @@
-"""Commands to a real agent: the trial server, over stdio, in processes of its own."""
+"""Commands to a real agent: the trial MCP server over stdio, in its own processes."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from callboard.errors.v1 import errors_pb2
 from callboard.events.v1.events_pb2 import Event
 from callboard.sessions.v1.sessions_pb2 import SESSION_STATE_STOPPED
 from libs.rpc.stubs import Stubs
-from tests.e2e.stories import connected_session, run_tool, settled_events, stop, told_of, until_told
+from tests.e2e.steps import connected_session, run_tool, settled_events, stop, types_of_command, until_event
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused, timed
@@ -35,7 +35,7 @@ SOON = Duration(nanos=20_000_000)
 
 
 async def _tools_of(suite: Suite, command_id: str) -> set[int]:
-    """Waits until the trial server has begun with the command, and returns the processes that did."""
+    """Waits until the trial server has started the command, and returns the processes that did."""
     await eventually(lambda: command_id in suite.tool_pids())
     return suite.tool_pids()[command_id]
 
@@ -46,8 +46,8 @@ def _payloads(events: list[Event], command_id: str, type_: str) -> list[dict[str
     ]
 
 
-async def test_a_stop_ends_what_runs_and_the_process_of_its_tool(suite: Suite) -> None:
-    """A stop answers within 8 seconds though a command runs, which is cancelled, and its tool's process is gone."""
+async def test_stop_cancels_a_running_command_and_ends_its_tool_process(suite: Suite) -> None:
+    """A stop with a running command answers within 8 seconds. The command is cancelled and its tool's process gone."""
     client = suite.client()
     session = await connected_session(client, "stopped", "trial")
     command = await run_tool(client, "stopped", "sleep", seconds=60)
@@ -59,14 +59,14 @@ async def test_a_stop_ends_what_runs_and_the_process_of_its_tool(suite: Suite) -
     await eventually(lambda: not any(runs(pid) for pid in pids))
     events = await settled_events(suite, client, session.session_id)
     ways = ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
-    assert told_of(events, command.command_id) == ["command.enqueued", "command.started", *ways]
+    assert types_of_command(events, command.command_id) == ["command.enqueued", "command.started", *ways]
     assert events[-1].type == "session.stopped"
     with refused("SESSION_NOT_ACTIVE"):
         await run_tool(client, "stopped", "echo", text="too late")
 
 
-async def test_a_cancel_ends_one_command_and_leaves_the_session(suite: Suite) -> None:
-    """A running command is cancelled within 5 seconds; others of its session, and its connection, go on."""
+async def test_cancel_ends_one_command_and_keeps_the_session(suite: Suite) -> None:
+    """A running command is cancelled within 5 seconds. The connection and other commands continue."""
     client = suite.client()
     session = await connected_session(client, "cancelling", "trial")
     innocent = await run_tool(client, "cancelling", "sleep", seconds=1)
@@ -89,10 +89,10 @@ async def test_a_cancel_ends_one_command_and_leaves_the_session(suite: Suite) ->
     assert len(await events_of(client, session.session_id, types=["agent.connected"])) == 1
 
 
-async def test_a_tool_that_crashes_its_server_is_to_blame_alone(suite: Suite) -> None:
-    """A command that kills its server dies of it after 3 attempts; one that ran beside it completes all the same.
+async def test_command_that_crashes_its_server_does_not_fail_others(suite: Suite) -> None:
+    """A command that kills its server fails after 3 attempts. A command that ran beside it completes.
 
-    The agent is connected again each time. The dead letter is listed, can be requeued once, and no second time.
+    The agent is reconnected each time. The dead letter is listed, and can be requeued once.
     """
     client = suite.client()
     session = await connected_session(client, "crashing", "trial")
@@ -112,7 +112,7 @@ async def test_a_tool_that_crashes_its_server_is_to_blame_alone(suite: Suite) ->
     assert (await ended(client, after.command_id)).state == COMMAND_STATE_SUCCEEDED
     events = await settled_events(suite, client, session.session_id)
     assert Counter(event.type for event in events)["agent.connected"] >= 2
-    assert told_of(events, crash.command_id)[-2:] == ["command.failed", "command.dead_lettered"]
+    assert types_of_command(events, crash.command_id)[-2:] == ["command.failed", "command.dead_lettered"]
 
     listed = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(agent_id="crashing"))
     (letter,) = listed.dead_letters
@@ -130,8 +130,8 @@ async def test_a_tool_that_crashes_its_server_is_to_blame_alone(suite: Suite) ->
     await stop(client, "crashing")
 
 
-async def test_a_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suite) -> None:
-    """An idempotent tool's own errors are retried, each retry told of with its error, until it succeeds."""
+async def test_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suite) -> None:
+    """Errors of an idempotent tool are retried until it succeeds, and each retry has an event with the error."""
     client = suite.client()
     session = await connected_session(client, "flaky", "trial")
     params = {"tool": "flaky", "arguments": {"key": session.session_id, "failures": 2}}
@@ -141,7 +141,7 @@ async def test_a_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suit
     assert "worked at call 3" in done.result_json
     events = await settled_events(suite, client, session.session_id)
     retried = ["command.started", "command.retrying"]
-    assert told_of(events, command.command_id) == [
+    assert types_of_command(events, command.command_id) == [
         "command.enqueued", *retried, *retried, "command.started", "command.completed",
     ]  # fmt: skip
     for number, payload in enumerate(_payloads(events, command.command_id, "command.retrying"), start=1):
@@ -159,10 +159,10 @@ async def test_a_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suit
         ("sleep", {"seconds": "long"}, errors_pb2.ERROR_REASON_INVALID_ARGUMENTS),
     ],
 )
-async def test_what_cannot_be_put_right_is_dead_at_once(
+async def test_failure_that_a_retry_cannot_fix_is_a_dead_letter_at_once(
     suite: Suite, tool: str, arguments: dict[str, str], reason: errors_pb2.ErrorReason.ValueType
 ) -> None:
-    """A failure of a tool that is not idempotent, an unknown tool and wrong arguments die at their first attempt."""
+    """Errors of a tool that is not idempotent, an unknown tool and wrong arguments are not retried."""
     client, agent_id = suite.client(), f"dead-{tool}"
     session = await connected_session(client, agent_id, "trial")
     command = await run_tool(client, agent_id, tool, **arguments)
@@ -171,11 +171,11 @@ async def test_what_cannot_be_put_right_is_dead_at_once(
     assert tool != "fail" or "as I was told" in done.error.message
     events = await settled_events(suite, client, session.session_id)
     ending = ["command.started", "command.failed", "command.dead_lettered"]
-    assert told_of(events, command.command_id) == ["command.enqueued", *ending]
+    assert types_of_command(events, command.command_id) == ["command.enqueued", *ending]
 
 
-async def test_progress_is_folded_and_a_large_result_is_kept_apart(suite: Suite) -> None:
-    """Progress makes at most ten events a second; a result above 256 KiB is read from its command, not the event."""
+async def test_progress_is_rate_limited_and_a_large_result_is_not_in_its_event(suite: Suite) -> None:
+    """Progress makes at most ten events a second. A result above 256 KiB is in the command and not in its event."""
     client = suite.client()
     session = await connected_session(client, "telling", "trial")
     counting = await run_tool(client, "telling", "count", to=100, delay=0.01)
@@ -196,7 +196,7 @@ async def test_progress_is_folded_and_a_large_result_is_kept_apart(suite: Suite)
         if event.type == "command.progress" and event.command_id == counting.command_id
     ]
     assert len(times) >= 3
-    for index, first in enumerate(times[:-10]):  # eleven of them never lie within a second; the last one is the rest
+    for index, first in enumerate(times[:-10]):  # no eleven are within a second; the last event has what remained
         assert index + 11 == len(times) or (times[index + 10] - first).total_seconds() > 0.9
 
 
@@ -204,8 +204,8 @@ def _moment(event: Event) -> datetime:
     return event.created_at.ToDatetime(UTC)
 
 
-async def test_a_session_keeps_its_tools_state_until_it_ends(suite: Suite) -> None:
-    """All commands of a session meet the same process of its agent, and the next session meets a new one."""
+async def test_tool_keeps_its_state_until_the_session_ends(suite: Suite) -> None:
+    """All commands of a session run in the same process, and the next session gets a new one."""
     client = suite.client()
     await connected_session(client, "noting", "trial")
     for text in ("one", "two"):
@@ -217,7 +217,7 @@ async def test_a_session_keeps_its_tools_state_until_it_ends(suite: Suite) -> No
     session = await _start_again(client, "noting")
     kept = await run_tool(client, "noting", "notes")
     assert "one" not in (await ended(client, kept.command_id)).result_json
-    await until_told(client, session, "agent.connected")
+    await until_event(client, session, "agent.connected")
 
 
 async def _start_again(client: Stubs, agent_id: str) -> str:

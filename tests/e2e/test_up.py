@@ -1,4 +1,4 @@
-"""The main story as a user sees it: `callboard up` on an empty home, a session over REST and over gRPC, Ctrl-C."""
+"""The main story of a user: `callboard up` on an empty home, a session over REST and over gRPC, Ctrl-C."""
 
 import asyncio
 import signal
@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from callboard.commands.v1.commands_pb2 import COMMAND_STATE_RUNNING, COMMAND_STATE_SUCCEEDED
-from tests.e2e.stories import connected_session, run_tool, stop
-from tests.e2e.up_rig import House, Up, left_of, started
+from tests.e2e.steps import connected_session, run_tool, stop
+from tests.e2e.up_rig import HomeWithUp, Up, left_of, started
 from tests.support.client_calls import ended, in_state
 from tests.support.engines import reachable_home
 from tests.support.eventually import eventually
@@ -29,15 +29,15 @@ COMMAND = {"type": "run_tool", "params": {"tool": "get_current_time", "arguments
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house() -> AsyncIterator[House]:
+async def home_with_up() -> AsyncIterator[HomeWithUp]:
     with reachable_home() as folder:
-        async with House(folder / "made" / "by-up", CALLBOARD_DRAIN="1") as made:
+        async with HomeWithUp(folder / "made" / "by-up", CALLBOARD_DRAIN="1") as made:
             yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def up(house: House) -> Up:
-    return await house.up()
+async def up(home_with_up: HomeWithUp) -> Up:
+    return await home_with_up.up()
 
 
 async def _follow(http: httpx2.AsyncClient, session_id: str, frames: list[Frame]) -> None:
@@ -48,8 +48,8 @@ async def _follow(http: httpx2.AsyncClient, session_id: str, frames: list[Frame]
             frames.append(frame)  # noqa: PERF401 - the caller watches the list grow
 
 
-async def test_the_story_over_rest(up: Up) -> None:
-    """`up` says where the API and the key are; with these an agent is made, started, commanded, watched and stopped."""
+async def test_story_works_over_rest(up: Up) -> None:
+    """`up` prints where the API and the key are. With these, an agent is created, started, commanded and stopped."""
     assert up.endpoints["http"].encode() in up.output
     assert str(up.home / "dev-key").encode() in up.output
     assert (up.home / "dev-key").stat().st_mode & 0o777 == 0o600
@@ -89,8 +89,8 @@ async def test_the_story_over_rest(up: Up) -> None:
         assert late.headers["content-type"] == "application/problem+json"
 
 
-async def test_the_story_over_grpc(up: Up) -> None:
-    """The same story over gRPC with the published client tells the same events."""
+async def test_story_works_over_grpc(up: Up) -> None:
+    """The same story over gRPC with the public client has the same events."""
     async with up.grpc() as client:
         session = await connected_session(client, "caller", "time")
         collector = Collector()
@@ -105,8 +105,8 @@ async def test_the_story_over_grpc(up: Up) -> None:
     assert collector.ended
 
 
-async def test_a_second_up_on_the_same_home_is_refused(up: Up) -> None:
-    """A home that is in use is refused with the pid of its user, which goes on undisturbed."""
+async def test_second_up_on_the_same_home_is_rejected(up: Up) -> None:
+    """A home in use is rejected with the pid of its `up`, which continues undisturbed."""
     async with started(up.home) as second:
         assert await second.ended() == 1
     assert f"already in use by process {up.process.pid}" in second.output.decode()
@@ -114,8 +114,8 @@ async def test_a_second_up_on_the_same_home_is_refused(up: Up) -> None:
         assert (await http.get("/readyz")).status_code == 200
 
 
-async def test_a_taken_port_is_refused_by_its_variables_name(tmp_path: Path) -> None:
-    """A port that somebody else listens on is refused by the name of its variable, before anything starts."""
+async def test_port_in_use_is_rejected_naming_its_variable(tmp_path: Path) -> None:
+    """A port in use is rejected with the name of its variable, before anything starts."""
     for variable in ("CALLBOARD_HTTP_PORT", "CALLBOARD_SESSION_PORT", "CALLBOARD_COMMAND_PORT"):
         with socket.create_server(("127.0.0.1", 0)) as server:
             taken = str(server.getsockname()[1])
@@ -125,9 +125,9 @@ async def test_a_taken_port_is_refused_by_its_variables_name(tmp_path: Path) -> 
     assert not (tmp_path / "home" / "postgres").exists()
 
 
-async def _end_a_busy_one(house: House) -> str:
-    """Has Ctrl-C end an `up` whose only session is at work; returns the session's id."""
-    up = await house.up()
+async def _end_a_busy_one(home_with_up: HomeWithUp) -> str:
+    """Ends an `up` with a running session by Ctrl-C, and returns the session's id."""
+    up = await home_with_up.up()
     async with up.grpc() as client:
         session = await connected_session(client, "busy", "trial")
         command = await run_tool(client, "busy", "sleep", seconds=60)
@@ -138,20 +138,20 @@ async def _end_a_busy_one(house: House) -> str:
     assert await up.ended() == 0, up.output.decode()
     assert not left_of(processes)
     assert not (up.home / "endpoints.json").exists()
-    house.kept = session.session_id
+    home_with_up.kept = session.session_id
     return session.session_id
 
 
-async def test_ctrl_c_ends_everything(house: House) -> None:
-    """Ctrl-C ends every process, those of tools at work too, and `up` returns 0."""
-    await _end_a_busy_one(house)
+async def test_ctrl_c_ends_every_process(home_with_up: HomeWithUp) -> None:
+    """Ctrl-C ends every process, including those of running tools, and `up` exits with 0."""
+    await _end_a_busy_one(home_with_up)
 
 
-async def test_the_next_up_goes_on_and_a_killed_one_leaves_nothing(house: House) -> None:
-    """The next `up` on a home has its sessions and its key still; when it is killed, all that it ran ends by itself."""
-    session_id = house.kept or await _end_a_busy_one(house)
-    key = (house.home / "dev-key").read_text().strip()
-    up = await house.up()
+async def test_next_up_keeps_the_state_and_a_killed_up_leaves_nothing(home_with_up: HomeWithUp) -> None:
+    """The next `up` on a home still has its sessions and key. When it is killed, its processes end by themselves."""
+    session_id = home_with_up.kept or await _end_a_busy_one(home_with_up)
+    key = (home_with_up.home / "dev-key").read_text().strip()
+    up = await home_with_up.up()
     assert up.key == key
     async with up.http() as http:
         found = (await http.get(f"/api/v1/agent-sessions/{session_id}")).json()

@@ -1,4 +1,4 @@
-"""The steps of docs/add-an-rpc.md work on today's code."""
+"""The steps of docs/add-an-rpc.md work on the current code."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ STEPS = steps_of((ROOT / "docs/add-an-rpc.md").read_text())
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout on which every step was done, with the code that is generated from it."""
+    """A copy of the checkout with every step carried out and its code generated."""
     checkout = copy_of_checkout(tmp_path_factory.mktemp("example"))
     for step in STEPS:
         apply(step, checkout)
@@ -23,7 +23,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *arguments: str) -> str:
-    """Run Python on the copy; what it imports is the copy's."""
+    """Runs Python on the copy, with imports from the copy."""
     paths = os.pathsep.join((str(checkout), str(checkout / "libs/callboard")))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
@@ -40,7 +40,7 @@ def test_new_rpc_answers_over_grpc_and_rest(changed: Path) -> None:
     assert "3 passed" in out
 
 
-def test_changed_code_passes_the_quick_checks(changed: Path) -> None:
+def test_changed_code_passes_the_fast_checks(changed: Path) -> None:
     written = [step.path for step in STEPS if step.path.endswith(".py")]
     run(changed, "-m", "ruff", "check", *written)
     run(changed, "-m", "ruff", "format", "--check", *written)

@@ -1,4 +1,4 @@
-"""`callboard up` as a user starts it: a process of its own, on a home of its own."""
+"""`callboard up` as a user runs it: a process with its own home."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ class Up:
 
     @property
     def endpoints(self) -> dict[str, Any]:
-        """What it says of itself to programs."""
+        """Its endpoints.json."""
         return dict(json.loads((self.home / "endpoints.json").read_text()))
 
     @property
@@ -50,7 +50,7 @@ class Up:
             yield client
 
     async def until_up(self) -> None:
-        """Waits until it says that it is up."""
+        """Waits until it prints that it is up."""
         assert self.process.stdout is not None
         async with asyncio.timeout(60):
             while _STARTED not in self.output:
@@ -66,7 +66,7 @@ class Up:
         return self.process.returncode or 0
 
     def processes(self) -> dict[int, str]:
-        """Every process under it, with what tells it from a later one of its pid."""
+        """It and all its descendants, by pid, with the start times that tell them from later processes."""
         found = {pid: process_started(pid) for pid in (self.process.pid, *descendants(self.process.pid))}
         assert {*self.endpoints["pids"].values()} <= {*found}
         return {pid: started for pid, started in found.items() if started is not None}
@@ -74,7 +74,7 @@ class Up:
 
 @asynccontextmanager
 async def started(home: Path, **variables: str) -> AsyncIterator[Up]:
-    """Starts `up` on the home, every port free to choose; kills it if the test leaves it running."""
+    """Starts `up` on the home with free ports; kills it if the test leaves it running."""
     ours = ("DATABASE_URL", "NATS_URL")
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("CALLBOARD")}
     ports = {f"CALLBOARD_{name}_PORT": "0" for name in ("HTTP", "SESSION", "COMMAND")}
@@ -93,25 +93,25 @@ async def started(home: Path, **variables: str) -> AsyncIterator[Up]:
             await process.communicate()
 
 
-class House:
-    """One home and the `up` on it, started when somebody asks for it and none runs. Entered, it leaves none running."""
+class HomeWithUp:
+    """One home and its `up`, which is started on demand and ended at the end of the block."""
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
         self.kept = ""
-        """The session that the last `up` left at work."""
+        """The session that the last `up` left running."""
         self._variables = variables
         self._stack = AsyncExitStack()
         self._up: Up | None = None
 
-    async def __aenter__(self) -> "House":
+    async def __aenter__(self) -> "HomeWithUp":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def up(self) -> Up:
-        """The running one."""
+        """The running `up`."""
         if self._up is None or self._up.process.returncode is not None:
             self._up = await self._stack.enter_async_context(started(self.home, **self._variables))
             await self._up.until_up()
@@ -119,7 +119,7 @@ class House:
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of a process, theirs, and so on, whatever groups and sessions they made for themselves."""
+    """All descendants of a process, in whichever process groups and sessions they are."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -136,5 +136,5 @@ def descendants(pid: int) -> list[int]:
 
 
 def left_of(processes: dict[int, str]) -> list[int]:
-    """Those of the processes that run still."""
+    """Those of the processes that still run."""
     return [pid for pid, was in processes.items() if process_started(pid) == was]

@@ -1,11 +1,11 @@
-"""`callboard --help` and `version` stay fast: they import nothing that only other commands need."""
+"""`callboard --help` and `version` are fast: they import nothing that only other commands need."""
 
 import subprocess
 import sys
 
 import pytest
 
-# pydantic is not among them: typer itself converts arguments with it
+# without pydantic, with which typer itself converts arguments
 _HEAVY = {"fastapi", "grpc", "mcp", "nats", "psycopg", "rich", "sqlalchemy"}
 _PROGRAM = """
 import sys
@@ -21,10 +21,10 @@ print("imported", *(name for name in sys.modules if "." not in name))
 @pytest.mark.parametrize(
     "arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"], ["call", "--help"]]
 )
-def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=30
     )
     imported = set(done.stdout.splitlines()[-1].split()[1:])
-    allowed = {"rich"} if "--help" in arguments else set()  # typer draws its help with it
+    allowed = {"rich"} if "--help" in arguments else set()  # typer prints help with it
     assert imported & _HEAVY <= allowed

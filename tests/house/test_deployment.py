@@ -1,4 +1,4 @@
-"""The container files agree with what `up` gives the services. They are parsed, not run."""
+"""The container files agree with `up`. They are parsed and not run."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def _environment_in_up(name: str) -> set[str]:
     return {variable for variable in spec.environment if variable not in os.environ} - {"PYTHONUNBUFFERED"}
 
 
-def test_all_parts_are_there() -> None:
+def test_compose_file_has_every_process() -> None:
     assert SERVICES.keys() == {"postgres", "nats", "migrate", *PROCESSES}
 
 
@@ -49,7 +49,7 @@ def test_container_runs_the_module_that_up_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_a_service_gets_the_variables_that_up_gives_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_get_the_same_variables_as_from_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in list(os.environ):
         if variable.startswith("CALLBOARD_") or variable in {"DATABASE_URL", "NATS_URL"}:
             monkeypatch.delenv(variable)
@@ -91,13 +91,13 @@ def test_no_secret_has_a_default() -> None:
     assert all(rest.startswith(":?") for _, rest in secrets)
 
 
-def test_services_log_in_as_the_role_that_owns_nothing() -> None:
+def test_services_log_in_as_the_unprivileged_role() -> None:
     for name in PROCESSES:
         assert OURS[name]["environment"]["DATABASE_URL"].startswith("postgresql://callboard_app:")
     assert "create role callboard_app login noinherit" in (ROOT / "deploy" / "postgres-init.sh").read_text()
 
 
-def test_the_broker_writes_through_and_asks_for_a_password() -> None:
+def test_broker_syncs_always_and_requires_a_password() -> None:
     program = ROOT / ".venv" / "bin" / "nats-server"
     text = (ROOT / "deploy" / "nats.conf").read_text()
     assert "sync_interval: always" in text
@@ -111,11 +111,11 @@ def test_the_broker_writes_through_and_asks_for_a_password() -> None:
         )
 
 
-def test_the_catalogue_is_a_good_one() -> None:
+def test_server_registry_is_valid() -> None:
     server_registry = ServerRegistryFile(ROOT / "deploy" / "servers.toml").current()
     assert server_registry.names() == ("time", "trial")
 
 
-def test_the_image_runs_as_nobody_in_particular() -> None:
+def test_image_runs_as_an_unprivileged_user() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert "USER 10001:10001" in lines

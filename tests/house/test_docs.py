@@ -1,4 +1,4 @@
-"""The documents name what the code has: every reason, type of event and setting; and their links lead somewhere."""
+"""The documents name every reason, event type and setting of the code, and their links resolve."""
 
 import re
 from pathlib import Path
@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
-# How a row is made into an event in SQL: `row(<session>, '<type>', <level>, ...`
+# How SQL builds an event: `row(<session>, '<type>', <level>, ...`
 _WRITTEN = re.compile(r"row\(\s*\S+?,\s*'((?:session|agent|command)\.[a-z_]+)',\s*(\d)")
-# The one type that is made: a session's last event is named for the state that it ends in.
+# The one computed type: a session's last event is named after its final state.
 _CLOSING = re.compile(r"'session\.' \|\| \(v_closing ->> 'state'\), 4,")
 _ENDS = {"session.stopped", "session.failed"}
 _CALLERS = {"iteration", "learning", "tool.called", "custom.*"}
@@ -108,7 +108,7 @@ def test_links_resolve(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_tests_exist(document: Path) -> None:
-    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")} | {"test_session_counts.py"}  # the example's
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")} | {"test_session_counts.py"}  # of the example
     assert set(re.findall(r"\btest_\w+\.py\b", document.read_text())) <= tests
 
 

@@ -1,4 +1,4 @@
-"""Generated code is fresh, and whole: each RPC has a method in both clients."""
+"""Generated code is fresh and complete: each RPC has a method in both clients."""
 
 import inspect
 import shutil

@@ -1,4 +1,4 @@
-"""The files around the code: changelog, templates, and what editors and pre-commit read."""
+"""The files around the code: changelog, templates, and configuration of editors and pre-commit."""
 
 import re
 import tomllib
@@ -47,7 +47,7 @@ def test_pre_commit_runs_what_make_check_runs(hook: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
-def test_issue_template_says_what_it_is_for(template: Path) -> None:
+def test_issue_template_states_its_purpose(template: Path) -> None:
     _, header, body = template.read_text().split("---\n", 2)
     assert {"name", "about", "labels"} <= yaml.safe_load(header).keys()
     assert "**" in body
@@ -59,7 +59,7 @@ def test_code_owners_are_teams() -> None:
     assert all(re.fullmatch(r"\S+(\s+@[a-z-]+/[a-z-]+)+", line) for line in lines)
 
 
-def test_security_reports_stay_private_without_an_address() -> None:
+def test_security_policy_keeps_reports_private_and_has_no_address() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     assert "private vulnerability report" in text
     assert not re.search(r"[\w.]+@[\w.]+", text)

@@ -1,4 +1,4 @@
-"""Documents use one word for one thing, and keep this project's promises about how they are written."""
+"""Documents use one word for one thing, and follow the rules for their form."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ RETIRED = {
     r"\bfurnish": "provision",
     r"\bunder way\b": "in progress, running",
 }
-"""Words that this project once used, and those that it uses now."""
+"""Words that this project used before, and those that it uses now."""
 
 
 def prose(document: Path) -> str:
@@ -30,7 +30,7 @@ def prose(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_documents_use_todays_words(document: Path) -> None:
+def test_documents_use_current_words(document: Path) -> None:
     text = prose(document)
     found = {match.group(): new for old, new in RETIRED.items() for match in re.finditer(old, text, re.IGNORECASE)}
     assert not found, "write instead"
@@ -44,7 +44,7 @@ def test_lines_of_prose_fit_a_terminal(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_leave_this_repository_only_for_standards_and_tools(document: Path) -> None:
+def test_external_links_lead_only_to_standards_and_tools(document: Path) -> None:
     hosts = set(re.findall(r"https?://([^/\s)\"`]+)", prose(document) + "".join(_targets(document))))
     assert hosts <= {"keepachangelog.com", "semver.org", "pre-commit.com"}
 

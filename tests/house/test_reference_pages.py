@@ -1,4 +1,4 @@
-"""What documents list and show is what the code has: metrics, log events, settings, tables, commands, examples."""
+"""Documents agree with the code about metrics, log events, settings, tables, commands and examples."""
 
 import inspect
 import re
@@ -30,7 +30,7 @@ _METRIC = re.compile(r'"(callboard_[a-z_]+)",\s*\n?\s*(?:f?"|help)')
 
 
 def _code(suffix: str) -> Iterator[str]:
-    """The text of every file that people wrote below services and libs."""
+    """The text of every handwritten file in services and libs."""
     for folder in ("services", "libs"):
         for path in (ROOT / folder).rglob(f"*{suffix}"):
             if "_pb2" not in path.name:
@@ -110,7 +110,7 @@ def test_callboard_commands_in_pages_parse() -> None:
 
 
 def _parse(words: list[str]) -> None:
-    """Have the command line's own parser read the words, without running anything."""
+    """Parses the words with the command line's own parser, without running anything."""
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]

@@ -1,4 +1,4 @@
-"""Concurrency and failures name the code that keeps each rule and the test that shows it; that code names the rule."""
+"""The pages on concurrency and failures name code and tests for each rule, and that code names the rule."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_pages_have_every_rule_and_row() -> None:
 
 
 @pytest.mark.parametrize(("kind", "number"), [("rule", n) for n in RULES] + [("row", n) for n in ROWS])
-def test_named_code_keeps_the_rule_and_says_so(kind: str, number: int) -> None:
+def test_code_named_for_a_rule_names_the_rule(kind: str, number: int) -> None:
     text = RULES[number] if kind == "rule" else ROWS[number]
     pattern, word = (_RULES, "concurrency") if kind == "rule" else (_ROWS, "failures")
     paths = [ROOT / path for path in _PATH.findall(text)]

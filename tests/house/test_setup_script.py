@@ -15,7 +15,7 @@ def uv_variables() -> Callable[[str], dict[str, str]]:
     return function
 
 
-def test_pips_settings_become_uvs(uv_variables: Callable[[str], dict[str, str]]) -> None:
+def test_settings_of_pip_become_those_of_uv(uv_variables: Callable[[str], dict[str, str]]) -> None:
     variables = uv_variables(
         "global.extra-index-url='file:///a/simple file:///b/simple'\n"
         "global.find-links='/wheels /more'\n"
@@ -29,10 +29,10 @@ def test_pips_settings_become_uvs(uv_variables: Callable[[str], dict[str, str]])
     assert variables["UV_INDEX_STRATEGY"] == "unsafe-best-match"
 
 
-def test_pips_environment_comes_before_its_files(uv_variables: Callable[[str], dict[str, str]]) -> None:
+def test_environment_of_pip_takes_precedence_over_its_files(uv_variables: Callable[[str], dict[str, str]]) -> None:
     variables = uv_variables(":env:.index-url='file:///environment'\nglobal.index-url='file:///file'\n")
     assert variables["UV_DEFAULT_INDEX"] == "file:///environment"
 
 
-def test_the_plain_network_needs_nothing(uv_variables: Callable[[str], dict[str, str]]) -> None:
+def test_no_variables_are_set_without_settings_of_pip(uv_variables: Callable[[str], dict[str, str]]) -> None:
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "SSL_CERT_FILE"} & uv_variables("").keys()

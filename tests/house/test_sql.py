@@ -1,4 +1,4 @@
-"""SQL is source code: short functions in their slices, and the same states and codes as Python has."""
+"""SQL is source code: short functions in their slices, with the same states and codes as Python."""
 
 import re
 import tomllib
@@ -20,41 +20,41 @@ MOST_LINES, MOST_LINES_OF_NINE_TENTHS = 80, 50
 
 
 def lines_of(path: Path) -> int:
-    """The lines of the function in a file, without the comment above it; none of a type."""
+    """The lines of the function in a file, without the comment above it; none for a type."""
     found = re.search(r"^create or replace function.*", path.read_text(), re.MULTILINE | re.DOTALL)
     return len(found.group().strip().splitlines()) if found else 0
 
 
-def test_no_function_is_long() -> None:
+def test_functions_are_short() -> None:
     lengths = sorted(length for path in FUNCTIONS if (length := lines_of(path)))
     assert lengths[-1] <= MOST_LINES
     assert lengths[len(lengths) * 9 // 10] <= MOST_LINES_OF_NINE_TENTHS
 
 
-def test_the_sql_is_checked() -> None:
+def test_sql_passes_its_checks() -> None:
     assert list(problems()) == []
 
 
-def test_the_package_ships_all_sql() -> None:
-    """setuptools finds package data by patterns, below every folder that is a package."""
+def test_package_ships_all_sql() -> None:
+    """setuptools finds package data by patterns, in every folder that is a package."""
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
     packages = [path.parent for folder in ("services", "libs") for path in (ROOT / folder).rglob("__init__.py")]
     shipped = {path for package in packages for pattern in patterns for path in package.glob(pattern)}
     assert {path for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.sql")} <= shipped
 
 
-def test_a_state_that_no_model_has_is_named() -> None:
+def test_unknown_state_is_reported() -> None:
     assert list(state_problems("update session.sessions set state = 'asleep'")) == [
         "knows the state 'asleep', and no model.py does"
     ]
 
 
-def test_a_list_of_states_is_noticed() -> None:
+def test_handwritten_list_of_states_is_reported() -> None:
     [problem] = state_problems("select 1 where state in ('created', 'active')")
     assert problem.startswith("lists the states created, active")
 
 
-def test_a_name_that_nothing_defines_is_noticed() -> None:
+def test_undefined_name_is_reported() -> None:
     text = "select session.lock_log('session.started') from session.logs -- session.gone"
     assert list(name_problems(text, {"session.lock_log"})) == ["uses session.logs, which no file defines"]
 
@@ -68,7 +68,7 @@ def test_a_name_that_nothing_defines_is_noticed() -> None:
         ("session/known/more.sql", "is neither a function"),
     ],
 )
-def test_a_file_in_the_wrong_place_is_named(tmp_path: Path, file: str, problem: str) -> None:
+def test_file_in_the_wrong_folder_is_reported(tmp_path: Path, file: str, problem: str) -> None:
     known = tmp_path / "session/known/functions"
     for folder in (known, (tmp_path / file).parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +82,8 @@ def test_a_file_in_the_wrong_place_is_named(tmp_path: Path, file: str, problem: 
 
 
 @pytest.mark.parametrize("name", [name for name in DOMAINS if not name.endswith("_state")])
-def test_every_code_of_an_enum_is_one_that_sql_answers_with(name: str) -> None:
-    """The other way round the database sees to it: an answer that is not in the enum does not fit its domain."""
+def test_every_code_of_an_enum_occurs_in_sql(name: str) -> None:
+    """The database checks the other direction: a code that is not in the enum does not fit its domain."""
     kind: type[StrEnum] = DOMAINS[name]
     service, _, domain = name.split("/")
     files = [path for path in (ROOT / "services" / service).rglob("*.sql") if path.stem != domain]
@@ -91,7 +91,7 @@ def test_every_code_of_an_enum_is_one_that_sql_answers_with(name: str) -> None:
     assert {code for code in kind if f"'{code}'" not in text} == set()
 
 
-def test_the_transitions_of_states_begin_and_end_somewhere() -> None:
+def test_tables_of_transitions_cover_every_state() -> None:
     for transitions in (SESSION_TRANSITIONS, COMMAND_TRANSITIONS):
         assert set().union(*transitions.values()) <= transitions.keys()
     assert SESSION_TRANSITIONS.keys() == set(SessionState)

@@ -1,4 +1,4 @@
-"""The worked example of docs/add-an-rpc.md is complete and small; `tests/e2e` carries it out."""
+"""The worked example of docs/add-an-rpc.md is complete and small. `tests/e2e` carries it out."""
 
 import tomllib
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_steps_fit_the_files_that_they_change(tmp_path: Path) -> None:
             tomllib.loads(copied.read_text())
 
 
-def test_a_step_that_does_not_fit_names_its_file(tmp_path: Path) -> None:
+def test_error_of_a_step_that_does_not_fit_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("one\n")
     with pytest.raises(AssertionError, match=r"a\.py"):
         apply(Step("a.py", (("diff", " two\n+three\n"),)), tmp_path)

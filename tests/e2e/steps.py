@@ -1,4 +1,4 @@
-"""What the end-to-end tests do again and again, and what must hold after all of them."""
+"""Steps that end-to-end tests share, and the rules that must hold after all of them."""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -17,7 +17,7 @@ TERMINAL = ("command.completed", "command.failed", "command.cancelled")
 
 
 async def agent(client: Stubs, agent_id: str, server: str = "") -> None:
-    """Creates an agent: of a server of the catalogue, or one that echoes."""
+    """Creates an agent: of an MCP server of the registry, or an echo agent."""
     connector = Connector(kind="mcp", server=server) if server else Connector(kind="echo")
     await client.agents.CreateAgent(CreateAgentRequest(agent=Agent(agent_id=agent_id, connector=connector)))
 
@@ -26,12 +26,12 @@ async def connected_session(client: Stubs, agent_id: str, server: str = "") -> S
     """Creates an agent, starts its session, and waits until the agent is connected."""
     await agent(client, agent_id, server)
     session = await start(client, agent_id)
-    await until_told(client, session.session_id, "agent.connected")
+    await until_event(client, session.session_id, "agent.connected")
     return session
 
 
-async def until_told(client: Stubs, session_id: str, type_: str, count: int = 1, seconds: float = 20.0) -> None:
-    """Waits until the session's events tell of this so many times."""
+async def until_event(client: Stubs, session_id: str, type_: str, count: int = 1, seconds: float = 20.0) -> None:
+    """Waits until the session has `count` events of this type."""
 
     async def is_told() -> bool:
         types = types_of(await events_of(client, session_id, types=[type_]))
@@ -52,7 +52,7 @@ async def stop(client: Stubs, agent_id: str) -> Session:
 
 
 async def submit_many(client: Stubs, agent_id: str, count: int, type_: str = "echo", params: str = "") -> list[str]:
-    """Submits so many commands in one call, all of which must be accepted; returns their ids."""
+    """Submits `count` commands in one call, expects all to be accepted, and returns their ids."""
     specs = [CommandSpec(agent_id=agent_id, type=type_, params_json=params) for _ in range(count)]
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=specs))
     assert not any(result.HasField("refusal") for result in answer.results), answer
@@ -60,13 +60,13 @@ async def submit_many(client: Stubs, agent_id: str, count: int, type_: str = "ec
 
 
 async def append(client: Stubs, session_id: str, count: int, type_: str = "custom.step") -> None:
-    """Appends so many events."""
+    """Appends `count` events."""
     events = [NewEvent(type=type_, payload_json="{}") for _ in range(count)]
     await client.events.AppendEvents(AppendEventsRequest(session_id=session_id, events=events))
 
 
 async def until_idle(suite: Suite, session_id: str, seconds: float = 30.0) -> None:
-    """Waits until no command of the session is open, those included whose submits were not answered."""
+    """Waits until no command of the session is open, including those whose submits got no answer."""
     await suite.until(
         "select not exists (select from command.commands c where c.session_id = %s and c.finished_at is null)",
         session_id,
@@ -75,10 +75,10 @@ async def until_idle(suite: Suite, session_id: str, seconds: float = 30.0) -> No
 
 
 async def settled_events(suite: Suite, client: Stubs, session_id: str) -> list[Event]:
-    """All events of a session once its commands have ended, after the rules that always hold were checked.
+    """Waits until a session's commands have ended, checks the rules that always hold, and returns its events.
 
-    Each seq is there once; each command was enqueued once and ended once; each attempt began once, ended once,
-    and nothing is told of a command after its end.
+    Each seq occurs once. Each command is enqueued once and ends once, and has no event after its end. Each attempt
+    starts once and ends once.
     """
     await until_idle(suite, session_id)
     events = await events_of(client, session_id)
@@ -107,6 +107,6 @@ async def settled_events(suite: Suite, client: Stubs, session_id: str) -> list[E
     return events
 
 
-def told_of(events: list[Event], command_id: str) -> list[str]:
+def types_of_command(events: list[Event], command_id: str) -> list[str]:
     """The types of the events of one command, in order."""
     return [event.type for event in events if event.command_id == command_id]

@@ -1,4 +1,4 @@
-"""`callboard up --runners 2` on a Postgres and a NATS that were there before: it uses those, and starts no other."""
+"""`callboard up --runners 2` with external Postgres and NATS: it uses those, and starts no others."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from libs.bus import Bus, Streams
 from libs.embedded.leftovers import process_started
 from libs.rpc.stubs import Stubs
 from services.cli.home import SOURCE_ROOT
-from tests.e2e.stories import connected_session, run_tool
+from tests.e2e.steps import connected_session, run_tool
 from tests.e2e.up_rig import Up, descendants, left_of
 from tests.support.client_calls import ended, submit
 from tests.support.engines import TestNats, TestPostgres, reachable_home, running_nats
@@ -32,8 +32,8 @@ RUNNERS = ["runner-1", "runner-2"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """Engines that are nobody's, with an empty database; and the home of an `up`."""
+class ExternalEngines:
+    """External engines with an empty database, and the home of an `up`."""
 
     database_url: str
     nats: TestNats
@@ -41,10 +41,10 @@ class Given:
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[Up]:
-        """A running `up --runners 2` that is told of the engines; kills it if the test leaves it running."""
+        """Runs `up --runners 2` with the external engines; kills it if the test leaves it running."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD")}
         ports = {f"CALLBOARD_{name}_PORT": "0" for name in ("HTTP", "SESSION", "COMMAND")}
-        given = {
+        external = {
             "DATABASE_URL": self.database_url,
             "NATS_URL": self.nats.url,
             "CALLBOARD_DRAIN": "1",
@@ -56,7 +56,7 @@ class Given:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=SOURCE_ROOT,
-            env={**kept, **ports, **given, "CALLBOARD_HOME": str(self.home)},
+            env={**kept, **ports, **external, "CALLBOARD_HOME": str(self.home)},
         )
         up = Up(process, self.home)
         try:
@@ -73,58 +73,58 @@ class Given:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def given(postgres: TestPostgres) -> AsyncIterator[Given]:
+async def external(postgres: TestPostgres) -> AsyncIterator[ExternalEngines]:
     with reachable_home() as folder, psycopg.connect(postgres.admin_url, autocommit=True) as admin:
         admin.execute("create database given")
         try:
             async with running_nats(folder / "nats") as nats:
-                yield Given(postgres.admin_url_of("given"), nats, folder / "home")
+                yield ExternalEngines(postgres.admin_url_of("given"), nats, folder / "home")
         finally:
             admin.execute("drop database given with (force)")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def up(given: Given) -> AsyncIterator[Up]:
-    async with given.up() as running:
+async def up(external: ExternalEngines) -> AsyncIterator[Up]:
+    async with external.up() as running:
         yield running
 
 
 def _names_of(pids: list[int]) -> set[str]:
-    """What the processes are."""
+    """The names of the processes."""
     return {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids if process_started(pid) is not None}
 
 
-async def test_it_starts_no_engine_of_its_own(given: Given, up: Up) -> None:
-    """Its processes are the services and two runners; its home holds neither a database nor a broker's store."""
+async def test_up_with_external_engines_starts_none(external: ExternalEngines, up: Up) -> None:
+    """Its processes are the services and two runners. Its home has no database and no broker's store."""
     assert sorted(up.endpoints["pids"]) == ["command", "gateway", *RUNNERS, "session", "up"]
     names = _names_of(descendants(up.process.pid))
     assert names
     assert not [name for name in names if "postgres" in name or "nats" in name]
-    assert {path.name for path in given.home.iterdir()}.isdisjoint({"postgres", "nats"})
+    assert {path.name for path in external.home.iterdir()}.isdisjoint({"postgres", "nats"})
 
 
-async def test_it_tells_and_keeps_everything_in_the_engines_it_was_given(given: Given, up: Up) -> None:
-    """A session and its command are in the database; their dispatch went through the broker's stream."""
+async def test_up_keeps_all_state_in_the_external_engines(external: ExternalEngines, up: Up) -> None:
+    """A session and its command are in the external database, and the dispatch went through the external broker."""
     async with up.grpc() as client:
         session = await connected_session(client, "guest", "time")
         command = await run_tool(client, "guest", "get_current_time", timezone="UTC")
         assert (await ended(client, command.command_id)).state == COMMAND_STATE_SUCCEEDED
-    assert (session.session_id, "guest") in given.rows("select session_id, agent_id from session.sessions")
-    assert (UUID(command.command_id), "succeeded") in given.rows("select command_id, state from command.commands")
-    bus = await Bus.connect(given.nats.url, "test")
+    assert (session.session_id, "guest") in external.rows("select session_id, agent_id from session.sessions")
+    assert (UUID(command.command_id), "succeeded") in external.rows("select command_id, state from command.commands")
+    bus = await Bus.connect(external.nats.url, "test")
     try:
         assert (await Streams(bus).stream_state("COMMANDS")).last_sequence > 0
     finally:
         await bus.close(1)
 
 
-async def test_each_of_the_two_runners_does_the_work_alone_while_the_other_is_paused(given: Given, up: Up) -> None:
-    """A session's commands run on whichever is there."""
+async def test_each_runner_does_all_the_work_while_the_other_is_paused(external: ExternalEngines, up: Up) -> None:
+    """A session's commands run on whichever runner is there."""
     ran: list[str] = []
     async with up.grpc() as client:
         session = await connected_session(client, "shared")
         for name in RUNNERS:
-            await eventually(lambda: len(given.rows(_LIVING)) == len(RUNNERS), 20)
+            await eventually(lambda: len(external.rows(_LIVING)) == len(RUNNERS), 20)
             paused = up.endpoints["pids"][name]
             os.kill(paused, signal.SIGSTOP)
             try:
@@ -138,24 +138,24 @@ _LIVING = "select runner_id from command.runners where dead_at is null and lease
 
 
 async def _actor_of_one(client: Stubs, session: Session) -> str:
-    """Which runner ran a command of the session."""
+    """Runs a command of the session and returns the runner that ran it."""
     command = await submit(client, agent_id=session.agent_id)
     assert (await ended(client, command.command_id, 40)).state == COMMAND_STATE_SUCCEEDED
     started = await events_of(client, session.session_id, types=["command.started"])
     return next(event.actor for event in started if event.command_id == command.command_id)
 
 
-async def test_ctrl_c_ends_what_it_started_and_leaves_the_engines_with_all_that_they_hold(given: Given, up: Up) -> None:
-    """The next `up` finds it there."""
+async def test_ctrl_c_keeps_the_external_engines_and_their_data(external: ExternalEngines, up: Up) -> None:
+    """The next `up` still has the sessions."""
     processes = up.processes()
     up.process.send_signal(signal.SIGINT)
     assert await up.ended() == 0, up.output.decode()
     assert not left_of(processes)
-    assert process_started(given.nats.pid) is not None
-    before = given.rows("select session_id from session.sessions order by 1")
-    async with given.up() as again, again.http() as http:
+    assert process_started(external.nats.pid) is not None
+    before = external.rows("select session_id from session.sessions order by 1")
+    async with external.up() as again, again.http() as http:
         answer = await http.get("/api/v1/agent-sessions", params={"agentId": "guest"})
         assert [found["sessionId"] for found in answer.json()["sessions"]] == [
-            name for (name,) in given.rows("select session_id from session.sessions where agent_id = 'guest'")
+            name for (name,) in external.rows("select session_id from session.sessions where agent_id = 'guest'")
         ]
-    assert given.rows("select session_id from session.sessions order by 1") == before
+    assert external.rows("select session_id from session.sessions order by 1") == before
