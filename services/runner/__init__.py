@@ -1,1 +1,1 @@
-"""The runner. Its slices, in order: attempts, connections and leases, then executors and sources."""
+"""The runner. Its slices, in order: attempts, connections, leases, executors, sources."""

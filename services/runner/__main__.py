@@ -1,4 +1,4 @@
-"""`python -m services.runner`."""
+"""Entry point of `python -m services.runner`."""
 
 from libs.telemetry.process import run_process
 from services.runner.app import serve

@@ -1,4 +1,4 @@
-"""The composition root of a runner's process."""
+"""The composition root of the runner process."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -22,11 +22,11 @@ from services.runner.runner import Runner, RunnerLimits, RunnerStores
 from services.runner.settings import RunnerSettings
 from services.runner.sources.jetstream import JetStreamSource
 
-_SWEEP_EVERY = 60.0
+_SWEEP_INTERVAL = 60.0  # seconds
 
 
 async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
-    """Run until `stop` is set; everything that was opened is closed in reverse."""
+    """Run until `stop` is set, then close everything that was opened, in reverse order."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             Database.opened(
@@ -53,7 +53,7 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
 
 
 def stores_on(database: Database, bus: Bus) -> RunnerStores:
-    """Return a runner's stores, which notify over the bus."""
+    """Return the stores of a runner. They send notifications over the bus."""
     notifier = BusNotifier(Notifications(bus))
     return RunnerStores(
         PostgresLeases(database), PostgresConnections(database, notifier), PostgresAttempts(database, notifier)
@@ -68,7 +68,7 @@ def _limits(settings: RunnerSettings) -> RunnerLimits:
 
 
 async def _sweep(mcp: McpExecutor) -> None:
-    """End what runners that died left behind, at the start and once a minute."""
+    """Kill the agent processes that dead runners left behind: at the start, then once a minute."""
     while True:
         await mcp.sweep()
-        await asyncio.sleep(_SWEEP_EVERY)
+        await asyncio.sleep(_SWEEP_INTERVAL)

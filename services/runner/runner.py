@@ -1,4 +1,4 @@
-"""A runner: takes commands from its source, claims them, and runs them through their sessions' connections."""
+"""A runner takes commands from its source, claims them and executes them over the connections of their sessions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunnerLimits:
-    """How much a runner takes on, and how long its lease is, in seconds."""
+    """The limits of one runner. Durations are in seconds."""
 
     name: str
     slots: int = 256
@@ -38,7 +38,7 @@ class RunnerLimits:
 
 @dataclass(frozen=True, slots=True)
 class RunnerStores:
-    """Where a runner keeps what it does."""
+    """The stores of a runner."""
 
     leases: LeaseStore
     connections: ConnectionStore
@@ -46,7 +46,7 @@ class RunnerStores:
 
 
 class Runner:
-    """One incarnation of a runner, with an id of its own. It is its source's sink."""
+    """One incarnation of a runner, with its own id. It is the sink of its command source."""
 
     def __init__(
         self,
@@ -62,22 +62,22 @@ class Runner:
         self._lease = Lease(self.runner_id, stores.leases, limits.lease, limits.heartbeat)
         self._inbox = Inbox(limits.slots)
         self._connections = Connections(self.runner_id, stores.connections, executor, limits.connections)
-        self._attempts = Attempts(self.runner_id, stores.attempts, self._connections.of)
+        self._attempts = Attempts(self.runner_id, stores.attempts, self._connections.get)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._side: set[asyncio.Task[None]] = set()
-        self._instructed = asyncio.Event()
-        self._wanted = asyncio.Event()
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._instructions_pending = asyncio.Event()
+        self._connections_pending = asyncio.Event()
         self._draining = False
-        self._over = False
+        self._stopped = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain and leave. Raises LeaseLostError when the lease is lost."""
+        """Serve until `stop` is set, then drain and give up the lease. Raises LeaseLostError if the lease is lost."""
         await self._lease.take(self._limits.name, self._limits.slots)
         failpoint("runner.after_register_before_loops")
         _log.info("runner_started", runner_id=str(self.runner_id), slots=self._limits.slots)
         await self._source.open(self)
         loops: list[Awaitable[None]] = [
-            self._lease.renew(self._renewed), self._lease.expire(), self._follow_instructions(), self._connect(),
+            self._lease.renew(self._on_renewed), self._lease.expire(), self._follow_instructions(), self._connect(),
             self._source.run(),
         ]  # fmt: skip
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(loop) for loop in loops]
@@ -92,87 +92,87 @@ class Runner:
             _log.error("lease_lost", runner_id=str(self.runner_id), running=len(self._tasks))
             raise
         finally:
-            self._draining = self._over = True
-            await self._abandon(*tasks, stopping)
+            self._draining = self._stopped = True
+            await self._stop_all(*tasks, stopping)
             await self._source.close()
 
     @property
     def healthy(self) -> bool:
-        """Whether the runner has had its first heartbeat answered, and is not over."""
-        return self._lease.was_renewed and not self._over
+        """Whether the first heartbeat has succeeded and the runner has not stopped."""
+        return self._lease.was_renewed and not self._stopped
 
     @property
     def ended(self) -> Mapping[str, float]:
-        """How many attempts have ended, by outcome."""
+        """The number of attempts that ended, by outcome."""
         return self._attempts.ended
 
     @property
     def load(self) -> Mapping[str, float]:
-        """How much is held: attempts that run, commands that wait for a slot, connections."""
-        return {"attempts": len(self._tasks), "offers": len(self._inbox), "connections": self._connections.held}
+        """The current load: running attempts, commands that wait for a slot, and connections."""
+        return {"attempts": len(self._tasks), "waiting": len(self._inbox), "connections": self._connections.held}
 
-    # What its source tells it.
+    # The methods of CommandSink.
 
     def room(self, priority: int) -> int:
-        """Return how many deliveries of a priority may arrive now; none while the lease is in doubt (rule 7)."""
-        pauses = self._lease.in_doubt or self._draining
-        return 0 if pauses else self._inbox.room(priority, len(self._tasks))
+        """Return how many deliveries of a priority may arrive now. 0 while the lease is in doubt (rule 7)."""
+        paused = self._lease.in_doubt or self._draining
+        return 0 if paused else self._inbox.room(priority, len(self._tasks))
 
     def deliver(self, priority: int, command: DeliveredCommand) -> None:
-        """Take a command up when a slot is free, or let it wait for one."""
+        """Start a command if a slot is free; otherwise queue it."""
         self._inbox.put(priority, command)
         self._fill_slots()
 
     def instructed(self) -> None:
-        """Look at the database for new instructions."""
-        self._instructed.set()
+        """Check the database for new instructions."""
+        self._instructions_pending.set()
 
     def connections_wanted(self) -> None:
-        """Look at the database for sessions that want a connection."""
-        self._wanted.set()
+        """Check the database for sessions that need a connection."""
+        self._connections_pending.set()
 
-    def _renewed(self) -> None:
-        self._instructed.set()
-        self._wanted.set()
+    def _on_renewed(self) -> None:
+        self._instructions_pending.set()
+        self._connections_pending.set()
 
     def _fill_slots(self) -> None:
-        while not self._over and len(self._tasks) < self._limits.slots and (command := self._inbox.take()) is not None:
+        while not self._stopped and len(self._tasks) < self._limits.slots and (command := self._inbox.take()):
             task = asyncio.create_task(self._attempts.run(command), name=f"command {command.command_id}")
             self._tasks.add(task)
-            task.add_done_callback(self._attempted)
+            task.add_done_callback(self._on_attempt_done)
 
-    def _attempted(self, task: "asyncio.Task[None]") -> None:
+    def _on_attempt_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            _log.error("attempt_fault", exc_info=task.exception())
+            _log.error("attempt_crashed", exc_info=task.exception())
         if not self._lease.in_doubt and not self._draining:
             self._fill_slots()
             self._source.wake()
 
     async def _follow_instructions(self) -> None:
-        """Do what the rows ask, which no lost message takes away (failures, row 11).
+        """Carry out the instructions in the database, which survive lost notifications (failures, row 11).
 
-        Cancel commands, abandon those that were taken from this runner, close and kill connections, and release what
-        was claimed without this runner's knowledge.
+        Cancel commands, abandon commands that now belong to another runner, close and kill connections, and release
+        commands whose claim committed although this runner saw it fail.
         """
         while True:
-            await self._instructed.wait()
-            self._instructed.clear()
+            await self._instructions_pending.wait()
+            self._instructions_pending.clear()
             try:
-                asked = await self._stores.leases.instructions(self.runner_id, self._attempts.executing)
-                if await self._connections.give_back_unheld(asked.owned):
-                    self._wanted.set()
+                instructions = await self._stores.leases.instructions(self.runner_id, self._attempts.executing)
+                if await self._connections.release_unheld(instructions.owned):
+                    self._connections_pending.set()
             except ServiceError:
                 continue
-            for command_id in asked.cancel:
+            for command_id in instructions.cancel:
                 self._attempts.cancel(command_id)
-            for command_id in asked.abandon:
+            for command_id in instructions.abandon:
                 self._attempts.abandon(command_id)
-            for _, uid in asked.kill:
+            for _, uid in instructions.kill:
                 self._start_side_task(self._connections.kill(uid), f"kill {uid}")
-            for tenant_id, uid in asked.close:
+            for tenant_id, uid in instructions.close:
                 self._start_side_task(self._close(tenant_id, uid), f"close {uid}")
-            for tenant_id, partition, command_id, token in asked.running:
+            for tenant_id, partition, command_id, token in instructions.running:
                 if command_id not in self._attempts.known:
                     self._start_side_task(
                         self._release(tenant_id, partition, command_id, token), f"release {command_id}"
@@ -182,10 +182,10 @@ class Runner:
         try:
             await self._connections.close(tenant_id, session_uid)
         except ServiceError as error:
-            _log.warning("close_unsettled", session_uid=str(session_uid), reason=error.reason)
+            _log.warning("close_not_stored", session_uid=str(session_uid), reason=error.reason)
 
     async def _release(self, tenant_id: str, partition: int, command_id: UUID, token: UUID) -> None:
-        """Give back a command whose claim committed without its answer reaching this runner (rule 11)."""
+        """Release a command whose claim committed although the reply never reached this runner (rule 11)."""
         event = f'{{"error":{{"code":"{FailureCode.RUNNER_SHUTDOWN}"}}}}'
         finish = Finish(command_id, token, "released", f"runner:{self.runner_id}", event, charged=False)
         try:
@@ -197,42 +197,43 @@ class Runner:
 
     async def _connect(self) -> None:
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._connections_pending.wait()
+            self._connections_pending.clear()
             try:
                 await self._connections.take_wanted()
             except ServiceError as error:
-                _log.warning("connections_not_taken", reason=error.reason)
+                _log.warning("connections_take_failed", reason=error.reason)
 
     def _start_side_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
 
     async def _drain(self) -> None:
-        """Claim nothing more, let what runs end within the drain's time, give the rest back, and leave."""
+        """Claim nothing more, wait up to `drain` seconds for running attempts, release the rest, give up the lease."""
         self._draining = self._attempts.draining = True
         self._source.stop()
         _log.info("runner_draining", running=len(self._tasks))
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=self._limits.drain)
-        self._attempts.give_back()
+        self._attempts.release_all()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=self._limits.drain)
-        await self._connections.close_all(give_back=True)
+        await self._connections.close_all(release=True)
         await self._lease.leave()
 
-    async def _abandon(self, *loops: asyncio.Future[Any]) -> None:
-        """Stop what a drain has left: all when the lease was lost, without a word, since it would be fenced.
+    async def _stop_all(self, *loops: asyncio.Future[Any]) -> None:
+        """Stop whatever is still running: nothing after a drain, everything after the lease was lost.
 
-        The agents are given no time: what they have been asked for is another runner's by now, or was stopped.
+        Nothing is written, because the writes would be fenced. The agents get no grace: their commands were released
+        or belong to another runner by now.
         """
         await asyncio.gather(
-            self._connections.close_all(give_back=False, grace=0.0), _cancelled(*loops, *self._tasks, *self._side)
+            self._connections.close_all(release=False, grace=0.0), _cancel_all(*loops, *self._tasks, *self._side_tasks)
         )
 
 
-async def _cancelled(*tasks: asyncio.Future[Any]) -> None:
+async def _cancel_all(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

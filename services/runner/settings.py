@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RunnerSettings(BaseSettings):
-    """Secrets are masked in its repr. Spans are in seconds."""
+    """Settings of one runner. Durations are in seconds. The repr masks secrets."""
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_", extra="ignore")
 

@@ -3,7 +3,7 @@
 from tests.chaos.mutation import Mutation, one_patch
 
 _SOURCE, _COMMANDS = "services/runner/sources/jetstream.py", "services/command/commands/store.py"
-_LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
+_EXPIRY = 'raise LeaseLostError("the lease expired before it was renewed")'
 _DISPATCH = "services/command/dispatch/queries.sql"
 _RECONCILER = "services/command/dispatch/reconciler.py"
 
@@ -88,7 +88,7 @@ DELIVERY_MUTATIONS = (
                 "\nwhere runner_id = %s and dead_at is null;",
                 "\nwhere runner_id = %s;",
             ),
-            ("services/runner/leases/service.py", _LAPSE, "await asyncio.Event().wait()"),
+            ("services/runner/leases/service.py", _EXPIRY, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I1", "I11"}),

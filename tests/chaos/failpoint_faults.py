@@ -19,8 +19,8 @@ KINDS = {
 }
 """Where the names of a kind of process begin."""
 _BUSY = {
-    "commands.submit", "commands.after_submit_before_offer", "commands.after_submit_before_answer", "dispatch.mark",
-    "dispatcher.after_offers_published", "dispatcher.before_offers_marked", "attempts.claim", "attempts.finish",
+    "commands.submit", "commands.after_submit_before_enqueue", "commands.after_submit_before_answer", "dispatch.mark",
+    "dispatcher.after_enqueued_published", "dispatcher.before_enqueued_marked", "attempts.claim", "attempts.finish",
     "attempts.after_claim_before_settle", "attempts.after_settle_before_execution",
     "attempts.after_execution_before_finish", "attempts.after_finish",
 }  # fmt: skip

@@ -11,7 +11,7 @@ _CLAIM, _RESOLVE_CLAIMS = _DISPATCH + "claim.sql", _DISPATCH + "resolve_claims.s
 _FINISH, _RESOLVE_FINISHES = _DISPATCH + "finish.sql", _DISPATCH + "resolve_finishes.sql"
 _REPORT, _ADVANCE = _DISPATCH + "report.sql", _SESSIONS + "advance_stop.sql"
 _LEASE, _TAIL = "services/runner/leases/service.py", "services/session/events/tail.py"
-_LAPSE = 'raise LeaseLostError("the lease lapsed before it could be renewed")'
+_EXPIRY = 'raise LeaseLostError("the lease expired before it was renewed")'
 
 MUTATIONS = (
     Mutation(
@@ -21,7 +21,7 @@ MUTATIONS = (
             (_REPORT, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
             (_FINISH, "where c.ctid = h.at and c.lease_token = h.token and", "where c.ctid = h.at and"),
             (_REPORT, "where c.ctid = l.at and c.lease_token = l.token and", "where c.ctid = l.at and"),
-            (_LEASE, _LAPSE, "await asyncio.Event().wait()"),
+            (_LEASE, _EXPIRY, "await asyncio.Event().wait()"),
         ),
         "F2",
         frozenset({"I2", "I3"}),

@@ -65,7 +65,7 @@ async def test_runner_resumed_after_its_lease_writes_nothing(suite: Suite) -> No
     finally:
         runner.resume()
     assert {(done.state, done.attempt) for done in outcomes} == {(commands_pb2.COMMAND_STATE_SUCCEEDED, 2)}
-    await eventually(lambda: logged([runner], "runner_begins_again"), 20)
+    await eventually(lambda: logged([runner], "runner_restarting"), 20)
 
     # it is back with another id, and without its old commands
     holder = list(dict.fromkeys(_runner_ids(before, "command.started")))

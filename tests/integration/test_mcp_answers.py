@@ -1,4 +1,4 @@
-"""Servers over stdio that answer late, wrongly, too much or not at all; and what is sent to them."""
+"""Stdio servers whose answers are late, invalid, too large or missing, and the messages that they receive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,25 +38,25 @@ async def odd(tmp_path: Path, record: Path) -> AsyncIterator[McpConnection]:
         yield connection
 
 
-async def test_a_banner_and_noise_on_stdout_are_skipped(tmp_path: Path) -> None:
+async def test_banner_and_noise_on_stdout_are_skipped(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         async with connected(tmp_path, stdio(ODD, "banner")) as connection:
             assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
-    assert [line["event"] for line in logs].count("stdout_is_no_message") == 1
+    assert [line["event"] for line in logs].count("stdout_not_mcp") == 1
 
 
-async def test_a_flood_on_stderr_does_not_block_the_server(tmp_path: Path) -> None:
+async def test_flood_on_stderr_does_not_block_the_server(tmp_path: Path) -> None:
     async with connected(tmp_path, stdio(ODD, "flood")) as connection:
         assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
     assert connection.diagnosis().rstrip("'").endswith("the end of the flood")
 
 
-async def test_the_last_answer_of_a_server_that_ends_is_not_lost(odd: McpConnection) -> None:
+async def test_last_answer_of_an_exiting_server_is_received(odd: McpConnection) -> None:
     assert text_of(await odd.execute(tool("last"), Recorder())) == "last words"
     await asyncio.wait_for(odd.lost.wait(), 5)
 
 
-async def test_a_server_that_closes_its_output_is_lost_and_ended(odd: McpConnection, record: Path) -> None:
+async def test_server_that_closes_its_output_is_lost_and_ended(odd: McpConnection, record: Path) -> None:
     failure = await failure_of(odd, tool("silence"))
     assert (failure.code, failure.charged) == (LOST, True)
     await odd.close(2)
@@ -64,22 +64,22 @@ async def test_a_server_that_closes_its_output_is_lost_and_ended(odd: McpConnect
 
 
 @pytest.mark.parametrize(("name", "text"), [("text", "a\ufffdb\ufffdc"), ("bytes", "a\ufffd\ufffdb")])
-async def test_broken_text_in_a_result_is_mended(odd: McpConnection, name: str, text: str) -> None:
+async def test_broken_text_in_a_result_is_replaced(odd: McpConnection, name: str, text: str) -> None:
     assert text_of(await odd.execute(tool(name), Recorder())) == text
 
 
-async def test_a_number_too_large_for_storage_keeps_its_digits(odd: McpConnection) -> None:
+async def test_number_too_large_for_storage_becomes_a_string(odd: McpConnection) -> None:
     result = await odd.execute(tool("numbers"), Recorder())
     assert result["structuredContent"] == {"big": "123456789012345678901234567890"}
 
 
-async def test_an_answer_too_long_to_read_fails_its_command_alone(odd: McpConnection) -> None:
+async def test_overlong_answer_fails_only_its_command(odd: McpConnection) -> None:
     failure = await failure_of(odd, tool("long", {"bytes": 33 * 1024 * 1024}))
     assert (failure.code, failure.retryable) == (FailureCode.RESULT_TOO_LARGE, False)
     assert text_of(await odd.execute(tool("answer"), Recorder())) == "an answer"
 
 
-async def test_an_answer_that_is_none_is_a_protocol_error(odd: McpConnection) -> None:
+async def test_invalid_answer_is_a_protocol_error(odd: McpConnection) -> None:
     failure = await failure_of(odd, tool("wrong"))
     assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, False)
 
@@ -102,26 +102,26 @@ async def test_protocol_errors_are_mapped(odd: McpConnection, code: int, expecte
 
 
 @pytest.mark.parametrize("way", ["grow", "sneak"])
-async def test_a_tool_that_is_added_later_is_found(odd: McpConnection, way: str) -> None:
-    """Announced or not: a name that is unknown has the tools listed again, once."""
+async def test_tool_added_later_is_found(odd: McpConnection, way: str) -> None:
+    """An unknown name causes one new listing, whether or not the server announced a change."""
     assert (await failure_of(odd, tool("new"))).code is FailureCode.TOOL_NOT_FOUND
     await odd.execute(tool(way, {"name": "new"}), Recorder())
     assert text_of(await odd.execute(tool("new"), Recorder())) == "an answer"
 
 
-async def test_a_known_tool_costs_no_further_listing(odd: McpConnection, record: Path) -> None:
+async def test_known_tool_causes_no_new_listing(odd: McpConnection, record: Path) -> None:
     for _ in range(3):
         await odd.execute(tool("answer"), Recorder())
     assert count_of('"tools/list"', record) == 1
 
 
-async def test_a_log_line_becomes_output_of_the_one_command_that_runs(odd: McpConnection) -> None:
+async def test_log_line_becomes_output_of_the_only_running_command(odd: McpConnection) -> None:
     recorder = Recorder()
     await odd.execute(tool("log"), recorder)
     assert recorder.outputs == [{"kind": "log", "level": "info", "logger": "odd", "data": "a line\ufffd"}]
 
 
-async def test_a_cancellation_is_really_sent(odd: McpConnection, record: Path) -> None:
+async def test_cancel_notification_reaches_the_server(odd: McpConnection, record: Path) -> None:
     running = asyncio.create_task(odd.execute(tool("hold"), Recorder()))
     await eventually(lambda: '"tools/call"' in record.read_text())
     running.cancel()

@@ -1,4 +1,4 @@
-"""The four types of command, against the trial server over both transports and against mcp-server-time."""
+"""The four command types, with the trial server over both transports and with mcp-server-time."""
 
 import asyncio
 import json
@@ -35,13 +35,13 @@ from tests.support.mcp_servers import (
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow(10)]
 TRANSPORTS = ["stdio", "http"]
 ARGUMENT = FailureCode.INVALID_ARGUMENTS
-IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
+INVALID: list[tuple[str, dict[str, Any], FailureCode, str]] = [
     ("run_tool", {}, ARGUMENT, "params.tool: is required"),
     ("run_tool", {"tool": "echo", "arguments": "text"}, ARGUMENT, "params.arguments: must be an object"),
     ("run_tool", {"tool": "echo", "arguments": {}}, ARGUMENT, "'text' is a required property"),
-    ("run_tool", {"tool": "echo", "args": {}}, ARGUMENT, "params.args: is no known field"),
+    ("run_tool", {"tool": "echo", "args": {}}, ARGUMENT, "params.args: is an unknown field"),
     ("run_tool", {"tool": "nope"}, FailureCode.TOOL_NOT_FOUND, "no tool 'nope'"),
-    ("list_tools", {"all": True}, ARGUMENT, "params.all: is no known field"),
+    ("list_tools", {"all": True}, ARGUMENT, "params.all: is an unknown field"),
     ("read_resource", {}, ARGUMENT, "params.uri: is required"),
     ("read_resource", {"uri": "trial://nope"}, FailureCode.TOOL_NOT_FOUND, "trial://nope"),
     ("get_prompt", {"name": "nope"}, FailureCode.TOOL_NOT_FOUND, "no prompt 'nope'"),
@@ -58,7 +58,7 @@ IMPOSSIBLE: list[tuple[str, dict[str, Any], FailureCode, str]] = [
 
 @asynccontextmanager
 async def connected_to_trial(transport: str, folder: Path) -> AsyncIterator[McpConnection]:
-    """A connection to a trial server that has just been started."""
+    """Yield a connection to a new trial server."""
     with ExitStack() as stack:
         if transport == "http":
             url, _ = stack.enter_context(trial_over_http(folder))
@@ -71,7 +71,7 @@ async def connected_to_trial(transport: str, folder: Path) -> AsyncIterator[McpC
 
 @pytest_asyncio.fixture(loop_scope="module", params=TRANSPORTS)
 async def trial(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[McpConnection]:
-    """A connection to a trial server of the test's own, which has the test's folder."""
+    """Yield a connection to a trial server for one test, with the test's folder."""
     async with connected_to_trial(request.param, tmp_path) as connection:
         yield connection
 
@@ -80,7 +80,7 @@ async def trial(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[McpConnection]:
-    """A connection for the tests that ask nothing of what came before them, nor of the server's folder."""
+    """Yield a connection for tests that depend neither on earlier tests nor on the server's folder."""
     async with connected_to_trial(request.param, tmp_path_factory.mktemp("shared")) as connection:
         yield connection
 
@@ -93,7 +93,7 @@ def happened(folder: Path, count: int) -> bool:
     return len(effects(folder)) >= count
 
 
-async def test_the_server_is_described(shared: McpConnection) -> None:
+async def test_connection_describes_the_server(shared: McpConnection) -> None:
     described = shared.description
     assert (described["name"], described["version"]) == ("callboard-trial", "1.0.0")
     assert {"echo", "count", "sleep", "flaky", "fail", "crash", "big", "note", "notes"} == set(described["tools"])
@@ -103,7 +103,7 @@ async def test_the_server_is_described(shared: McpConnection) -> None:
     json.dumps(described)
 
 
-async def test_a_tool_runs_and_its_result_has_the_documented_shape(shared: McpConnection) -> None:
+async def test_tool_result_has_the_documented_shape(shared: McpConnection) -> None:
     result = await shared.execute(tool("echo", {"text": "grüß dich"}), Recorder())
     assert result == {
         "content": [{"type": "text", "text": "grüß dich"}],
@@ -112,10 +112,10 @@ async def test_a_tool_runs_and_its_result_has_the_documented_shape(shared: McpCo
     }
 
 
-async def test_the_command_and_the_attempt_reach_the_server(trial: McpConnection, tmp_path: Path) -> None:
+async def test_server_receives_command_id_and_attempt(trial: McpConnection, tmp_path: Path) -> None:
     await trial.execute(tool("echo", {"text": "a"}, command_id="c-7", attempt=3), Recorder())
-    noted = [(e["tool"], e["phase"], e["commandId"], e["attempt"]) for e in effects(tmp_path)]
-    assert noted == [("echo", "start", "c-7", 3), ("echo", "end", "c-7", 3)]
+    recorded = [(e["tool"], e["phase"], e["commandId"], e["attempt"]) for e in effects(tmp_path)]
+    assert recorded == [("echo", "start", "c-7", 3), ("echo", "end", "c-7", 3)]
 
 
 async def test_progress_is_reported_in_order(shared: McpConnection) -> None:
@@ -124,14 +124,14 @@ async def test_progress_is_reported_in_order(shared: McpConnection) -> None:
     assert recorder.steps == [(float(step), 5.0, f"{step} of 5") for step in range(1, 6)]
 
 
-async def test_state_lives_as_long_as_the_server(trial: McpConnection) -> None:
+async def test_server_keeps_its_state_between_commands(trial: McpConnection) -> None:
     await trial.execute(tool("note", {"text": "a"}), Recorder())
     await trial.execute(tool("note", {"text": "b"}), Recorder())
     result = await trial.execute(tool("notes"), Recorder())
     assert result["structuredContent"] == {"result": ["a", "b"]}
 
 
-async def test_executions_run_beside_each_other(shared: McpConnection) -> None:
+async def test_executions_run_concurrently(shared: McpConnection) -> None:
     texts = [f"text {number}" for number in range(50)]
     slow = asyncio.create_task(shared.execute(tool("sleep", {"seconds": 30}), Recorder()))
     results = await asyncio.gather(*(shared.execute(tool("echo", {"text": text}), Recorder()) for text in texts))
@@ -142,38 +142,39 @@ async def test_executions_run_beside_each_other(shared: McpConnection) -> None:
         await slow
 
 
-async def test_all_tools_are_listed_as_mcp_describes_them(shared: McpConnection) -> None:
-    tools = {one["name"]: one for one in (await shared.execute(command("list_tools", {}), Recorder()))["tools"]}
+async def test_tools_are_listed_as_mcp_describes_them(shared: McpConnection) -> None:
+    listed = (await shared.execute(command("list_tools", {}), Recorder()))["tools"]
+    tools = {entry["name"]: entry for entry in listed}
     assert tools["flaky"]["annotations"]["idempotentHint"] is True
     assert tools["echo"]["annotations"]["readOnlyHint"] is True
     assert tools["echo"]["inputSchema"]["required"] == ["text"]
 
 
-async def test_a_resource_is_read(shared: McpConnection) -> None:
+async def test_resource_is_read(shared: McpConnection) -> None:
     result = await shared.execute(command("read_resource", {"uri": "trial://about"}), Recorder())
     assert result["contents"][0]["text"] == "The trial server of Callboard."
 
 
-async def test_a_prompt_is_filled_in(shared: McpConnection) -> None:
+async def test_prompt_is_filled_in(shared: McpConnection) -> None:
     params = {"name": "greet", "arguments": {"name": "Ada"}}
     result = await shared.execute(command("get_prompt", params), Recorder())
     assert result["messages"][0]["content"]["text"] == "Please greet Ada warmly."
 
 
-async def test_what_can_never_work_is_not_retryable(shared: McpConnection) -> None:
-    for type_, params, code, words in IMPOSSIBLE:
+async def test_invalid_commands_fail_and_are_not_retryable(shared: McpConnection) -> None:
+    for type_, params, code, message in INVALID:
         failure = await failure_of(shared, command(type_, params))
         assert (failure.code, failure.retryable, failure.charged) == (code, False, True), (type_, params)
-        assert words in failure.message, (type_, params)
+        assert message in failure.message, (type_, params)
 
 
-async def test_arguments_are_checked_before_the_server_hears_of_them(trial: McpConnection, tmp_path: Path) -> None:
+async def test_invalid_arguments_are_not_sent_to_the_server(trial: McpConnection, tmp_path: Path) -> None:
     for arguments in ({}, {"text": 1}, {"text": None}):
         assert (await failure_of(trial, tool("echo", arguments))).code is ARGUMENT
     assert effects(tmp_path) == []
 
 
-async def test_a_tools_own_error_is_retryable_only_where_a_repetition_does_no_harm(
+async def test_tool_error_is_retryable_only_if_a_repetition_does_no_harm(
     shared: McpConnection,
 ) -> None:
     failure = await failure_of(shared, tool("fail", {"message": "no paper"}))
@@ -186,9 +187,7 @@ async def test_a_tools_own_error_is_retryable_only_where_a_repetition_does_no_ha
     assert text_of(result) == "worked at call 2"
 
 
-async def test_a_timeout_is_retryable_cancels_at_the_server_and_leaves_the_connection_usable(
-    trial: McpConnection, tmp_path: Path
-) -> None:
+async def test_timeout_cancels_the_command_and_keeps_the_connection(trial: McpConnection, tmp_path: Path) -> None:
     failure = await failure_of(trial, tool("sleep", {"seconds": 60}, timeout=0.2))
     assert (failure.code, failure.retryable) == (FailureCode.COMMAND_TIMEOUT, True)
     assert "0.2 seconds" in failure.message
@@ -196,7 +195,7 @@ async def test_a_timeout_is_retryable_cancels_at_the_server_and_leaves_the_conne
     assert text_of(await trial.execute(tool("echo", {"text": "still here"}), Recorder())) == "still here"
 
 
-async def test_a_result_up_to_the_limit_is_stored_and_a_larger_one_refused(shared: McpConnection) -> None:
+async def test_result_above_the_limit_is_rejected(shared: McpConnection) -> None:
     limit = 8 * 1024 * 1024
     result = await shared.execute(tool("big", {"bytes": limit - 200}), Recorder())
     assert len(text_of(result)) == limit - 200
@@ -206,7 +205,7 @@ async def test_a_result_up_to_the_limit_is_stored_and_a_larger_one_refused(share
     assert not shared.lost.is_set()
 
 
-async def test_fifty_cancels_reach_the_server_and_leak_nothing(trial: McpConnection, tmp_path: Path) -> None:
+async def test_fifty_cancels_in_a_row_reach_the_server_and_leak_nothing(trial: McpConnection, tmp_path: Path) -> None:
     tasks_before = len(asyncio.all_tasks())
     for number in range(50):
         execution = tool("sleep", {"seconds": 600}, command_id=f"c-{number}")
@@ -226,14 +225,14 @@ async def test_fifty_cancels_reach_the_server_and_leak_nothing(trial: McpConnect
 async def test_fifty_cancels_at_once_leave_the_connection_usable(trial: McpConnection, tmp_path: Path) -> None:
     running = [asyncio.create_task(trial.execute(tool("sleep", {"seconds": 600}), Recorder())) for _ in range(50)]
     await eventually(lambda: len(effects(tmp_path)) == 50)
-    for one in running:
-        one.cancel()
+    for task in running:
+        task.cancel()
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*running, return_exceptions=True))
     assert text_of(await trial.execute(tool("echo", {"text": "usable"}), Recorder())) == "usable"
     await eventually(lambda: len(effects(tmp_path)) >= 100)
 
 
-async def test_the_counters_of_flaky_outlive_the_server(tmp_path: Path) -> None:
+async def test_counters_of_flaky_survive_the_server(tmp_path: Path) -> None:
     entry = stdio(TRIAL, "--state", str(tmp_path / "state"))
     async with connected(tmp_path, entry) as first:
         await failure_of(first, tool("flaky", {"key": "k", "failures": 1}))
@@ -242,7 +241,7 @@ async def test_the_counters_of_flaky_outlive_the_server(tmp_path: Path) -> None:
         assert text_of(result) == "worked at call 2"
 
 
-async def test_the_trial_server_runs_as_a_module_too() -> None:
+async def test_trial_server_runs_as_a_module() -> None:
     root = str(Path(TRIAL).parents[2])
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "examples.trial_server", "--help", cwd=root, stdout=subprocess.PIPE
@@ -252,18 +251,18 @@ async def test_the_trial_server_runs_as_a_module_too() -> None:
     assert b"--effects" in output
 
 
-async def test_the_time_server_tells_the_time(tmp_path: Path) -> None:
+async def test_time_server_returns_the_time(tmp_path: Path) -> None:
     async with connected(tmp_path, stdio("-m", "mcp_server_time")) as connection:
         execution = tool("get_current_time", {"timezone": "UTC"})
-        told = json.loads(text_of(await connection.execute(execution, Recorder())))
-        assert told["timezone"] == "UTC"
+        result = json.loads(text_of(await connection.execute(execution, Recorder())))
+        assert result["timezone"] == "UTC"
         failure = await failure_of(connection, tool("get_current_time", {}))
         assert (failure.code, failure.retryable) == (ARGUMENT, False)
         failure = await failure_of(connection, tool("get_current_time", {"timezone": "Mars/Base"}))
         assert failure.code is FailureCode.TOOL_ERROR
 
 
-async def test_a_server_that_is_not_in_the_catalogue_is_not_registered(tmp_path: Path) -> None:
+async def test_unknown_server_is_not_registered(tmp_path: Path) -> None:
     with pytest.raises(AttemptFailedError) as caught:
         await executor(tmp_path).connect(SESSION, Connector("mcp", "/bin/sh"))
     failure = caught.value.failure

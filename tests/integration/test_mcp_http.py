@@ -1,4 +1,4 @@
-"""Streamable HTTP against servers that refuse, redirect, forget, break off and die."""
+"""Streamable HTTP with servers that reject, redirect, drop sessions, break off answers and die."""
 
 import asyncio
 import json
@@ -35,13 +35,13 @@ READS = {"readOnlyHint": True}
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Speaks just enough MCP; a tool named by a number answers with that HTTP status."""
+    """A minimal MCP server. A tool whose name is a number answers with that HTTP status."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.refuse_all: int | None = None
+        self.reject_all: int | None = None
         self.ended = 0
         self.release = threading.Event()
 
@@ -65,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.server.refuse_all:
-            self.reply(self.server.refuse_all)
+        if self.server.reject_all:
+            self.reply(self.server.reject_all)
         elif "id" not in request:
             self.reply(202)
         elif request["method"] == "initialize":
@@ -129,9 +129,9 @@ async def fake(server: FakeServer, tmp_path: Path) -> AsyncIterator[McpConnectio
 
 
 async def error_of(folder: Path, url: str, **more: Any) -> Failure:
-    one = executor(folder, one={"transport": "http", "url": url} | more)
+    mcp = executor(folder, one={"transport": "http", "url": url} | more)
     with pytest.raises(AttemptFailedError) as caught:
-        await one.connect(SESSION, Connector("mcp", "one"))
+        await mcp.connect(SESSION, Connector("mcp", "one"))
     return caught.value.failure
 
 
@@ -151,7 +151,7 @@ async def works(connection: McpConnection) -> bool:
         ("garbage", FailureCode.AGENT_PROTOCOL_ERROR, "retried"),
     ],
 )
-async def test_a_status_that_is_an_error_fails_its_command_alone(
+async def test_error_status_fails_only_its_command(
     fake: McpConnection, name: str, code: FailureCode, retried: str
 ) -> None:
     failure = await failure_of(fake, tool(name))
@@ -160,19 +160,19 @@ async def test_a_status_that_is_an_error_fails_its_command_alone(
     assert await works(fake)
 
 
-async def test_a_server_that_forgot_the_session_is_lost(fake: McpConnection) -> None:
+async def test_server_that_dropped_the_session_is_lost(fake: McpConnection) -> None:
     failure = await failure_of(fake, tool("404"))
     assert (failure.code, failure.retryable) == (LOST, True)
     assert fake.lost.is_set()
 
 
-async def test_an_answer_that_is_broken_off_is_a_lost_connection(fake: McpConnection) -> None:
+async def test_broken_off_answer_loses_the_connection(fake: McpConnection) -> None:
     failure = await failure_of(fake, tool("break"))
     assert (failure.code, failure.retryable, failure.charged) == (LOST, True, True)
     assert fake.lost.is_set()
 
 
-async def test_a_server_that_died_while_idle_is_found_out_by_the_next_command(tmp_path: Path) -> None:
+async def test_next_command_detects_the_death_of_an_idle_server(tmp_path: Path) -> None:
     with trial_over_http(tmp_path) as (url, process):
         async with connected(tmp_path, {"transport": "http", "url": url}) as connection:
             process.kill()
@@ -183,7 +183,7 @@ async def test_a_server_that_died_while_idle_is_found_out_by_the_next_command(tm
 
 
 @pytest.mark.parametrize("others", [0, 2])
-async def test_a_server_that_dies_while_it_works_is_lost_at_once(tmp_path: Path, others: int) -> None:
+async def test_server_that_dies_during_a_command_is_lost_at_once(tmp_path: Path, others: int) -> None:
     with trial_over_http(tmp_path) as (url, _):
         async with connected(tmp_path, {"transport": "http", "url": url}) as connection:
             beside = [
@@ -192,16 +192,17 @@ async def test_a_server_that_dies_while_it_works_is_lost_at_once(tmp_path: Path,
             effects = tmp_path / "effects"
             await eventually(lambda: effects.exists() and effects.read_text().count("\n") == others)
             failures = [await failure_of(connection, tool("crash")), *await asyncio.gather(*beside)]
-    assert [(one.code, one.retryable, one.charged) for one in failures] == [(LOST, True, others == 0)] * (1 + others)
+    found = [(failure.code, failure.retryable, failure.charged) for failure in failures]
+    assert found == [(LOST, True, others == 0)] * (1 + others)
 
 
-async def test_closing_ends_the_session_at_the_server(tmp_path: Path, server: FakeServer) -> None:
+async def test_close_ends_the_session_at_the_server(tmp_path: Path, server: FakeServer) -> None:
     async with connected(tmp_path, {"transport": "http", "url": server.url}):
         assert server.ended == 0
     assert server.ended == 1
 
 
-async def test_a_server_that_hangs_holds_up_neither_timeout_nor_close(tmp_path: Path, server: FakeServer) -> None:
+async def test_hanging_server_delays_neither_timeout_nor_close(tmp_path: Path, server: FakeServer) -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with connected(tmp_path, {"transport": "http", "url": server.url}, grace=0.5) as connection:
@@ -214,24 +215,22 @@ async def test_a_server_that_hangs_holds_up_neither_timeout_nor_close(tmp_path: 
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 302])
-async def test_a_server_that_refuses_the_session_is_unavailable(
-    tmp_path: Path, server: FakeServer, status: int
-) -> None:
-    server.refuse_all = status
+async def test_server_that_rejects_the_session_is_unavailable(tmp_path: Path, server: FakeServer, status: int) -> None:
+    server.reject_all = status
     with structlog.testing.capture_logs() as logs:
         failure = await error_of(tmp_path, server.url)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert "127.0.0.1" not in failure.message
-    assert f"{server.url} gave status {status}" in logs[-1]["diagnosis"]
+    assert f"{server.url} returned status {status}" in logs[-1]["diagnosis"]
 
 
-async def test_a_port_where_nobody_listens_is_unavailable(tmp_path: Path) -> None:
+async def test_server_at_an_unused_port_is_unavailable(tmp_path: Path) -> None:
     failure = await error_of(tmp_path, "http://127.0.0.1:1/mcp", startup_timeout=5)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert [task for task in asyncio.all_tasks() if "mcp connection" in task.get_name()] == []
 
 
-async def test_the_proxies_of_the_environment_are_not_used(
+async def test_proxies_of_the_environment_are_ignored(
     tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):

@@ -1,4 +1,4 @@
-"""Nothing of a stdio server is ever left: not by a killed runner, not after many connections."""
+"""No process of a stdio server is left behind: not by a killed runner, and not after many connections."""
 
 import asyncio
 import subprocess
@@ -51,7 +51,7 @@ def open_descriptors() -> int:
 
 
 def killed_runner(folder: Path, mode: str, record: Path) -> None:
-    """Run a runner that connects to an odd server, and kill it as the kernel would for want of memory."""
+    """Run a runner that connects to an odd server, and kill it with SIGKILL."""
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", RUNNER, str(folder), mode, str(record)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as runner:
@@ -60,13 +60,13 @@ def killed_runner(folder: Path, mode: str, record: Path) -> None:
         runner.kill()
 
 
-async def test_a_killed_runner_takes_its_servers_with_it(tmp_path: Path, record: Path) -> None:
+async def test_servers_die_with_their_runner(tmp_path: Path, record: Path) -> None:
     await asyncio.to_thread(killed_runner, tmp_path, "deaf", record)
     await eventually(lambda: nothing_runs(record))
 
 
 @pytest.mark.parametrize("mode", ["parent", "runaway"])
-async def test_a_sweep_kills_what_a_killed_runner_left(tmp_path: Path, record: Path, mode: str) -> None:
+async def test_sweep_kills_the_processes_of_a_dead_runner(tmp_path: Path, record: Path, mode: str) -> None:
     await asyncio.to_thread(killed_runner, tmp_path, mode, record)
     server, grandchild = recorded_pids(record)
     await eventually(lambda: not runs(server))
@@ -78,26 +78,26 @@ async def test_a_sweep_kills_what_a_killed_runner_left(tmp_path: Path, record: P
     assert not exists(directory)
 
 
-async def test_a_sweep_spares_what_is_connected_and_kills_what_left_its_group(tmp_path: Path, record: Path) -> None:
-    one = executor(tmp_path, one=stdio(ODD, "runaway", str(record)))
-    connection = await one.connect(SESSION, Connector("mcp", "one"))
+async def test_sweep_kills_runaways_of_closed_connections_only(tmp_path: Path, record: Path) -> None:
+    mcp = executor(tmp_path, one=stdio(ODD, "runaway", str(record)))
+    connection = await mcp.connect(SESSION, Connector("mcp", "one"))
     server, runaway = recorded_pids(record)
-    assert not {server, runaway} & set(await one.sweep())
+    assert not {server, runaway} & set(await mcp.sweep())
     await connection.close(1)
     assert runs(runaway)
-    assert runaway in await one.sweep()
+    assert runaway in await mcp.sweep()
     await eventually(lambda: nothing_runs(record))
 
 
-async def test_a_hundred_connections_leave_no_process_no_task_and_no_descriptor(tmp_path: Path, record: Path) -> None:
-    one = executor(tmp_path, one=stdio(ODD, "plain", str(record)))
+async def test_hundred_connections_leak_no_process_task_or_descriptor(tmp_path: Path, record: Path) -> None:
+    mcp = executor(tmp_path, one=stdio(ODD, "plain", str(record)))
     tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
     for _ in range(10):
-        connections = await asyncio.gather(*(one.connect(SESSION, Connector("mcp", "one")) for _ in range(10)))
+        connections = await asyncio.gather(*(mcp.connect(SESSION, Connector("mcp", "one")) for _ in range(10)))
         running = [asyncio.create_task(c.execute(tool("hold"), Recorder())) for c in connections]
         await asyncio.sleep(0)
-        for each in running:
-            each.cancel()
+        for task in running:
+            task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.gather(*(connection.close(2) for connection in connections))
     assert len(recorded_pids(record)) == 100
@@ -106,7 +106,7 @@ async def test_a_hundred_connections_leave_no_process_no_task_and_no_descriptor(
     await eventually(lambda: open_descriptors() <= descriptors + 1)
 
 
-def test_all_of_it_works_on_uvloop_as_the_runner_uses_it(tmp_path: Path, record: Path) -> None:
+def test_connections_work_on_uvloop(tmp_path: Path, record: Path) -> None:
     async def story() -> None:
         async with connected(tmp_path, stdio(ODD, "parent", str(record))) as connection:
             assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"

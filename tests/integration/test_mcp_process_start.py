@@ -1,4 +1,4 @@
-"""How the process of a stdio server starts, and that a start that fails or is cancelled leaves nothing."""
+"""The start of a stdio server's process. A failed or cancelled start leaves nothing behind."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def error_of(folder: Path, entry: dict[str, Any]) -> Failure:
     return caught.value.failure
 
 
-async def test_the_server_sees_nothing_of_the_runners_environment(
+async def test_server_does_not_inherit_the_environment_of_the_runner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "secret")
@@ -57,10 +57,10 @@ async def test_the_server_sees_nothing_of_the_runners_environment(
     home = environment.pop("HOME")
     assert environment == {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
     assert seen["cwd"] == home
-    assert not exists(home), "the private directory goes with the connection"
+    assert not exists(home), "the private directory is deleted with the connection"
 
 
-async def test_arguments_arrive_as_they_stand_without_a_shell_and_limits_hold(tmp_path: Path) -> None:
+async def test_arguments_arrive_unchanged_and_limits_hold(tmp_path: Path) -> None:
     arguments = ["plain", str(tmp_path / "record"), "$(touch x); *", "", "grüß"]
     entry = stdio(ODD, *arguments, cwd=str(tmp_path), limits={"open_files": 77})
     async with connected(tmp_path, entry) as connection:
@@ -72,16 +72,16 @@ async def test_arguments_arrive_as_they_stand_without_a_shell_and_limits_hold(tm
 
 
 @pytest.mark.parametrize(
-    ("mode", "words"),
-    [("exit", "ended or refused"), ("hang", "not ready within 1 seconds"), ("babble", "")],
+    ("mode", "message"),
+    [("exit", "exited or refused"), ("hang", "not ready within 1 seconds"), ("babble", "")],
 )
-async def test_a_server_that_does_not_come_up_is_unavailable_and_gone(
-    tmp_path: Path, record: Path, mode: str, words: str
+async def test_server_that_does_not_start_is_unavailable_and_ended(
+    tmp_path: Path, record: Path, mode: str, message: str
 ) -> None:
     with structlog.testing.capture_logs() as logs:
         failure = await error_of(tmp_path, stdio(ODD, mode, str(record), startup_timeout=1))
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
-    assert words in failure.message
+    assert message in failure.message
     assert "operator" not in failure.message
     assert str(tmp_path) not in failure.message
     assert nothing_runs(record)
@@ -91,24 +91,24 @@ async def test_a_server_that_does_not_come_up_is_unavailable_and_gone(
 
 
 @pytest.mark.parametrize("entry", [{"command": "/nowhere/server"}, {"cwd": "/nowhere"}, {"command": "/etc"}])
-async def test_a_command_that_cannot_run_is_unavailable(tmp_path: Path, entry: dict[str, str]) -> None:
+async def test_server_whose_command_cannot_run_is_unavailable(tmp_path: Path, entry: dict[str, str]) -> None:
     failure = await error_of(tmp_path, stdio(ODD, "plain") | entry)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert "nowhere" not in failure.message
 
 
-async def test_a_cancelled_connect_leaves_no_process_behind(tmp_path: Path, record: Path) -> None:
-    one = executor(tmp_path, one=stdio(ODD, "hang", str(record)))
+async def test_cancelled_connect_leaves_no_process(tmp_path: Path, record: Path) -> None:
+    mcp = executor(tmp_path, one=stdio(ODD, "hang", str(record)))
     for attempt in range(1, 11):
-        connecting = asyncio.create_task(one.connect(SESSION, Connector("mcp", "one")))
+        connecting = asyncio.create_task(mcp.connect(SESSION, Connector("mcp", "one")))
         await eventually(partial(started_by, record, attempt))
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await connecting
         assert nothing_runs(record)
-    # And at the very first moments, when there may be no process yet.
+    # Cancel also in the first iterations of the loop, before the process may exist.
     for turns in range(10):
-        connecting = asyncio.create_task(one.connect(SESSION, Connector("mcp", "one")))
+        connecting = asyncio.create_task(mcp.connect(SESSION, Connector("mcp", "one")))
         for _ in range(turns):
             await asyncio.sleep(0)
         connecting.cancel()

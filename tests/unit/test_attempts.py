@@ -1,4 +1,4 @@
-"""One attempt, over a store that is a few lines of memory: what it writes as its end."""
+"""One attempt, with a store in memory: what it writes as its end."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ SUSPECT = orjson.dumps(
 
 
 class Acked:
-    """A delivery that only counts how often it was acked."""
+    """A delivery that counts its acks."""
 
     count = 0
 
@@ -32,7 +32,7 @@ class Acked:
 
 
 class Memory:
-    """The part of the work store that attempts use; every claim is granted."""
+    """An attempt store in memory that grants every claim."""
 
     def __init__(self, error: str | None = None, released: int = 0) -> None:
         self.error = error
@@ -55,8 +55,8 @@ class Memory:
         return finish.outcome
 
 
-class Away(Memory):
-    """A work store that does not answer the first claims, or reads, or both; what it claimed, it claimed."""
+class Unreliable(Memory):
+    """A store that fails the first `claims` claims and `reads` reads. With `commits`, a failed claim still commits."""
 
     def __init__(self, *, claims: int = 0, reads: int = 0, commits: bool = False) -> None:
         super().__init__(released=20)
@@ -72,18 +72,18 @@ class Away(Memory):
             self.claimed.add(command_id)
         self.claims -= 1
         if self.claims >= 0:
-            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "unavailable")
         return await super().claim(tenant_id, part, runner_id, command_id)
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work:
         self.reads -= 1
         if self.reads >= 0:
-            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "unavailable")
         return await super().work(tenant_id, command_id)
 
 
 class Agent:
-    """A connection whose executions hang until it is lost."""
+    """A connection whose executions wait until it is lost."""
 
     description: Mapping[str, Any] = {}
 
@@ -120,21 +120,21 @@ def error_of(finish: Finish) -> dict[str, Any]:
     return found
 
 
-async def test_a_suspect_whose_connection_is_lost_before_its_turn_stays_one_and_is_given_back_for_nothing() -> None:
+async def test_suspect_that_never_started_is_released_uncharged_and_stays_a_suspect() -> None:
     store, agent = Memory(SUSPECT, released=20), Agent()
     running = attempts(store, agent)
     first, second = (asyncio.create_task(running.run(delivered())) for _ in range(2))
-    await eventually(lambda: agent.executing == 1)  # alone: the other one waits for its turn
+    await eventually(lambda: agent.executing == 1)  # suspects run alone, so the second one waits
     agent.lost.set()
     await asyncio.gather(first, second)
-    begun, waited = sorted(store.ends, key=lambda end: not end.counted)
-    assert (begun.counted, error_of(begun)["details"]) == (True, {"suspects": 2})
+    started, waited = sorted(store.ends, key=lambda end: not end.counted)
+    assert (started.counted, error_of(started)["details"]) == (True, {"suspects": 2})
     assert (waited.outcome, waited.charged, waited.counted) == ("released", False, False)
     assert error_of(waited)["details"] == {"suspects": 3}
     assert agent.executing == 1
 
 
-async def test_a_command_that_finds_no_connection_is_given_back_for_nothing_and_is_no_suspect() -> None:
+async def test_command_without_a_connection_is_released_uncharged_and_is_no_suspect() -> None:
     store = Memory(released=20)
     await attempts(store, None).run(delivered())
     (end,) = store.ends
@@ -142,7 +142,7 @@ async def test_a_command_that_finds_no_connection_is_given_back_for_nothing_and_
     assert error_of(end)["details"] == {}
 
 
-async def test_one_that_ran_and_was_released_too_often_is_dead() -> None:
+async def test_command_that_was_released_too_often_fails() -> None:
     store, agent = Memory(released=20), Agent()
     agent_lost = asyncio.get_running_loop().call_later(0.01, agent.lost.set)
     await attempts(store, agent).run(delivered())
@@ -150,50 +150,50 @@ async def test_one_that_ran_and_was_released_too_often_is_dead() -> None:
     assert (store.ends[0].outcome, store.ends[0].reason) == ("failed", "RELEASED_TOO_OFTEN")
 
 
-async def test_what_is_let_go_of_writes_nothing_and_what_is_cancelled_says_that_it_was_heard() -> None:
+async def test_abandoned_attempt_writes_nothing_and_cancelled_attempt_acknowledges_the_cancel() -> None:
     store, agent = Memory(), Agent()
     running = attempts(store, agent)
-    taken, cancelled = delivered(), delivered()
-    tasks = [asyncio.create_task(running.run(one)) for one in (taken, cancelled)]
+    abandoned, cancelled = delivered(), delivered()
+    tasks = [asyncio.create_task(running.run(command)) for command in (abandoned, cancelled)]
     await eventually(lambda: agent.executing == 2)
-    assert {command_id for _, command_id, _ in running.executing} == {taken.command_id, cancelled.command_id}
+    assert {command_id for _, command_id, _ in running.executing} == {abandoned.command_id, cancelled.command_id}
     for _ in range(2):
-        running.abandon(taken.command_id)
+        running.abandon(abandoned.command_id)
         running.cancel(cancelled.command_id)
     await asyncio.gather(*tasks)
     assert [(end.command_id, end.outcome) for end in store.ends] == [(cancelled.command_id, "cancelled")]
-    assert [(told.command_id, told.type) for told in store.reports] == [
+    assert [(report.command_id, report.type) for report in store.reports] == [
         (cancelled.command_id, "command.cancel_acknowledged")
     ]
     assert running.ended == {"fenced": 1, "cancelled": 1}
 
 
-async def test_a_claim_that_was_not_answered_is_tried_again() -> None:
-    for store in (Away(claims=2), Away(reads=2), Away(claims=1, reads=1)):
-        one = delivered()
-        await attempts(store, None).run(one)
-        assert [end.command_id for end in store.ends] == [one.command_id]
-        assert unsettled(one) == 0
+async def test_claim_without_a_reply_is_retried() -> None:
+    for store in (Unreliable(claims=2), Unreliable(reads=2), Unreliable(claims=1, reads=1)):
+        command = delivered()
+        await attempts(store, None).run(command)
+        assert [end.command_id for end in store.ends] == [command.command_id]
+        assert unsettled(command) == 0
 
 
-async def test_a_claim_that_did_commit_is_not_executed_on_a_guess() -> None:
-    """Its token is not known: the next heartbeat finds the command, and gives it back."""
-    store, one = Away(claims=1, commits=True), delivered()
-    await attempts(store, None).run(one)
-    assert (store.calls, store.ends, unsettled(one)) == (2, [], 0)
+async def test_claim_that_committed_without_a_reply_is_not_executed() -> None:
+    """Its lease token is unknown. The next heartbeat finds the command and releases it."""
+    store, command = Unreliable(claims=1, commits=True), delivered()
+    await attempts(store, None).run(command)
+    assert (store.calls, store.ends, unsettled(command)) == (2, [], 0)
 
 
-async def test_a_database_that_stays_away_leaves_the_delivery_unsettled() -> None:
-    store, one = Away(claims=100), delivered()
-    await attempts(store, None).run(one)
-    assert (store.calls, store.ends, unsettled(one)) == (4, [], 1)
+async def test_delivery_stays_unsettled_while_the_database_is_unavailable() -> None:
+    store, command = Unreliable(claims=100), delivered()
+    await attempts(store, None).run(command)
+    assert (store.calls, store.ends, unsettled(command)) == (4, [], 1)
 
 
-async def test_a_runner_that_drains_does_not_try_again() -> None:
-    store, one = Away(claims=100), delivered()
+async def test_draining_runner_does_not_retry_a_claim() -> None:
+    store, command = Unreliable(claims=100), delivered()
     running = attempts(store, None)
-    task = asyncio.create_task(running.run(one))
+    task = asyncio.create_task(running.run(command))
     await eventually(lambda: store.calls == 1)
     running.draining = True
     await task
-    assert (store.calls, store.ends, unsettled(one)) == (1, [], 1)
+    assert (store.calls, store.ends, unsettled(command)) == (1, [], 1)

@@ -1,4 +1,4 @@
-"""The connection manager under every order of answers, losses, closes and cancellations that Hypothesis comes upon."""
+"""The connection manager under every order of replies, losses, closes and cancellations that Hypothesis finds."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from services.runner.connections import service as connections_module
 from services.runner.connections.service import Connections
 from tests.support.late_answers import SESSIONS, Agent, Database, Opener, Questions
 
-ROUNDS = 200  # of the event loop; far more than anything here needs to come to rest
+ROUNDS = 200  # of the event loop; far more than any case needs to settle
 SESSION = st.integers(0, SESSIONS - 1)
 
 
 class ConnectionMachine(RuleBasedStateMachine):
-    """One incarnation of a runner. Whatever happens, no agent is left that nobody holds, and no session has two."""
+    """One incarnation of a runner. At any time, every agent belongs to a session, and no session has two agents."""
 
     @initialize()
     def begin(self) -> None:
@@ -36,7 +36,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.side: list[asyncio.Task[None]] = []
 
     @rule(session=SESSION)
-    def somebody_wants_a_session(self, session: int) -> None:
+    def session_needs_a_connection(self, session: int) -> None:
         row = self.database.rows[self.uids[session]]
         if row.state == "idle":
             row.state = "wanted"
@@ -48,28 +48,28 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.questions.open)
     @rule(data=st.data())
-    def a_question_is_answered(self, data: st.DataObject) -> None:
+    def one_question_is_answered(self, data: st.DataObject) -> None:
         question = data.draw(st.sampled_from(self.questions.open), label="question")
         question.answer(data.draw(st.sampled_from(sorted(question.answers)), label="answer"))
 
     @precondition(lambda self: self.questions.open)
     @rule()
-    def all_is_answered_well(self) -> None:
+    def all_questions_succeed(self) -> None:
         for question in self.questions.open:
             question.answer(next(iter(question.answers)))
 
     @rule(rounds=st.integers(1, 4))
-    def the_loop_turns(self, rounds: int) -> None:
+    def loop_runs(self, rounds: int) -> None:
         for _ in range(rounds):
             self._turn()
 
     @precondition(lambda self: self._served())
     @rule(data=st.data())
-    def an_agent_is_lost(self, data: st.DataObject) -> None:
+    def agent_is_lost(self, data: st.DataObject) -> None:
         data.draw(st.sampled_from(self._served()), label="agent").lost.set()
 
     @rule(session=SESSION)
-    def a_session_ends(self, session: int) -> None:
+    def session_ends(self, session: int) -> None:
         uid = self.uids[session]
         row = self.database.rows[uid]
         if row.owner is None:
@@ -79,49 +79,49 @@ class ConnectionMachine(RuleBasedStateMachine):
             self.side.append(self._start(self.connections.close, row.wanted.tenant_id, uid))
 
     @rule(session=SESSION)
-    def an_agent_is_killed(self, session: int) -> None:
+    def agent_is_killed(self, session: int) -> None:
         self.side.append(self._start(self.connections.kill, self.uids[session]))
 
     @precondition(lambda self: self.side)
     @rule(data=st.data())
-    def whoever_waits_is_cancelled(self, data: st.DataObject) -> None:
+    def waiting_task_is_cancelled(self, data: st.DataObject) -> None:
         data.draw(st.sampled_from(self.side), label="task").cancel()
 
     @rule(session=SESSION)
-    def a_session_is_taken_away_unnoticed(self, session: int) -> None:
+    def session_is_taken_away_unnoticed(self, session: int) -> None:
         row = self.database.rows[self.uids[session]]
         if row.owner is not None and row.state != "closing":
             row.owner, row.state = None, "wanted"
 
     @rule()
-    def the_heart_beats(self) -> None:
+    def heartbeat_lists_owned_sessions(self) -> None:
         owned = [
             (row.wanted.tenant_id, uid)
             for uid, row in self.database.rows.items()
             if row.owner == self.runner_id and row.state in {"connecting", "connected"}
         ]
-        self.side.append(self._start(self.connections.give_back_unheld, owned))
+        self.side.append(self._start(self.connections.release_unheld, owned))
 
     @invariant()
-    def no_session_is_served_by_two(self) -> None:
+    def session_has_at_most_one_agent(self) -> None:
         if not hasattr(self, "opener"):
             return
         for uid in self.uids:
             live = [agent for agent in self.opener.agents if agent.session_uid == uid and not agent.lost.is_set()]
-            assert len(live) <= 1, f"{len(live)} agents of one session"
+            assert len(live) <= 1, f"one session has {len(live)} agents"
 
     def teardown(self) -> None:
         if not hasattr(self, "loop"):
             return
         try:
-            self._come_to_rest()
+            self._settle()
             for agent in self.opener.agents:
-                assert agent.is_closing or self._is_served(agent), "an agent runs that nobody holds"
+                assert agent.is_closing or self._is_served(agent), "an agent runs that belongs to no session"
             for uid, row in self.database.rows.items():
-                if row.owner == self.runner_id and row.state == "connected" and self.connections.of(uid) is None:
-                    assert uid not in self.connections._held, "a session is held, and has no agent"
-            ending = self._start(partial(self.connections.close_all, give_back=False))
-            self._come_to_rest()
+                if row.owner == self.runner_id and row.state == "connected" and self.connections.get(uid) is None:
+                    assert uid not in self.connections._held, "a held session has no agent"
+            ending = self._start(partial(self.connections.close_all, release=False))
+            self._settle()
             assert ending.done()
             assert self.connections.held == 0
             assert all(agent.is_closing for agent in self.opener.agents), "an agent outlived its runner"
@@ -137,10 +137,10 @@ class ConnectionMachine(RuleBasedStateMachine):
         return [agent for agent in self.opener.agents if self._is_served(agent)]
 
     def _is_served(self, agent: Agent) -> bool:
-        connection: object = self.connections.of(agent.session_uid)
+        connection: object = self.connections.get(agent.session_uid)
         return connection is agent
 
-    def _come_to_rest(self) -> None:
+    def _settle(self) -> None:
         for _ in range(ROUNDS):
             for question in self.questions.open:
                 question.answer(next(iter(question.answers)))
@@ -151,16 +151,16 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.loop.run_forever()
 
     def _start(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> "asyncio.Task[None]":
-        async def unless_the_database_is_away() -> None:
+        async def ignore_service_errors() -> None:
             with contextlib.suppress(ServiceError):
                 await work(*arguments)
 
-        return self.loop.create_task(unless_the_database_is_away())
+        return self.loop.create_task(ignore_service_errors())
 
 
 @pytest.fixture(autouse=True)
-def unheld_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections_module, "_UNHELD_FOR", 0.0)
+def no_release_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections_module, "_RELEASE_UNHELD_AFTER", 0.0)
 
 
 TestConnections = ConnectionMachine.TestCase

@@ -1,4 +1,4 @@
-"""The executor without an agent, and the choice of an executor by a connector's kind."""
+"""The echo executor, and the selection of an executor by a connector's kind."""
 
 import asyncio
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ async def connection() -> Connection:
     return await registry.connect(SESSION, Connector("echo", "any"))
 
 
-async def failure_of(connection: Connection, wanted: Execution) -> Failure:
+async def failure_of(connection: Connection, attempted: Execution) -> Failure:
     with pytest.raises(AttemptFailedError) as caught:
-        await connection.execute(wanted, Silent())
+        await connection.execute(attempted, Silent())
     return caught.value.failure
 
 
-async def test_an_unknown_kind_is_refused_for_good_and_names_the_kinds() -> None:
+async def test_unknown_kind_is_rejected_with_the_known_kinds() -> None:
     registry = ExecutorRegistry({"mcp": EchoExecutor(), "echo": EchoExecutor()})
     with pytest.raises(AttemptFailedError) as caught:
         await registry.connect(SESSION, Connector("shell", "any"))
@@ -72,18 +72,18 @@ async def test_sleep_beyond_the_timeout_is_a_timeout(connection: Connection) -> 
 
 
 @pytest.mark.parametrize("seconds", [None, "1", True, -1, 1e9, float("nan")])
-async def test_seconds_that_are_none_are_refused(connection: Connection, seconds: object) -> None:
+async def test_invalid_seconds_are_rejected(connection: Connection, seconds: object) -> None:
     failure = await failure_of(connection, execution("sleep", {"seconds": seconds}))
     assert failure.code is FailureCode.INVALID_ARGUMENTS
     assert failure.message.startswith("params.seconds: ")
 
 
-async def test_an_unknown_type_is_refused(connection: Connection) -> None:
+async def test_unknown_command_type_is_rejected(connection: Connection) -> None:
     failure = await failure_of(connection, execution("run_tool", {}))
     assert (failure.code, failure.retryable) == (FailureCode.COMMAND_TYPE_UNKNOWN, False)
 
 
-async def test_closing_ends_what_runs_uncharged(connection: Connection) -> None:
+async def test_close_fails_running_executions_uncharged(connection: Connection) -> None:
     running = asyncio.create_task(failure_of(connection, execution("sleep", {"seconds": 60})))
     await asyncio.sleep(0)
     await connection.close(5)

@@ -1,4 +1,4 @@
-"""Failpoints: what may be asked for, what happens, and that the registry and the code have the same names."""
+"""Failpoints: valid rules, their effects, and that registry and code have the same names."""
 
 import json
 import math
@@ -44,8 +44,8 @@ def settings(rules: str, **others: object) -> FailpointSettings:
     return FailpointSettings.model_validate({"CALLBOARD_FAILPOINTS": rules, **given})
 
 
-def fates(rules: str, process: str, times: int = 200, **others: object) -> list[bool]:
-    """Whether each reach of the place raised."""
+def outcomes(rules: str, process: str, times: int = 200, **others: object) -> list[bool]:
+    """Reach the place so many times, and return for each time whether it raised."""
     arm(settings(rules, **others), process)
     found = []
     for _ in range(times):
@@ -58,7 +58,7 @@ def fates(rules: str, process: str, times: int = 200, **others: object) -> list[
     return found
 
 
-def test_rules_are_read_and_written_alike() -> None:
+def test_rules_round_trip_through_text() -> None:
     text = f"{PLACE}=raise@0.5;{QUIET}=sleep:3@0.1;{STATEMENT}=lose_reply@0.05"
     rules = read_rules(text)
     assert rules == (
@@ -72,7 +72,7 @@ def test_rules_are_read_and_written_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("no.such_place=crash", "no failpoint 'no.such_place'"),
         (PLACE, "not of the form"),
@@ -90,15 +90,15 @@ def test_rules_are_read_and_written_alike() -> None:
         (f"{PLACE}=crash@", "probability has to be a number above 0, up to 1"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_its_variable_and_what_it_breaks(text: str, said: str) -> None:
+def test_invalid_rule_is_rejected_with_its_variable_and_the_reason(text: str, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         settings(text)
     (fault,) = caught.value.errors()
     assert fault["loc"] == ("CALLBOARD_FAILPOINTS",)
-    assert said in fault["msg"]
+    assert message in fault["msg"]
 
 
-def test_a_name_that_does_not_exist_is_answered_with_those_that_do() -> None:
+def test_unknown_name_is_rejected_with_the_known_names() -> None:
     with pytest.raises(ValueError, match="there is no failpoint") as caught:
         read_rules("no.such_place=crash")
     assert all(name in str(caught.value) for name in NAMES)
@@ -110,12 +110,12 @@ def test_nothing_happens_by_default() -> None:
         failpoint(name)
 
 
-def test_nothing_happens_at_other_places() -> None:
+def test_rule_does_not_affect_other_places() -> None:
     arm(settings(f"{PLACE}=raise"))
     failpoint(QUIET)
 
 
-def test_a_place_sees_the_fault_that_it_reckons_with() -> None:
+def test_raise_raises_the_fault_of_the_place() -> None:
     arm(settings(f"{PLACE}=raise"))
     with pytest.raises(ServiceError) as caught:
         failpoint(PLACE)
@@ -124,14 +124,14 @@ def test_a_place_sees_the_fault_that_it_reckons_with() -> None:
         failpoint(PLACE, lambda: OSError("its own"))
 
 
-def test_a_process_stands_still() -> None:
+def test_sleep_blocks_the_process() -> None:
     arm(settings(f"{QUIET}=sleep:0.05"))
     began = time.monotonic()
     failpoint(QUIET)
     assert time.monotonic() - began >= 0.05
 
 
-def test_a_crash_leaves_a_line_and_nothing_else(tmp_path: Path) -> None:
+def test_crash_writes_a_line_and_runs_nothing_else(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = (
         "from libs.failpoints import FailpointSettings, arm, failpoint\n"
@@ -148,34 +148,34 @@ def test_a_crash_leaves_a_line_and_nothing_else(tmp_path: Path) -> None:
     assert line["time"] <= time.monotonic()
 
 
-def test_one_seed_and_process_have_one_fate_and_others_another() -> None:
+def test_outcomes_depend_on_seed_and_process() -> None:
     rules = f"{PLACE}=raise@0.5"
-    assert fates(rules, "runner-1", seed=7) == fates(rules, "runner-1", seed=7)
-    assert fates(rules, "runner-1", seed=7) != fates(rules, "runner-2", seed=7)
-    assert fates(rules, "runner-1", seed=7) != fates(rules, "runner-1", seed=8)
+    assert outcomes(rules, "runner-1", seed=7) == outcomes(rules, "runner-1", seed=7)
+    assert outcomes(rules, "runner-1", seed=7) != outcomes(rules, "runner-2", seed=7)
+    assert outcomes(rules, "runner-1", seed=7) != outcomes(rules, "runner-1", seed=8)
 
 
-def test_what_happens_at_a_place_does_not_depend_on_the_others() -> None:
+def test_outcomes_at_a_place_do_not_depend_on_other_rules() -> None:
     alone = f"{PLACE}=raise@0.5"
-    assert fates(alone, "x", seed=7) == fates(f"{QUIET}=crash;{alone}", "x", seed=7)
+    assert outcomes(alone, "x", seed=7) == outcomes(f"{QUIET}=crash;{alone}", "x", seed=7)
 
 
-def test_a_probability_is_kept_roughly() -> None:
-    assert 140 < sum(fates(f"{PLACE}=raise@0.2", "x", 1000)) < 260
+def test_outcomes_follow_the_probability() -> None:
+    assert 140 < sum(outcomes(f"{PLACE}=raise@0.2", "x", 1000)) < 260
 
 
-def test_nothing_happens_once_the_time_is_over() -> None:
-    assert not any(fates(f"{PLACE}=raise", "x", until=time.monotonic() - 1))
-    assert all(fates(f"{PLACE}=raise", "x", until=time.monotonic() + 60))
+def test_nothing_happens_after_the_time_limit() -> None:
+    assert not any(outcomes(f"{PLACE}=raise", "x", until=time.monotonic() - 1))
+    assert all(outcomes(f"{PLACE}=raise", "x", until=time.monotonic() + 60))
     assert settings("").until == math.inf
 
 
-def test_every_place_is_reached_by_one_line_of_the_code() -> None:
+def test_exactly_one_line_of_code_reaches_each_place() -> None:
     code = [path.read_text() for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.py")]
     assert Counter(name for text in code for name in _REACHED.findall(text)) == Counter([*PLACES, *QUIET_PLACES])
 
 
-def test_every_statement_is_in_one_file() -> None:
+def test_every_statement_is_defined_in_one_file() -> None:
     written = Counter(
         f"{path.parent.name}.{name}"
         for folder in ("services", "libs")
@@ -185,7 +185,7 @@ def test_every_statement_is_in_one_file() -> None:
     assert {name: written[name] for name in STATEMENTS} == dict.fromkeys(STATEMENTS, 1)
 
 
-def test_every_name_says_what_has_happened_and_can_crash() -> None:
+def test_every_name_has_a_description_and_can_crash() -> None:
     assert len(NAMES) == len(PLACES) + len(QUIET_PLACES) + len(STATEMENTS)
     for name, text in NAMES.items():
         assert text

@@ -1,4 +1,4 @@
-"""Isolation: who runs beside whom in a session whose agent's connection broke while commands ran."""
+"""Isolation: which commands of a session may run at the same time after its connection broke."""
 
 import asyncio
 from contextlib import suppress
@@ -12,32 +12,32 @@ from tests.support.eventually import eventually
 SESSION = uuid4()
 
 
-class Visit:
-    """A task that holds a place until it is let go; `log` notes who came in, in order."""
+class Holder:
+    """A task that holds the session's lock until it is released. `log` records the holders in order."""
 
     def __init__(self, isolation: Isolation, name: str, log: list[str], *, alone: bool, session: UUID) -> None:
-        self.gate = asyncio.Event()
-        self.is_inside = False
+        self.may_end = asyncio.Event()
+        self.is_running = False
         self._name = name
         self._log = log
-        self.task = asyncio.create_task(self._stay(isolation, session, alone=alone), name=name)
+        self.task = asyncio.create_task(self._hold(isolation, session, alone=alone), name=name)
 
-    async def _stay(self, isolation: Isolation, session: UUID, *, alone: bool) -> None:
+    async def _hold(self, isolation: Isolation, session: UUID, *, alone: bool) -> None:
         async with isolation.running(session, alone=alone):
-            self.is_inside = True
+            self.is_running = True
             self._log.append(self._name)
             try:
-                await self.gate.wait()
+                await self.may_end.wait()
             finally:
-                self.is_inside = False
+                self.is_running = False
 
     async def end(self) -> None:
-        """Lets it go, and waits until it has."""
-        self.gate.set()
+        """Release it, and wait until it has ended."""
+        self.may_end.set()
         await asyncio.wait_for(self.task, 2)
 
     async def cancel(self) -> None:
-        """Cancels it, and waits until it has ended."""
+        """Cancel it, and wait until it has ended."""
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait_for(self.task, 2)
@@ -45,162 +45,162 @@ class Visit:
 
 
 class Session:
-    """A session's visits, by their names."""
+    """Creates the holders of one isolation and records their order."""
 
     def __init__(self) -> None:
         self.isolation = Isolation()
         self.order: list[str] = []
 
-    async def visit(self, name: str, *, alone: bool = False, session: UUID = SESSION) -> Visit:
-        """Starts a visit and lets it come as far as it can."""
-        visit = Visit(self.isolation, name, self.order, alone=alone, session=session)
+    async def start(self, name: str, *, alone: bool = False, session: UUID = SESSION) -> Holder:
+        """Start a holder, and let it run as far as it can."""
+        holder = Holder(self.isolation, name, self.order, alone=alone, session=session)
         await settled()
-        return visit
+        return holder
 
 
 async def settled() -> None:
-    """Lets every task that can go on do so."""
+    """Let every task run as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_what_need_not_be_alone_runs_side_by_side() -> None:
+async def test_ordinary_commands_run_concurrently() -> None:
     session = Session()
-    visits = [await session.visit(str(number)) for number in range(3)]
-    assert [visit.is_inside for visit in visits] == [True] * 3
-    for visit in visits:
-        await visit.end()
+    holders = [await session.start(str(number)) for number in range(3)]
+    assert [holder.is_running for holder in holders] == [True] * 3
+    for holder in holders:
+        await holder.end()
 
 
-async def test_what_must_be_alone_waits_until_all_that_run_have_ended() -> None:
+async def test_suspect_waits_until_all_running_commands_have_ended() -> None:
     session = Session()
-    first, second = await session.visit("first"), await session.visit("second")
-    alone = await session.visit("alone", alone=True)
+    first, second = await session.start("first"), await session.start("second")
+    alone = await session.start("alone", alone=True)
     await first.end()
     await settled()
-    assert not alone.is_inside
+    assert not alone.is_running
     await second.end()
-    await eventually(lambda: alone.is_inside)
+    await eventually(lambda: alone.is_running)
     await alone.end()
 
 
-async def test_nothing_enters_beside_what_is_alone() -> None:
+async def test_nothing_runs_beside_a_suspect() -> None:
     session = Session()
-    alone = await session.visit("alone", alone=True)
-    other, second = await session.visit("other"), await session.visit("second", alone=True)
-    assert (alone.is_inside, other.is_inside, second.is_inside) == (True, False, False)
+    alone = await session.start("alone", alone=True)
+    other, second = await session.start("other"), await session.start("second", alone=True)
+    assert (alone.is_running, other.is_running, second.is_running) == (True, False, False)
     await alone.end()
-    await eventually(lambda: other.is_inside)
-    assert not second.is_inside
+    await eventually(lambda: other.is_running)
+    assert not second.is_running
     await other.end()
-    await eventually(lambda: second.is_inside)
+    await eventually(lambda: second.is_running)
     await second.end()
 
 
-async def test_those_that_wait_enter_in_the_order_in_which_they_came() -> None:
-    """What could run beside those that do waits too, behind one that must be alone; else that one would never run."""
+async def test_waiting_commands_run_in_order_of_arrival() -> None:
+    """An ordinary command waits behind a suspect even if it could run now; otherwise the suspect might never run."""
     session = Session()
-    visits = [await session.visit("a")]
+    holders = [await session.start("a")]
     for name in ("B", "c", "d", "E", "f"):
-        visits.append(await session.visit(name, alone=name.isupper()))  # noqa: PERF401 - one after the other
+        holders.append(await session.start(name, alone=name.isupper()))  # noqa: PERF401 - one after the other
     groups = []
-    while inside := [visit for visit in visits if visit.is_inside]:
-        groups.append("".join(visit.task.get_name() for visit in inside))
-        for visit in inside:
-            await visit.end()
+    while running := [holder for holder in holders if holder.is_running]:
+        groups.append("".join(holder.task.get_name() for holder in running))
+        for holder in running:
+            await holder.end()
         await settled()
     assert groups == ["a", "B", "cd", "E", "f"]
     assert session.order == ["a", "B", "c", "d", "E", "f"]
 
 
-async def test_one_that_gives_up_waiting_lets_those_behind_it_in() -> None:
+async def test_cancelled_waiter_unblocks_those_behind_it() -> None:
     session = Session()
-    first = await session.visit("first")
-    alone = await session.visit("alone", alone=True)
-    behind = [await session.visit(f"behind {number}") for number in range(2)]
-    assert not any(visit.is_inside for visit in behind)
+    first = await session.start("first")
+    alone = await session.start("alone", alone=True)
+    behind = [await session.start(f"behind {number}") for number in range(2)]
+    assert not any(holder.is_running for holder in behind)
     await alone.cancel()
     await settled()
-    assert all(visit.is_inside for visit in (first, *behind))
-    for visit in (first, *behind):
-        await visit.end()
+    assert all(holder.is_running for holder in (first, *behind))
+    for holder in (first, *behind):
+        await holder.end()
 
 
-async def test_one_that_gives_up_in_the_middle_of_the_queue_keeps_nobody_waiting() -> None:
+async def test_waiter_cancelled_in_the_middle_of_the_queue_blocks_no_one() -> None:
     session = Session()
-    first = await session.visit("first")
-    waiting = [await session.visit(name, alone=True) for name in ("second", "third", "fourth")]
+    first = await session.start("first")
+    waiting = [await session.start(name, alone=True) for name in ("second", "third", "fourth")]
     await waiting[1].cancel()
-    assert not waiting[0].is_inside
+    assert not waiting[0].is_running
     await first.end()
-    await eventually(lambda: waiting[0].is_inside)
+    await eventually(lambda: waiting[0].is_running)
     await waiting[0].end()
-    await eventually(lambda: waiting[2].is_inside)
+    await eventually(lambda: waiting[2].is_running)
     await waiting[2].end()
     assert session.order == ["first", "second", "fourth"]
 
 
-async def test_one_that_is_cancelled_at_the_moment_it_is_let_in_gives_its_place_back() -> None:
-    """It has been given the place, and never ran in it."""
+async def test_waiter_cancelled_as_it_gets_the_lock_releases_it() -> None:
+    """It got the lock and never ran."""
     session = Session()
     async with session.isolation.running(SESSION, alone=True):
-        unlucky, behind = await session.visit("unlucky", alone=True), await session.visit("behind", alone=True)
-    unlucky.task.cancel()  # the place went on to it, and it has not run since
-    await eventually(lambda: behind.is_inside)
+        unlucky, behind = await session.start("unlucky", alone=True), await session.start("behind", alone=True)
+    unlucky.task.cancel()  # it has the lock, and has not run since
+    await eventually(lambda: behind.is_running)
     assert unlucky.task.cancelled()
     assert session.order == ["behind"]
     await behind.end()
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_a_place_is_given_back_by_what_fails_or_is_cancelled_in_it(alone: bool) -> None:  # noqa: FBT001
+async def test_failed_or_cancelled_holder_releases_the_lock(alone: bool) -> None:  # noqa: FBT001
     session = Session()
     with pytest.raises(ValueError, match="broken"):
         async with session.isolation.running(SESSION, alone=alone):
             raise ValueError("broken")
-    cancelled = await session.visit("cancelled", alone=alone)
-    after = await session.visit("after", alone=True)
-    assert not after.is_inside
+    cancelled = await session.start("cancelled", alone=alone)
+    after = await session.start("after", alone=True)
+    assert not after.is_running
     await cancelled.cancel()
-    await eventually(lambda: after.is_inside)
+    await eventually(lambda: after.is_running)
     await after.end()
 
 
 async def test_sessions_do_not_wait_for_each_other() -> None:
     session = Session()
-    here = await session.visit("here", alone=True)
-    there = await session.visit("there", alone=True, session=uuid4())
-    assert here.is_inside
-    assert there.is_inside
+    here = await session.start("here", alone=True)
+    there = await session.start("there", alone=True, session=uuid4())
+    assert here.is_running
+    assert there.is_running
     await here.end()
     await there.end()
 
 
-async def test_a_session_that_nobody_runs_in_or_waits_for_is_forgotten() -> None:
+async def test_unused_lock_is_deleted() -> None:
     session = Session()
-    first, second = await session.visit("first"), await session.visit("second", alone=True)
-    third = await session.visit("third")
+    first, second = await session.start("first"), await session.start("second", alone=True)
+    third = await session.start("third")
     await third.cancel()
     await first.end()
-    assert session.isolation._places, "the second one runs"
+    assert session.isolation._locks, "the second one runs"
     await second.end()
-    assert not session.isolation._places
-    only, behind = await session.visit("only", alone=True), await session.visit("behind")
+    assert not session.isolation._locks
+    only, behind = await session.start("only", alone=True), await session.start("behind")
     await behind.cancel()
     await only.cancel()
-    assert not session.isolation._places
+    assert not session.isolation._locks
 
 
-async def test_a_cancelled_waiter_leaves_the_place_of_those_that_came_meanwhile() -> None:
-    """The last one inside leaves, another enters, and only then the cancelled one comes to its end."""
+async def test_cancelled_waiter_does_not_delete_a_newer_lock() -> None:
+    """The last holder ends, another one starts, and only then the cancelled waiter ends."""
     session = Session()
-    first, waiting = await session.visit("first"), await session.visit("waiting", alone=True)
-    first.gate.set()
-    inside = Visit(session.isolation, "inside", session.order, alone=False, session=SESSION)
+    first, waiting = await session.start("first"), await session.start("waiting", alone=True)
+    first.may_end.set()
+    running = Holder(session.isolation, "running", session.order, alone=False, session=SESSION)
     await waiting.cancel()
-    alone = await session.visit("alone", alone=True)
-    assert (inside.is_inside, alone.is_inside) == (True, False)
-    await inside.end()
+    alone = await session.start("alone", alone=True)
+    assert (running.is_running, alone.is_running) == (True, False)
+    await running.end()
     await settled()
-    assert alone.is_inside
+    assert alone.is_running
     await alone.end()

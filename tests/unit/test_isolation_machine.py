@@ -1,4 +1,4 @@
-"""Who may run beside whom in a session, under every order of comings, goings and cancellations."""
+"""Isolation of a session's commands, under every order of starts, ends and cancellations that Hypothesis finds."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -9,84 +9,84 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.runner.attempts.isolation import Isolation
 
-ROUNDS = 50  # of the event loop; more than anything here needs to come to rest
+ROUNDS = 50  # of the event loop; more than any case needs to settle
 
 
-class Visit:
-    """A command that wants to run: it waits for its place, holds it until it is let go, and leaves."""
+class Command:
+    """A command: it waits for the session's lock, holds it until `may_end` is set, and releases it."""
 
     def __init__(self, *, alone: bool) -> None:
         self.alone = alone
-        self.is_inside = False
-        self.abandon = asyncio.Event()
+        self.is_running = False
+        self.may_end = asyncio.Event()
 
-    async def pay(self, isolation: Isolation, session_uid: UUID) -> None:
+    async def run(self, isolation: Isolation, session_uid: UUID) -> None:
         async with isolation.running(session_uid, alone=self.alone):
-            self.is_inside = True
+            self.is_running = True
             try:
-                await self.abandon.wait()
+                await self.may_end.wait()
             finally:
-                self.is_inside = False
+                self.is_running = False
 
 
 class IsolationMachine(RuleBasedStateMachine):
-    """Whoever is alone is alone, those that wait enter in their order, and nobody waits for a place that is free."""
+    """A command that must be alone runs alone, waiters run in order, and none waits for a free lock."""
 
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.isolation = Isolation()
         self.session_uid = uuid4()
-        self.visits: dict[asyncio.Task[None], Visit] = {}
+        self.commands: dict[asyncio.Task[None], Command] = {}
 
     @rule(alone=st.booleans())
-    def one_comes(self, *, alone: bool) -> None:
-        visit = Visit(alone=alone)
-        self.visits[self.loop.create_task(visit.pay(self.isolation, self.session_uid))] = visit
+    def command_starts(self, *, alone: bool) -> None:
+        command = Command(alone=alone)
+        self.commands[self.loop.create_task(command.run(self.isolation, self.session_uid))] = command
 
-    @precondition(lambda self: any(visit.is_inside for visit in self.visits.values()))
+    @precondition(lambda self: any(command.is_running for command in self.commands.values()))
     @rule(data=st.data())
-    def one_leaves(self, data: st.DataObject) -> None:
-        inside = [visit for visit in self.visits.values() if visit.is_inside]
-        data.draw(st.sampled_from(inside), label="visit").abandon.set()
+    def command_ends(self, data: st.DataObject) -> None:
+        running = [command for command in self.commands.values() if command.is_running]
+        data.draw(st.sampled_from(running), label="command").may_end.set()
 
-    @precondition(lambda self: self.visits)
+    @precondition(lambda self: self.commands)
     @rule(data=st.data())
-    def one_is_cancelled(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(list(self.visits)), label="task").cancel()
+    def command_is_cancelled(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(list(self.commands)), label="task").cancel()
 
     @rule(rounds=st.integers(1, 3))
-    def the_loop_turns(self, rounds: int) -> None:
+    def loop_runs(self, rounds: int) -> None:
         self._turn(rounds)
 
     @invariant()
-    def whoever_is_alone_is_alone(self) -> None:
-        if hasattr(self, "visits"):
-            inside = [visit for visit in self.visits.values() if visit.is_inside]
-            assert len(inside) <= 1 or not any(visit.alone for visit in inside)
+    def exclusive_command_runs_alone(self) -> None:
+        if hasattr(self, "commands"):
+            running = [command for command in self.commands.values() if command.is_running]
+            assert len(running) <= 1 or not any(command.alone for command in running)
 
     @rule()
-    def at_rest_nobody_waits_for_nothing(self) -> None:
+    def settled_commands_wait_only_for_others(self) -> None:
         self._turn(ROUNDS)
-        here = [visit for task, visit in self.visits.items() if not task.done()]
-        inside = [visit for visit in here if visit.is_inside]
-        waiting = [visit for visit in here if not visit.is_inside]
-        assert here == inside + waiting, "somebody overtook another"
+        here = [command for task, command in self.commands.items() if not task.done()]
+        running = [command for command in here if command.is_running]
+        waiting = [command for command in here if not command.is_running]
+        assert here == running + waiting, "a command overtook another"
         if waiting:
-            assert inside, "nobody is inside, and somebody waits"
-            assert waiting[0].alone or any(visit.alone for visit in inside), "somebody waits for a place that is free"
+            assert running, "a command waits although none runs"
+            assert waiting[0].alone or any(command.alone for command in running), "a command waits for a free lock"
 
     def teardown(self) -> None:
         if not hasattr(self, "loop"):
             return
         try:
-            for visit in self.visits.values():
-                visit.abandon.set()
+            for command in self.commands.values():
+                command.may_end.set()
             self._turn(ROUNDS)
-            assert all(task.done() for task in self.visits), "somebody never had a turn"
-            assert not self.isolation._places, "the session is remembered"
+            assert all(task.done() for task in self.commands), "a command never ran"
+            assert not self.isolation._locks, "an unused lock was not deleted"
         finally:
-            for task in self.visits:
+            for task in self.commands:
                 task.cancel()
             self._turn(ROUNDS)
             self.loop.close()

@@ -1,4 +1,4 @@
-"""What is checked of a command before an MCP server hears of it, and of its result before it is stored."""
+"""Checks of a command before it is sent to an MCP server, and of its result before it is stored."""
 
 import json
 import math
@@ -57,10 +57,10 @@ def failure_of(act: Callable[[], object]) -> Failure:
         ({"tool": "t", "arguments": {"a": "\udfff"}}, "params.arguments", "surrogates"),
         ({"tool": "t", "arguments": {"a": math.nan}}, "params.arguments", "NaN"),
         ({"tool": "t", "arguments": {"a": object()}}, "params.arguments", "JSON"),
-        ({"tool": "t", "other": 1}, "params.other", "no known field; known are tool, arguments"),
+        ({"tool": "t", "other": 1}, "params.other", "an unknown field; known fields: tool, arguments"),
     ],
 )
-def test_parameters_of_a_wrong_shape_name_field_and_rule(params: Mapping[str, Any], field: str, rule: str) -> None:
+def test_invalid_parameter_is_rejected_with_field_and_rule(params: Mapping[str, Any], field: str, rule: str) -> None:
     def check() -> None:
         parameters = Parameters(params, ("tool", "arguments"))
         parameters.name("tool")
@@ -72,26 +72,26 @@ def test_parameters_of_a_wrong_shape_name_field_and_rule(params: Mapping[str, An
     assert rule in failure.message
 
 
-def test_arguments_nested_too_deep_are_refused() -> None:
+def test_deeply_nested_arguments_are_rejected() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100_000):
         deep = {"a": deep}
     failure = failure_of(lambda: Parameters({"arguments": deep}, ("arguments",)).arguments())
-    assert "nested too deep" in failure.message
-    while deep:  # or the interpreter would take them apart by recursion
+    assert "nested too deeply" in failure.message
+    while deep:  # otherwise the interpreter would free them recursively
         deep = deep.pop("a")
 
 
-def test_arguments_of_a_prompt_are_texts() -> None:
+def test_prompt_arguments_must_be_strings() -> None:
     failure = failure_of(lambda: Parameters({"arguments": {"n": 1}}, ("arguments",)).texts())
     assert failure.message == "params.arguments.n: must be a string"
 
 
-def test_missing_arguments_are_an_empty_object() -> None:
+def test_missing_arguments_default_to_an_empty_object() -> None:
     assert Parameters({"arguments": None}, ("arguments",)).arguments() == {}
 
 
-def test_arguments_that_obey_the_schema_pass() -> None:
+def test_valid_arguments_pass_the_schema() -> None:
     ArgumentSchema("t", SCHEMA).check({"text": "a", "items": [{"size": 1}]})
 
 
@@ -108,7 +108,7 @@ def test_arguments_that_obey_the_schema_pass() -> None:
         ),
     ],
 )
-def test_a_broken_schema_gives_the_validators_words_and_the_path(
+def test_invalid_arguments_are_rejected_with_path_and_message(
     arguments: Mapping[str, Any], field: str, words: str
 ) -> None:
     failure = failure_of(lambda: ArgumentSchema("t", SCHEMA).check(arguments))
@@ -118,7 +118,7 @@ def test_a_broken_schema_gives_the_validators_words_and_the_path(
     assert words in failure.message
 
 
-def test_a_long_value_is_not_repeated_whole() -> None:
+def test_error_message_shortens_long_values() -> None:
     failure = failure_of(lambda: ArgumentSchema("t", SCHEMA).check({"text": ["x" * 100_000]}))
     assert len(failure.message) < 1000
 
@@ -133,22 +133,22 @@ def test_a_long_value_is_not_repeated_whole() -> None:
         {"$schema": "urn:unknown", "type": "object"},
     ],
 )
-def test_a_schema_that_is_none_leaves_the_check_to_the_server(schema: Mapping[str, Any]) -> None:
+def test_invalid_schema_leaves_the_check_to_the_server(schema: Mapping[str, Any]) -> None:
     ArgumentSchema("t", schema).check({"text": "1"})
 
 
-def test_the_faults_of_a_huge_list_are_not_all_collected() -> None:
+def test_number_of_reported_faults_is_limited() -> None:
     schema = {"properties": {"items": {"items": {"type": "string"}}}}
     failure = failure_of(lambda: ArgumentSchema("t", schema).check({"items": [1] * 200_000}))
     assert len(failure.details["errors"]) == 10
 
 
-def test_a_reference_to_a_url_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schema_reference_to_a_url_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_: pytest.fail("fetched"))
     ArgumentSchema("t", {"$ref": "http://127.0.0.1:1/schema"}).check({"text": 1})
 
 
-def test_what_storage_refuses_is_replaced() -> None:
+def test_values_that_cannot_be_stored_are_replaced() -> None:
     raw = {"a\x00": ["b\ud800c", math.nan, math.inf, 2**64, -(2**63), True, None], "ok": "\U0001f600"}
     assert json_safe(raw) == {
         "a\ufffd": ["b\ufffdc", None, None, str(2**64), -(2**63), True, None],
@@ -164,26 +164,26 @@ _JSON = st.recursive(
 
 
 @given(_JSON)
-def test_any_value_becomes_storable(value: object) -> None:
+def test_every_value_becomes_storable(value: object) -> None:
     text = json.dumps(json_safe({"value": value}), allow_nan=False, ensure_ascii=False)
     text.encode()
     assert "\\u0000" not in text
     assert not re.search("[\ud800-\udfff]", text)
 
 
-def test_the_limit_counts_bytes_after_serialisation() -> None:
+def test_size_limit_counts_serialised_bytes() -> None:
     assert storable({"a": "x" * 92}, limit=100)
     assert failure_of(lambda: storable({"a": "x" * 93}, limit=100)).code is FailureCode.RESULT_TOO_LARGE
     assert not failure_of(lambda: storable({"a": "ä" * 47}, limit=100)).retryable
 
 
-def test_an_excerpt_marks_that_it_was_cut() -> None:
+def test_cut_excerpt_ends_with_an_ellipsis() -> None:
     assert excerpt("abc\x00", 10) == "abc\ufffd"
     assert excerpt("abcdef", 4) == "abc…"
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 4096])
-def test_lines_are_cut_wherever_the_chunks_end(size: int) -> None:
+def test_lines_are_split_independently_of_chunks(size: int) -> None:
     data = b'{"a":1}\n\n{"b":2}\nrest'
     splitter = frames.LineSplitter()
     chunks = [data[start : start + size] for start in range(0, len(data), size)]
@@ -197,9 +197,9 @@ def test_lines_are_cut_wherever_the_chunks_end(size: int) -> None:
         b'{"result":{"content":"' + b"x" * 5000 + b'"},"jsonrpc":"2.0","id":41}',
     ],
 )
-def test_an_endless_line_is_dropped_and_its_request_answered(line: bytes) -> None:
+def test_overlong_answer_becomes_an_error_for_its_request(line: bytes) -> None:
     splitter = frames.LineSplitter(limit=2000)
-    found = [one for start in range(0, len(line), 100) for one in splitter.feed(line[start : start + 100])]
+    found = [item for start in range(0, len(line), 100) for item in splitter.feed(line[start : start + 100])]
     assert found == []
     [error, after] = splitter.feed(b'\n{"a":1}\n')
     assert isinstance(error, JSONRPCError)
@@ -208,18 +208,18 @@ def test_an_endless_line_is_dropped_and_its_request_answered(line: bytes) -> Non
 
 
 @pytest.mark.parametrize("line", [b"", b"Welcome", b"[1]", b"{", b'{"a":1}', b"{" * 100_000, b"null", b"\xff"])
-def test_what_is_no_message_is_none(line: bytes) -> None:
+def test_line_without_a_message_parses_as_none(line: bytes) -> None:
     assert frames.parse(line) is None
 
 
 @pytest.mark.parametrize("text", [rb"a\ud800", b"a\xff"])
-def test_an_answer_with_broken_text_is_still_the_answer(text: bytes) -> None:
+def test_answer_with_broken_text_is_still_parsed(text: bytes) -> None:
     message = frames.parse(b'{"jsonrpc":"2.0","id":1,"result":{"text":"' + text + b'"}}')
     assert isinstance(message, JSONRPCResponse)
     assert message.result == {"text": "a\ufffd"}
 
 
-def test_a_tail_keeps_the_end() -> None:
+def test_tail_buffer_keeps_the_last_bytes() -> None:
     tail = TailBuffer(limit=10)
     for piece in (b"0123456789", b"abc", b"d" * 7 + b"\xff"):
         tail.data_received(piece)

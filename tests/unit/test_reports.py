@@ -1,4 +1,4 @@
-"""What an attempt reports goes out, ten times a second at most, through a database that is away for a while."""
+"""Reports of an attempt: sent at most ten times a second, also after the database was unavailable."""
 
 import asyncio
 from uuid import uuid4
@@ -13,24 +13,24 @@ from tests.support.eventually import eventually
 
 
 class Store:
-    """Takes reports, unless it is away; `fenced` counts how often the reporter heard that its lease is gone."""
+    """Stores reports unless it is unavailable. `fenced` counts the calls of `on_fenced`."""
 
     def __init__(self) -> None:
-        self.away = False
-        self.holds = True
+        self.is_unavailable = False
+        self.lease_holds = True
         self.stored: list[Report] = []
         self.fenced = 0
-        self.refused = 0
+        self.failed = 0
         self.reporter = AttemptReporter(uuid4(), uuid4(), "runner:r", self.take, self.fence)
 
     async def take(self, report: Report) -> bool:
         await asyncio.sleep(0)
-        if self.away:
-            self.refused += 1
-            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
-        if self.holds:
+        if self.is_unavailable:
+            self.failed += 1
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "unavailable")
+        if self.lease_holds:
             self.stored.append(report)
-        return self.holds
+        return self.lease_holds
 
     def fence(self) -> None:
         self.fenced += 1
@@ -41,25 +41,25 @@ class Store:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(module, "_EVERY", 0.01)
+    monkeypatch.setattr(module, "_INTERVAL", 0.01)
     return Store()
 
 
-async def test_progress_goes_on_after_a_report_that_could_not_be_stored(store: Store) -> None:
-    store.away = True
+async def test_reports_continue_after_a_failed_one(store: Store) -> None:
+    store.is_unavailable = True
     store.reporter.progress(1, 10, None)
     store.reporter.output({"line": 1})
-    await eventually(lambda: store.refused > 2)
-    store.away = False
+    await eventually(lambda: store.failed > 2)
+    store.is_unavailable = False
     store.reporter.progress(2, 10, None)
-    await eventually(lambda: any('"progress":2' in one for one in store.payloads("command.progress")))
-    # Nobody knows whether the output was stored, so it does not come twice: it is counted.
+    await eventually(lambda: any('"progress":2' in payload for payload in store.payloads("command.progress")))
+    # The output may have been stored, so it is counted instead of repeated.
     assert store.payloads("command.output") == ['{"dropped":1}']
     store.reporter.output({"line": 2})
     await eventually(lambda: store.payloads("command.output")[1:] == ['{"line":2}'])
 
 
-async def test_what_is_left_goes_out_before_the_end(store: Store) -> None:
+async def test_close_sends_buffered_reports(store: Store) -> None:
     for step in range(5):
         store.reporter.progress(step, 5, None)
         store.reporter.output({"line": step})
@@ -68,8 +68,8 @@ async def test_what_is_left_goes_out_before_the_end(store: Store) -> None:
     assert '"progress":4' in store.payloads("command.progress")[-1]
 
 
-async def test_a_report_under_a_lost_lease_says_so(store: Store) -> None:
-    store.holds = False
+async def test_report_under_a_lost_lease_is_fenced(store: Store) -> None:
+    store.lease_holds = False
     store.reporter.progress(1, 2, None)
     await eventually(lambda: store.fenced)
     assert store.stored == []

@@ -118,7 +118,7 @@ class PostgresCommands:
             # The commit may have happened (failures, row 20): the same ids are looked up, never stored twice.
             rows = await self._again(key, batch)
         rows[0].announce(self._notifier, tenant_id, partition)
-        failpoint("commands.after_submit_before_offer")
+        failpoint("commands.after_submit_before_enqueue")
         self._dispatches.enqueue(
             [
                 Dispatch(tenant_id, partition, item["priority"], row.runner_id, row.command_id, 1)

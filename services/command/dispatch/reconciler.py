@@ -71,10 +71,10 @@ class Reconciler:
         if now - self._sound_since >= self._lease:
             for runner_id, name in await self._store.mark_runners_dead():
                 _log.warning("runner_lapsed", runner_id=str(runner_id), name=name)
-                failpoint("reconciler.after_lapse_before_expiry")
+                failpoint("reconciler.after_mark_dead_before_expiry")
         # Before their commands, which would be dispatched to the dead once more.
         if await self._store.free_connections():
-            failpoint("reconciler.after_freeing_before_hint")
+            failpoint("reconciler.after_freeing_before_notification")
             self._notifier.connections_wanted()
         for stray in await self._store.expired():
             await self._expire(stray)
@@ -106,13 +106,13 @@ class Reconciler:
             upto = place.undeliverable if place is not None else 0
             again = await self._store.undelivered(runner_id, priority, epoch, upto)
             if again:
-                failpoint("reconciler.after_redispatch_before_hint")
+                failpoint("reconciler.after_redispatch_before_notification")
                 _log.info("dispatched_again", runner_id=str(runner_id), priority=priority, commands=again)
                 self._notifier.commands_waiting()
         letters = await self._store.letters()
         if letters:
             published = await self._broker.publish_letters(letters)
-            failpoint("reconciler.after_letters_before_mark")
+            failpoint("reconciler.after_dead_letters_before_mark")
             await self._store.mark_published_letters(published)
         await self._broker.trim()
 

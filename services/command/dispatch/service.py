@@ -87,7 +87,7 @@ class Dispatcher:
             while self._enqueued:
                 if batch := self._taken():
                     self._unmarked += await self._broker.publish(batch)
-                    failpoint("dispatcher.after_offers_published")
+                    failpoint("dispatcher.after_enqueued_published")
                 else:  # as many stand as may: see how many of them were claimed
                     await asyncio.sleep(_BUSY_PAUSE)
                     try:
@@ -122,7 +122,7 @@ class Dispatcher:
             batch, self._unmarked = self._unmarked, []
             if batch:
                 try:
-                    failpoint("dispatcher.before_offers_marked")
+                    failpoint("dispatcher.before_enqueued_marked")
                     await self._store.mark(batch)
                 except ServiceError as error:
                     _log.warning("mark_failed", reason=error.reason, dispatches=len(batch))

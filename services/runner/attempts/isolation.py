@@ -1,4 +1,4 @@
-"""Who may run beside whom in a session, once its agent's connection has been lost while commands ran."""
+"""Which commands of a session may run at the same time after its connection was lost while commands ran."""
 
 import asyncio
 from collections import deque
@@ -9,14 +9,16 @@ from uuid import UUID
 
 
 @dataclass(slots=True)
-class _Place:
+class _SessionLock:
+    """A lock with shared and exclusive holders. Waiters get it in the order in which they came."""
+
     running: int = 0
-    is_taken: bool = False
+    is_exclusive: bool = False
     waiting: deque[tuple[bool, "asyncio.Future[None]"]] = field(default_factory=deque)
 
-    async def enter(self, *, alone: bool) -> None:
-        if not self.waiting and self._admits(alone=alone):
-            self._take(alone=alone)
+    async def acquire(self, *, alone: bool) -> None:
+        if not self.waiting and self._is_free(alone=alone):
+            self._hold(alone=alone)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append((alone, turn))
@@ -24,58 +26,58 @@ class _Place:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._admit()  # it may have stood in the way of those behind it
+                self._wake_waiters()  # the cancelled waiter may have blocked those behind it
             else:
-                self.leave()  # it was let in at the moment of the cancellation
+                self.release()  # it got the lock just before the cancellation
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.running -= 1
-        self.is_taken = False
-        self._admit()
+        self.is_exclusive = False
+        self._wake_waiters()
 
-    def _admits(self, *, alone: bool) -> bool:
-        return not self.is_taken and not (alone and self.running)
+    def _is_free(self, *, alone: bool) -> bool:
+        return not self.is_exclusive and not (alone and self.running)
 
-    def _take(self, *, alone: bool) -> None:
+    def _hold(self, *, alone: bool) -> None:
         self.running += 1
-        self.is_taken = alone
+        self.is_exclusive = alone
 
-    def _admit(self) -> None:
-        """Let in those that wait, in the order in which they came."""
+    def _wake_waiters(self) -> None:
+        """Give the lock to the first waiters, as long as they can hold it together."""
         while self.waiting:
             alone, turn = self.waiting[0]
             if not turn.cancelled():
-                if not self._admits(alone=alone):
+                if not self._is_free(alone=alone):
                     return
-                self._take(alone=alone)
+                self._hold(alone=alone)
                 turn.set_result(None)
             self.waiting.popleft()
 
 
 class Isolation:
-    """Runs what may have broken its session's connection alone, and all else side by side.
+    """Runs commands that may have broken their session's connection alone, and all other commands concurrently.
 
-    Of several commands that ran when it broke nobody knows which one is to blame, so none is charged. Tried again
-    together they would break it again, until the innocent had been given back too often to be tried once more. Alone,
-    each either ends or is charged.
+    If several commands ran when the connection broke, it is unknown which one broke it, so none is charged. Retried
+    together they would break it again, until commands that did no harm had been released too often. Retried alone,
+    each command either ends or is charged.
     """
 
     def __init__(self) -> None:
-        self._places: dict[UUID, _Place] = {}
+        self._locks: dict[UUID, _SessionLock] = {}
 
     @asynccontextmanager
     async def running(self, session_uid: UUID, *, alone: bool) -> AsyncIterator[None]:
-        """Hold a place in the session; waits for those that came before, where they exclude each other."""
-        place = self._places.setdefault(session_uid, _Place())
+        """Run a command in the session. Waits for earlier commands that may not run at the same time."""
+        lock = self._locks.setdefault(session_uid, _SessionLock())
         try:
-            await place.enter(alone=alone)
+            await lock.acquire(alone=alone)
             try:
                 yield
             finally:
-                place.leave()
+                lock.release()
         finally:
-            # Another may have forgotten this place already, between our cancellation and now: then the session's place
-            # is a later one, which others hold.
-            if not place.running and not place.waiting and self._places.get(session_uid) is place:
-                del self._places[session_uid]
+            # Another task may have deleted this lock since we were cancelled. Then the session has a newer lock, which
+            # others hold.
+            if not lock.running and not lock.waiting and self._locks.get(session_uid) is lock:
+                del self._locks[session_uid]

@@ -1,4 +1,4 @@
-"""What attempts need of storage."""
+"""The storage that attempts need."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from libs.attempts import ClaimCode, Finish, Report
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: `ok` with the lease, or why it was refused."""
+    """The result of a claim: `ok` with the lease, or the reason why it was rejected."""
 
     code: ClaimCode
     command_id: UUID
@@ -21,7 +21,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a runner reads of a command: the parts that never change, and how the attempt before failed (JSON text)."""
+    """What a runner reads of a command: the fields that never change, and the last attempt's error as JSON text."""
 
     command_id: UUID
     session_uid: UUID
@@ -37,16 +37,16 @@ class Work:
 
 
 class AttemptStore(Protocol):
-    """Attempts at commands. Every write to a running command is fenced by its lease token."""
+    """Stores attempts. Every write to a running command is fenced by its lease token."""
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work | None:
-        """Return what is to be done for a command, None when there is none."""
+        """Return what a command has to do, or None if there is no such command."""
 
     async def claim(self, tenant_id: str, partition: int, runner_id: UUID, command_id: UUID) -> Claim:
         """Claim a command for a runner."""
 
     async def report(self, tenant_id: str, partition: int, report: Report) -> bool:
-        """Store progress or output; false when the lease is gone."""
+        """Store progress or output. Returns False if the lease no longer holds."""
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt; answers the state that the command is in now, or `fenced`."""
+        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""

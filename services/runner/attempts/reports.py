@@ -1,4 +1,4 @@
-"""Progress and output of one attempt, folded to ten events a second."""
+"""Progress and output of one attempt, limited to ten reports a second."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,13 +13,13 @@ from libs.errors import ServiceError
 
 _log = structlog.get_logger(__name__)
 
-_EVERY = 0.1
-_OUTPUTS = 100
-_OUTPUT_BYTES = 64 * 1024
+_INTERVAL = 0.1  # seconds
+_MAX_OUTPUTS = 100
+_MAX_OUTPUT_CHARACTERS = 64 * 1024
 
 
 class AttemptReporter:
-    """Keeps the latest progress and the outputs until the next report goes out; never blocks the execution."""
+    """Buffers the latest progress and the outputs until the next report. Never blocks the execution."""
 
     def __init__(
         self, command_id: UUID, token: UUID, actor: str, send: Callable[[Report], Awaitable[bool]],
@@ -39,29 +39,29 @@ class AttemptReporter:
         """Whether anything was reported."""
 
     def progress(self, progress: float, total: float | None, message: str | None) -> None:
-        """Report progress; only the latest of each tenth of a second is kept."""
+        """Report progress. Only the latest value of each interval is sent."""
         value = {"progress": progress, "total": total, "message": message}
         self._progress = orjson.dumps(value).decode()
-        self._soon()
+        self._schedule()
 
     def output(self, output: Mapping[str, Any]) -> None:
-        """Report a piece of output; what is too much for a tenth of a second is counted and left out."""
+        """Report a piece of output. Output beyond the limits of an interval is dropped and counted."""
         text = orjson.dumps(output, default=str).decode()
-        if len(self._outputs) >= _OUTPUTS or len(text) > _OUTPUT_BYTES:
+        if len(self._outputs) >= _MAX_OUTPUTS or len(text) > _MAX_OUTPUT_CHARACTERS:
             self._dropped += 1
         else:
             self._outputs.append(text)
-        self._soon()
+        self._schedule()
 
     async def close(self) -> None:
-        """Send what is left, before the attempt's end is written."""
+        """Send what is still buffered, before the end of the attempt is written."""
         self._closed = True
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
         await self._flush()
 
-    def _soon(self) -> None:
+    def _schedule(self) -> None:
         self.used = True
         if self._sending is None and not self._closed:
             self._sending = asyncio.get_running_loop().create_task(self._loop(), name=f"reports {self._command_id}")
@@ -70,7 +70,7 @@ class AttemptReporter:
         try:
             while self._progress or self._outputs or self._dropped:
                 await asyncio.shield(self._flush())
-                await asyncio.sleep(_EVERY)
+                await asyncio.sleep(_INTERVAL)
         finally:
             self._sending = None
 
@@ -84,13 +84,13 @@ class AttemptReporter:
         outputs = len(self._outputs) + self._dropped
         self._progress, self._outputs, self._dropped = None, [], 0
         try:
-            held = await asyncio.gather(*(self._send(report) for report in reports))
+            lease_held = await asyncio.gather(*(self._send(report) for report in reports))
         except ServiceError as error:
-            # Whether they were stored is not known, and no report comes twice: their number is told in their place.
+            # The reports may have been stored. A retry could repeat them, so only their number is reported later.
             self._dropped += outputs
             _log.warning("reports_failed", reason=error.reason, outputs=outputs)
             return
-        if not all(held):
+        if not all(lease_held):
             self._on_fenced()
 
     def _report(self, type_: str, payload: str, progress: str | None) -> Report:

@@ -1,4 +1,4 @@
-"""What connections need of storage."""
+"""The storage that connections need."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class WantedConnection:
-    """A session whose agent a runner is to connect."""
+    """A session whose agent the runner has to connect."""
 
     tenant_id: str
     session_uid: UUID
@@ -20,19 +20,19 @@ class WantedConnection:
 
 
 class ConnectionStore(Protocol):
-    """Which runner holds the connection of which session."""
+    """Stores which runner holds the connection of which session."""
 
     async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
-        """Take sessions that want a connection."""
+        """Assign up to `limit` sessions that need a connection to the runner, and return them."""
 
     async def connected(self, tenant_id: str, partition: int, runner_id: UUID, session_uid: UUID, event: str) -> bool:
-        """Say that a session's agent is connected; false when the session is no longer the runner's."""
+        """Record that a session's agent is connected. Returns False if the session no longer belongs to the runner."""
 
     async def connect_failed(self, tenant_id: str, session_uid: UUID, runner_id: UUID, delay: float) -> None:
-        """Give a connection back, to be tried by anyone after so many seconds."""
+        """Release a session, so that any runner may connect it after `delay` seconds."""
 
     async def fail_session(self, tenant_id: str, partition: int, session_uid: UUID, actor: str, error: str) -> None:
         """Fail a session whose agent cannot be connected."""
 
     async def closed(self, tenant_id: str, session_uid: UUID, runner_id: UUID) -> None:
-        """Say that a connection is closed."""
+        """Record that a connection is closed."""

@@ -1,4 +1,4 @@
-"""The connection manager: opens the agents of sessions that want it, keeps them, closes them."""
+"""The connection manager: opens, keeps and closes the connections of sessions to their agents."""
 
 import asyncio
 import random
@@ -30,13 +30,13 @@ _log = structlog.get_logger(__name__)
 MAX_CONNECT_ATTEMPTS = 3
 CLOSE_GRACE = 5.0
 _MAX_RECONNECT_DELAY = 30.0
-_FORGIVEN_AFTER = 120.0  # seconds without a loss, which the longest delay and a slow start do not make up
-_UNHELD_FOR = 5.0
+_LOSSES_RESET_AFTER = 120.0  # seconds without a loss; longer than the longest delay plus a slow start
+_RELEASE_UNHELD_AFTER = 5.0  # seconds
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
-    """A session that is held here. Its task alone opens its connection, and closes it however that task ends."""
+class _HeldSession:
+    """A session that this runner holds. Only `task` opens its connection, and it closes it however it ends."""
 
     wanted: WantedConnection
     connection: Connection | None = None
@@ -44,8 +44,8 @@ class _Held:
     grace: float = CLOSE_GRACE
     task: asyncio.Task[None] = field(init=False)
 
-    def end(self, grace: float = CLOSE_GRACE) -> asyncio.Task[None]:
-        """Have the connection closed, once; the task that does it goes on, whoever waits for it."""
+    def close(self, grace: float = CLOSE_GRACE) -> asyncio.Task[None]:
+        """Start to close the connection, once. Returns the task that does it, which outlives its waiters."""
         if not self.closing:
             self.closing, self.grace = True, grace
             self.task.cancel()
@@ -60,117 +60,120 @@ class Connections:
         self._store = store
         self._executor = executor
         self._limit = limit
-        self._held: dict[UUID, _Held] = {}
+        self._held: dict[UUID, _HeldSession] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._losses: dict[UUID, tuple[int, float]] = {}
-        self._unheld: dict[UUID, float] = {}
-        self._ended = False
+        self._unheld_since: dict[UUID, float] = {}
+        self._closed = False
 
-    def of(self, session_uid: UUID) -> Connection | None:
-        """Return the live connection of a session, None when it has none here."""
+    def get(self, session_uid: UUID) -> Connection | None:
+        """Return the live connection of a session, or None if this runner has none."""
         held = self._held.get(session_uid)
         connection = held.connection if held else None
         return connection if connection is not None and not connection.lost.is_set() else None
 
     @property
     def held(self) -> int:
-        """How many sessions' connections are held, those included that are being made."""
+        """The number of sessions held, including those whose connection is being opened."""
         return len(self._held)
 
     @property
     def room(self) -> int:
-        """How many more sessions this runner takes."""
+        """The number of sessions that this runner can still take."""
         return self._limit - len(self._held)
 
     async def take_wanted(self) -> None:
-        """Take sessions that want a connection, as long as there are some and there is room."""
+        """Take sessions that need a connection until there are none left or the runner is full."""
         while self.room > 0:
             wanted = await self._store.wanted(self._runner_id, min(self.room, 100))
-            if self._ended:  # nobody would close what was opened now; it is another's once this lease has lapsed
+            if self._closed:  # nothing would close these connections; other runners take them once the lease expires
                 return
-            for one in wanted:
-                self._hold(one)
+            for session in wanted:
+                self._hold(session)
             if len(wanted) < 100:
                 return
         _log.warning("connections_full", limit=self._limit, hint="start another runner, or raise the limit")
 
-    async def give_back_unheld(self, owned: Sequence[tuple[str, UUID]]) -> int:
-        """Give back what is this runner's by the database and has not been held here for a while.
+    async def release_unheld(self, owned: Sequence[tuple[str, UUID]]) -> int:
+        """Release sessions that the database has assigned to this runner and that it has not held for a while.
 
-        The answer that gave it, or one that would have settled it, was lost: nobody else takes it from a live runner.
+        A reply was lost: the one that assigned the session, or the one that ended it. No other runner takes a session
+        from a live runner.
         """
         now = time.monotonic()
-        self._unheld = {uid: self._unheld.get(uid, now) for _, uid in owned if uid not in self._held}
-        given = 0
+        self._unheld_since = {uid: self._unheld_since.get(uid, now) for _, uid in owned if uid not in self._held}
+        released = 0
         for tenant_id, uid in owned:
-            if now - self._unheld.get(uid, now) >= _UNHELD_FOR:
-                _log.warning("connection_given_back", session_uid=str(uid))
+            if now - self._unheld_since.get(uid, now) >= _RELEASE_UNHELD_AFTER:
+                _log.warning("connection_released", session_uid=str(uid))
                 await self._store.connect_failed(tenant_id, uid, self._runner_id, 0.0)
-                given += 1
-        return given
+                released += 1
+        return released
 
     def _hold(self, wanted: WantedConnection) -> None:
-        """Serve a session; also one that was taken from us without our knowing, and came back."""
-        before = self._held.get(wanted.session_uid)
-        held = _Held(wanted)
+        """Serve a session. If it was taken from this runner unnoticed and came back, close its old connection first."""
+        previous = self._held.get(wanted.session_uid)
+        held = _HeldSession(wanted)
         held.task = asyncio.create_task(
-            self._serve(held, before.end() if before is not None else None), name=f"connection {wanted.session_id}"
+            self._serve(held, previous.close() if previous is not None else None),
+            name=f"connection {wanted.session_id}",
         )
         self._held[wanted.session_uid] = held
         self._serving.add(held.task)
         held.task.add_done_callback(lambda task: self._forget(held, task))
 
-    def _forget(self, held: _Held, task: asyncio.Task[None]) -> None:
+    def _forget(self, held: _HeldSession, task: asyncio.Task[None]) -> None:
         self._serving.discard(task)
         if self._held.get(held.wanted.session_uid) is held:
             del self._held[held.wanted.session_uid]
 
-    async def _serve(self, held: _Held, before: asyncio.Task[None] | None) -> None:
-        """Connect, serve until the connection is lost or closed, and give it back or up."""
+    async def _serve(self, held: _HeldSession, previous: asyncio.Task[None] | None) -> None:
+        """Connect, and keep the connection until it is lost or closed."""
         wanted = held.wanted
         with structlog.contextvars.bound_contextvars(session_id=wanted.session_id, tenant=wanted.tenant_id):
             try:
-                if before is not None:
-                    await asyncio.wait({before})  # a session has one agent at a time
+                if previous is not None:
+                    await asyncio.wait({previous})  # a session has one agent at a time
                 connection = await self._connect(held)
                 if connection is not None:
                     await connection.lost.wait()
-                    await self._lost(wanted, connection)
+                    await self._handle_loss(wanted, connection)
             except ServiceError as error:
-                # The database is away: whatever is half done here is taken over when this runner's lease lapses, or
-                # closed by it when it is asked to.
-                _log.warning("connection_unsettled", reason=error.reason)
+                # The database is unavailable. Another runner takes the session over once this runner's lease has
+                # expired, or this runner closes it on instruction.
+                _log.warning("connection_not_stored", reason=error.reason)
             finally:
                 if held.connection is not None:
                     await held.connection.close(held.grace)
 
-    async def _connect(self, held: _Held) -> Connection | None:
-        """Open the session's connection and tell the database; None when it is not to be served."""
+    async def _connect(self, held: _HeldSession) -> Connection | None:
+        """Open the session's connection and record it. Returns None if the session must not be served."""
         wanted, began = held.wanted, time.monotonic()
         session = SessionRef(wanted.tenant_id, str(wanted.session_uid), wanted.session_id, wanted.agent_id)
         try:
             connection = await self._executor.connect(session, Connector(wanted.kind, wanted.server))
         except AttemptFailedError as error:
-            await self._refused(wanted, error.failure)
+            await self._handle_failure(wanted, error.failure)
             return None
-        except Exception as error:  # noqa: BLE001 - the boundary: an executor's fault fails its session, not the runner
+        except Exception as error:  # noqa: BLE001 - a fault of an executor fails the session, not the runner
             _log.exception("executor_fault")
             fault = Failure(FailureCode.AGENT_UNAVAILABLE, f"the executor failed ({type(error).__name__})", True)
-            await self._refused(wanted, fault)
+            await self._handle_failure(wanted, fault)
             return None
         seconds = round(time.monotonic() - began, 3)
-        held.connection = connection  # before the database is told: commands may come before its answer
+        held.connection = connection  # set first: commands may arrive before the database replies
         event = orjson.dumps({**connection.description, "connectMs": round(seconds * 1000)}, default=str).decode()
-        failpoint("connections.after_connect_before_told")
+        failpoint("connections.after_connect_before_report")
         if not await self._store.connected(
             wanted.tenant_id, wanted.partition, self._runner_id, wanted.session_uid, event
         ):  # fmt: skip
             return None
-        failpoint("connections.after_told")
+        failpoint("connections.after_report")
         _log.info("agent_connected", agent_id=wanted.agent_id, server=wanted.server, seconds=seconds)
         return connection
 
-    async def _refused(self, wanted: WantedConnection, failure: Failure) -> None:
+    async def _handle_failure(self, wanted: WantedConnection, failure: Failure) -> None:
+        """Retry the connect later, or fail the session after the last attempt."""
         _log.warning("agent_not_connected", code=failure.code, error=failure.message, attempt=wanted.attempts)
         if failure.retryable and wanted.attempts < MAX_CONNECT_ATTEMPTS:
             delay = random.uniform(0.1, 0.5 * 2**wanted.attempts)  # noqa: S311 - jitter
@@ -181,51 +184,51 @@ class Connections:
             wanted.tenant_id, wanted.partition, wanted.session_uid, f"runner:{self._runner_id}", error
         )  # fmt: skip
 
-    async def _lost(self, wanted: WantedConnection, connection: Connection) -> None:
-        """The agent's process died: clean up and have the session connected again, more slowly each time."""
-        losses = self._lost_again(wanted.session_uid)
+    async def _handle_loss(self, wanted: WantedConnection, connection: Connection) -> None:
+        """Clean up a lost connection and release the session. Each loss doubles the delay before the next connect."""
+        losses = self._count_loss(wanted.session_uid)
         delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2 ** min(losses, 10))
         _log.warning("agent_connection_lost", agent_id=wanted.agent_id, losses=losses, retry_in=delay)
         await connection.close(CLOSE_GRACE)
-        failpoint("connections.after_loss_before_given_back")
+        failpoint("connections.after_loss_before_release")
         await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
 
-    def _lost_again(self, session_uid: UUID) -> int:
-        """Count the losses of a session's agent that follow closely on one another."""
+    def _count_loss(self, session_uid: UUID) -> int:
+        """Count a loss, and return how many the session has had in close succession."""
         now = time.monotonic()
-        self._losses = {uid: loss for uid, loss in self._losses.items() if now - loss[1] < _FORGIVEN_AFTER}
-        before, _ = self._losses.get(session_uid, (0, now))
-        self._losses[session_uid] = (before + 1, now)
-        return before + 1
+        self._losses = {uid: loss for uid, loss in self._losses.items() if now - loss[1] < _LOSSES_RESET_AFTER}
+        previous, _ = self._losses.get(session_uid, (0, now))
+        self._losses[session_uid] = (previous + 1, now)
+        return previous + 1
 
     async def close(self, tenant_id: str, session_uid: UUID) -> None:
-        """Close a session's connection because the session has ended; also one that is not held here any more."""
+        """Close the connection of a session that has ended, and record it. The session need not be held here."""
         held = self._held.get(session_uid)
         if held is not None:
             if held.closing:
                 return
             self._losses.pop(session_uid, None)
-            await asyncio.wait({held.end()})
-        failpoint("connections.after_shut_before_told")
+            await asyncio.wait({held.close()})
+        failpoint("connections.after_close_before_report")
         await self._store.closed(tenant_id, session_uid, self._runner_id)
 
     async def kill(self, session_uid: UUID) -> None:
-        """End the agent's processes at once. The connection is lost by that, and made anew like any that is."""
+        """End the agent's processes at once. The connection is lost, and opened again like any lost connection."""
         held = self._held.get(session_uid)
         if held is not None and held.connection is not None and not held.closing and not held.connection.lost.is_set():
             _log.warning("agent_killed", session_uid=str(session_uid))
             await held.connection.close(0.0)
 
-    async def close_all(self, *, give_back: bool, grace: float = CLOSE_GRACE) -> None:
-        """Close every connection for good; given back, the sessions go on with another runner."""
-        self._ended = True
+    async def close_all(self, *, release: bool, grace: float = CLOSE_GRACE) -> None:
+        """Close every connection and take no more. With `release`, other runners may take the sessions at once."""
+        self._closed = True
 
-        async def one(uid: UUID, held: _Held) -> None:
+        async def close(uid: UUID, held: _HeldSession) -> None:
             was_closing = held.closing
-            await asyncio.wait({held.end(grace)})
-            if give_back and not was_closing:
+            await asyncio.wait({held.close(grace)})
+            if release and not was_closing:
                 await self._store.connect_failed(held.wanted.tenant_id, uid, self._runner_id, 0.0)
 
-        await asyncio.gather(*(one(uid, held) for uid, held in list(self._held.items())), return_exceptions=True)
-        if self._serving:  # those whose sessions came back to us meanwhile
+        await asyncio.gather(*(close(uid, held) for uid, held in list(self._held.items())), return_exceptions=True)
+        if self._serving:  # the previous connections of sessions that came back
             await asyncio.wait(self._serving)

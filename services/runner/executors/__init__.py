@@ -1,4 +1,4 @@
-"""What talks to agents. The MCP executor is not re-exported: only the runner pays for its SDK."""
+"""Executors connect to agents. The MCP executor is not re-exported, because importing its SDK is slow."""
 
 from services.runner.executors.registry import ExecutorRegistry
 

@@ -1,4 +1,4 @@
-"""Failures that every executor words alike."""
+"""Failures that all executors share, so that their messages agree."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,32 +13,34 @@ from libs.attempts import (
 def failed(
     code: FailureCode, message: str, *, retryable: bool = False, charged: bool = True, **details: Any
 ) -> AttemptFailedError:
-    """Make the error of a failed attempt; `details` must be JSON-safe."""
+    """Return the error of a failed attempt. `details` must be JSON-safe."""
     return AttemptFailedError(
         Failure(code=code, message=message, retryable=retryable, charged=charged, details=details)
     )
 
 
 def invalid_argument(field: str, rule: str) -> AttemptFailedError:
-    """A field of the command's parameters breaks a rule."""
+    """Return the error for a parameter that breaks a rule."""
     return failed(FailureCode.INVALID_ARGUMENTS, f"{field}: {rule}", errors=[{"field": field, "rule": rule}])
 
 
 def type_unknown(type_: str, known: Iterable[str]) -> AttemptFailedError:
-    """The connector has no such type of command."""
+    """Return the error for a command type that the connector does not support."""
     names = ", ".join(known)
-    return failed(FailureCode.COMMAND_TYPE_UNKNOWN, f"the agent knows no command of type {type_!r}; it knows {names}")
+    return failed(
+        FailureCode.COMMAND_TYPE_UNKNOWN, f"the agent does not support commands of type {type_!r}; it supports {names}"
+    )
 
 
 def timed_out(timeout: float) -> AttemptFailedError:
-    """The attempt ran longer than `timeout` seconds."""
+    """Return the error for an attempt that ran longer than `timeout` seconds."""
     return failed(FailureCode.COMMAND_TIMEOUT, f"the command ran longer than {timeout:g} seconds", retryable=True)
 
 
 def connection_lost(reason: str, *, charged: bool, suspects: int = 0) -> AttemptFailedError:
-    """The connection broke; `charged` when this command alone can have broken it.
+    """Return the error for a lost connection. `charged` means that only this command can have broken it.
 
-    `suspects` says how many ran at that moment, this command among them; none when it was not under way.
+    `suspects` is the number of commands that ran at that moment, including this one. It is 0 if this one did not run.
     """
     details = {"suspects": suspects} if suspects else {}
     return failed(

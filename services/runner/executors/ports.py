@@ -1,4 +1,4 @@
-"""What a runner needs of the thing that talks to an agent."""
+"""The ports between a runner and its executors."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """How an agent is reached: the kind of executor, and the name of an entry in the operator's catalogue."""
+    """How to reach an agent: the kind of executor, and the name of a server in the operator's server registry."""
 
     kind: str
     server: str
@@ -38,38 +38,38 @@ class Execution:
 
 
 class Reporter(Protocol):
-    """Where an execution reports what happens while it runs; never blocks on the network."""
+    """Receives what an execution reports while it runs. Never blocks on the network."""
 
     def progress(self, progress: float, total: float | None, message: str | None) -> None:
-        """Report progress; the runner folds it to ten events a second for each command."""
+        """Report progress. The runner stores at most ten values a second for each command."""
 
     def output(self, output: Mapping[str, Any]) -> None:
-        """Report a piece of output (a log line, a partial result) as a `command.output` event."""
+        """Report a piece of output, such as a log line or a partial result, as a `command.output` event."""
 
 
 class Connection(Protocol):
-    """A live connection to one agent for one session; safe for concurrent executions."""
+    """A live connection to one agent for one session. Safe for concurrent executions."""
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What the agent said of itself (name, version, protocol, capabilities), for `agent.connected`."""
+        """The agent's description of itself (name, version, protocol, capabilities), for `agent.connected`."""
 
     @property
     def lost(self) -> asyncio.Event:
-        """Set once the connection can serve no more executions, for whatever reason."""
+        """Set once the connection cannot serve executions any more, for any reason."""
 
     async def execute(self, execution: Execution, report: Reporter) -> Mapping[str, Any]:
         """Run one attempt and return its result as a JSON object.
 
-        Raises `AttemptFailedError` for every failure, the timeout included. Cancelling the task cancels the
-        work at the agent (MCP: `notifications/cancelled`) and re-raises `CancelledError` promptly; what the
-        agent then still does is stopped by `close` or `kill`.
+        Raises `AttemptFailedError` for every failure, including a timeout. Cancelling the task cancels the work at
+        the agent (MCP: `notifications/cancelled`) and raises `CancelledError` promptly. If the agent continues to
+        work, `close` stops it.
         """
 
     async def close(self, grace: float) -> None:
-        """Close in order, then by force: within `grace` seconds nothing of the agent's process group is left.
+        """Close gracefully, then by force. After `grace` seconds no process of the agent's process group is left.
 
-        Idempotent; executions under way fail with `CONNECTION_LOST`, uncharged.
+        Idempotent. Running executions fail with `CONNECTION_LOST`, uncharged.
         """
 
 
@@ -77,8 +77,8 @@ class Executor(Protocol):
     """Opens connections of one kind."""
 
     async def connect(self, session: SessionRef, connector: Connector) -> Connection:
-        """Connect the session's agent, or raise `AttemptFailedError` with the reason.
+        """Connect the session's agent. Raises `AttemptFailedError` with the reason.
 
-        `SERVER_NOT_REGISTERED` is not retryable; a server that does not come up in time is
-        `AGENT_UNAVAILABLE` and retryable. Cancelling leaves no process behind.
+        `SERVER_NOT_REGISTERED` is not retryable. A server that does not start in time is `AGENT_UNAVAILABLE`, which
+        is retryable. Cancelling leaves no process behind.
         """

@@ -1,4 +1,4 @@
-"""Picks the executor for a connector's kind."""
+"""Selects the executor for a connector's kind."""
 
 from collections.abc import Mapping
 
@@ -13,17 +13,17 @@ from services.runner.executors.ports import (
 
 
 class ExecutorRegistry:
-    """An `Executor` made of others, one for each kind of connector."""
+    """An `Executor` that delegates to one executor for each kind of connector."""
 
     def __init__(self, executors: Mapping[str, Executor]) -> None:
         self._executors = dict(executors)
 
     def kinds(self) -> tuple[str, ...]:
-        """All kinds that a connector may name, sorted."""
+        """Return all kinds that a connector may name, sorted."""
         return tuple(sorted(self._executors))
 
     async def connect(self, session: SessionRef, connector: Connector) -> Connection:
-        """Connect through the executor of `connector.kind`; an unknown kind is AGENT_UNAVAILABLE."""
+        """Connect through the executor of `connector.kind`. An unknown kind is AGENT_UNAVAILABLE."""
         executor = self._executors.get(connector.kind)
         if executor is None:
             known = ", ".join(self.kinds()) or "none"

@@ -1,4 +1,4 @@
-"""What a runner's lease needs of storage."""
+"""The storage that a runner's lease needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the database asks of a runner, and what it believes that the runner holds.
+    """What a runner has to do, and what it holds according to the database.
 
-    `cancel` and `abandon` are commands: those whose cancel is requested, and those that the runner no longer owns.
-    `close` and `kill` are connections, as (tenant, session). `owned` are the connections that are the runner's, and
-    `running` the commands that have been its for longer than a moment, as (tenant, partition, command, lease token).
+    `cancel` lists commands whose cancel was requested, `abandon` commands that the runner no longer owns. `close` and
+    `kill` list connections as (tenant, session). `owned` lists the connections that belong to the runner, as (tenant,
+    session). `running` lists the commands that it has held for a while, as (tenant, partition, command, lease token).
     """
 
     cancel: Sequence[UUID]
@@ -24,16 +24,16 @@ class Instructions:
 
 
 class LeaseStore(Protocol):
-    """The leases of runners, by the database's clock."""
+    """The leases of runners, measured by the database's clock."""
 
     async def register(self, runner_id: UUID, name: str, slots: int, lease: float) -> None:
-        """Enter a runner, with a first lease of so many seconds."""
+        """Register a runner with a first lease of `lease` seconds."""
 
     async def heartbeat(self, runner_id: UUID, lease: float) -> bool:
-        """Extend the runner's lease. Returns False when the runner was declared dead: it owns nothing any more."""
+        """Extend the lease to `lease` seconds from now. Returns False if the runner was declared dead."""
 
     async def leave(self, runner_id: UUID) -> None:
-        """Declare the runner dead at its own wish; what it still holds is taken from it at once."""
+        """Declare the runner dead at its own request. Whatever it still holds is freed at once."""
 
     async def instructions(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Instructions:
-        """Return what is asked of a runner that executes these commands, as (tenant, command, lease token)."""
+        """Return the instructions for a runner. `executing` lists its commands as (tenant, command, lease token)."""

@@ -1,4 +1,4 @@
-"""A runner's lease: renewed at every heartbeat, and over as soon as it may have lapsed."""
+"""A runner's lease: renewed by each heartbeat, lost as soon as it may have expired."""
 
 import asyncio
 import time
@@ -15,13 +15,16 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseLostError(Exception):
-    """The lease is gone: declared dead, or slept through it. This incarnation owns nothing and writes nothing more."""
+    """The lease was lost: the runner was declared dead or could not renew in time.
+
+    This incarnation owns nothing any more and must not write anything.
+    """
 
 
 class Lease:
-    """The lease of one incarnation of a runner. Spans are in seconds.
+    """The lease of one incarnation of a runner. Durations are in seconds.
 
-    The database's clock says who is dead; here only spans are measured (failures, row 21).
+    The database's clock decides which runners are dead. This class measures only durations (failures, row 21).
     """
 
     def __init__(self, runner_id: UUID, store: LeaseStore, length: float, heartbeat: float) -> None:
@@ -31,22 +34,22 @@ class Lease:
         self._heartbeat = heartbeat
         self._renewed = time.monotonic()
         self.in_doubt = False
-        """Whether the last heartbeat failed. Nothing is pulled while the database is away (rule 7)."""
+        """Whether the last heartbeat failed. The runner pulls nothing while the database is unavailable (rule 7)."""
         self.was_renewed = False
 
     async def take(self, name: str, slots: int) -> None:
-        """Enter the runner, with its first lease."""
+        """Register the runner with its first lease."""
         self._renewed = time.monotonic()
         await self._store.register(self._runner_id, name, slots, self._length)
 
     async def renew(self, on_renewed: Callable[[], None]) -> None:
-        """Renew the lease until cancelled. Raises LeaseLostError when the runner was declared dead."""
+        """Renew the lease until cancelled. Raises LeaseLostError if the runner was declared dead."""
         while True:
             began = time.monotonic()
             try:
                 failpoint("runner.before_heartbeat")
                 if not await self._store.heartbeat(self._runner_id, self._length):
-                    raise LeaseLostError("declared dead")
+                    raise LeaseLostError("the runner was declared dead")
                 self._renewed, self.in_doubt, self.was_renewed = began, False, True
                 on_renewed()
             except ServiceError as error:
@@ -56,19 +59,19 @@ class Lease:
             await asyncio.sleep(self._heartbeat / 4 if self.in_doubt else self._heartbeat)
 
     async def expire(self) -> None:
-        """Raise LeaseLostError when the lease is over: a runner that slept through it stops at once what it runs.
+        """Raise LeaseLostError once the lease has expired, so that a runner that was paused stops its work at once.
 
-        A timer of its own, and the first thing that a paused runner meets: a heartbeat may wait for long.
+        This is a separate timer because a heartbeat may wait for a long time.
         """
         while (left := self._renewed + self._length - time.monotonic()) > 0:  # noqa: ASYNC110 - it waits for time
             await asyncio.sleep(left)
-        raise LeaseLostError("the lease lapsed before it could be renewed")
+        raise LeaseLostError("the lease expired before it was renewed")
 
     async def leave(self) -> None:
-        """Give the lease up, so that what the runner still holds is free at once."""
+        """Give up the lease, so that whatever the runner still holds is freed at once."""
         try:
             await self._store.leave(self._runner_id)
         except ServiceError as error:
-            _log.warning("leave_unsettled", runner_id=str(self._runner_id), reason=error.reason)
-            return  # what it held is freed when its lease lapses
+            _log.warning("leave_failed", runner_id=str(self._runner_id), reason=error.reason)
+            return  # the reconciler frees what it held once the lease has expired
         _log.info("runner_left", runner_id=str(self._runner_id))

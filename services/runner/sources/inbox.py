@@ -1,4 +1,4 @@
-"""Commands that were delivered and wait for a free slot."""
+"""Delivered commands that wait for a free slot."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ _WAITING = 64
 
 @dataclass(slots=True)
 class Inbox:
-    """Delivered commands by priority."""
+    """Delivered commands, one queue for each priority."""
 
     slots: int
     queues: tuple[deque[DeliveredCommand], ...] = field(default_factory=lambda: (deque(), deque(), deque()))
@@ -19,21 +19,21 @@ class Inbox:
         return sum(len(queue) for queue in self.queues)
 
     def put(self, priority: int, command: DeliveredCommand) -> None:
-        """Queue a command behind those of its priority."""
+        """Append a command to the queue of its priority."""
         self.queues[priority].append(command)
 
     def take(self) -> DeliveredCommand | None:
-        """Take the first command of the highest priority, None when there is none."""
+        """Remove and return the first command of the highest priority, or None if all queues are empty."""
         for queue in self.queues:
             if queue:
                 return queue.popleft()
         return None
 
     def room(self, priority: int, running: int) -> int:
-        """Return how many deliveries of a priority may arrive now; each may bring many commands.
+        """Return how many deliveries of a priority may arrive now. Each may contain many commands.
 
-        Some wait here while every slot is taken, so that the next slot goes to the highest priority there is; what
-        is dispatched to this runner waits for nobody else.
+        Some commands are accepted while every slot is taken, so that the next free slot goes to the highest priority.
+        This delays no one: a command that was dispatched to this runner cannot run elsewhere.
         """
         ahead = sum(len(queue) for queue in self.queues[: priority + 1])
         return max(0, min(self.slots + _WAITING - running - ahead, 32))

@@ -1,4 +1,4 @@
-"""Commands from JetStream: a pull loop for each priority, and wake-ups over core NATS."""
+"""The JetStream command source: one pull loop for each priority, and wake-ups over core NATS."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,20 +17,20 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class BatchAcknowledgement:
-    """Acks one delivery when every command in it was claimed or rejected (failures, row 24)."""
+    """Acknowledges one delivery once the claim of every command in it is decided (failures, row 24)."""
 
     delivery: Delivery
     open: int
 
     def settle(self) -> None:
-        """Count one command as decided, and ack after the last."""
+        """Mark one command as decided, and acknowledge the delivery after the last one."""
         self.open -= 1
         if not self.open:
             self.delivery.ack()
 
 
 class JetStreamSource:
-    """What is dispatched to one runner over JetStream, with a consumer of its own for each priority."""
+    """Delivers what is dispatched to one runner. The runner has its own consumer for each priority."""
 
     def __init__(self, bus: Bus, runner_id: UUID) -> None:
         self._bus = bus
@@ -42,35 +42,35 @@ class JetStreamSource:
         self._pulls: list[PullLoop] = []
 
     async def open(self, sink: CommandSink) -> None:
-        """Begin to hear wake-ups. Deliveries begin with `run`."""
+        """Subscribe to wake-ups. Deliveries start with `run`."""
         self._sink = sink
         wake_ups: dict[str, Callable[[], None]] = {
             runner_subject(self._runner_id): sink.instructed,
             CONNECTIONS_WANTED: sink.connections_wanted,
         }
         for subject, wake_up in wake_ups.items():
-            heard = await self._notifications.subscribe(subject, lambda *_, wake_up=wake_up: wake_up())
-            self._subscriptions.append(heard)
+            subscription = await self._notifications.subscribe(subject, lambda *_, wake_up=wake_up: wake_up())
+            self._subscriptions.append(subscription)
         self._pulls = [self._pull(sink, priority) for priority in PRIORITIES]
 
     async def run(self) -> None:
-        """Deliver commands as long as there is room, until cancelled or stopped."""
+        """Deliver commands while the runner has room, until cancelled or stopped."""
         async with asyncio.TaskGroup() as group:
             for priority, pull in zip(PRIORITIES, self._pulls, strict=True):
                 group.create_task(pull.run(), name=f"pull {priority}")
 
     def wake(self) -> None:
-        """Say that there is room again."""
+        """Continue to deliver: the runner has room again."""
         for pull in self._pulls:
             pull.wake()
 
     def stop(self) -> None:
-        """Deliver nothing more."""
+        """Stop delivering."""
         for pull in self._pulls:
             pull.stop()
 
     async def close(self) -> None:
-        """End the subscriptions, and delete this runner's consumers when the broker is there."""
+        """Unsubscribe, and delete this runner's consumers if the broker is connected."""
         for subscription in self._subscriptions:
             subscription.unsubscribe()
         names = [runner_consumer(self._runner_id, priority).name for priority in PRIORITIES]
@@ -97,7 +97,7 @@ class JetStreamSource:
     def _receive(self, sink: CommandSink, delivery: Delivery) -> None:
         try:
             tenant_id, priority, partition, pairs = decode_dispatch(delivery.subject, delivery.payload)
-        except ValueError:  # it will never be readable (failures, row 9)
+        except ValueError:  # a redelivery would not be readable either (failures, row 9)
             _log.warning("dispatch_unreadable", subject=delivery.subject)
             delivery.term("unreadable")
             return

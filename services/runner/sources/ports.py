@@ -1,4 +1,4 @@
-"""Where a runner gets its commands from."""
+"""The source of a runner's commands."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,15 +6,15 @@ from uuid import UUID
 
 
 class Acknowledgement(Protocol):
-    """Tells the source that one delivered command is decided."""
+    """Tells the source that the claim of one delivered command is decided."""
 
     def settle(self) -> None:
-        """Say that the command was claimed, or that its claim was rejected; called once for each delivery."""
+        """Report that the command was claimed or that its claim was rejected. Called once for each delivery."""
 
 
 @dataclass(slots=True)
 class DeliveredCommand:
-    """A command that was dispatched to this runner, and may be claimed."""
+    """A command that was dispatched to this runner and can be claimed."""
 
     tenant_id: str
     partition: int
@@ -23,39 +23,39 @@ class DeliveredCommand:
 
 
 class CommandSink(Protocol):
-    """What a source tells a runner. All of it returns at once."""
+    """Receives commands and wake-ups from a source. No method waits."""
 
     def room(self, priority: int) -> int:
-        """Return how many deliveries of a priority the runner takes now; each may bring many commands."""
+        """Return how many deliveries of a priority the runner accepts now. Each may contain many commands."""
 
     def deliver(self, priority: int, command: DeliveredCommand) -> None:
-        """Hand a command over."""
+        """Pass a command to the runner."""
 
     def instructed(self) -> None:
-        """Say that the database may hold new instructions for the runner."""
+        """Report that the database may hold new instructions for the runner."""
 
     def connections_wanted(self) -> None:
-        """Say that a session may want a connection."""
+        """Report that a session may need a connection."""
 
 
 class CommandSource(Protocol):
-    """Delivers what is dispatched to one runner, at least once and in no promised order.
+    """Delivers what is dispatched to one runner, at least once and in no particular order.
 
-    Deliveries and wake-ups may be lost, repeated and late: the truth is in the database, and the runner looks there
-    at every heartbeat.
+    Deliveries and wake-ups may be lost, repeated or late. The database is authoritative, and the runner checks it at
+    every heartbeat.
     """
 
     async def open(self, sink: CommandSink) -> None:
-        """Begin to hear wake-ups. Deliveries begin with `run`."""
+        """Subscribe to wake-ups. Deliveries start with `run`."""
 
     async def run(self) -> None:
-        """Deliver commands as long as there is room, until cancelled or stopped. An absent broker is waited for."""
+        """Deliver commands while the runner has room, until cancelled or stopped. Waits for an unavailable broker."""
 
     def wake(self) -> None:
-        """Say that there is room again."""
+        """Continue to deliver: the runner has room again."""
 
     def stop(self) -> None:
-        """Deliver nothing more; what was delivered may still be settled."""
+        """Stop delivering. Commands that were already delivered may still be settled."""
 
     async def close(self) -> None:
-        """End the subscriptions and remove what the source keeps for this runner. Raises nothing."""
+        """Unsubscribe and remove whatever the source keeps for this runner. Never raises."""

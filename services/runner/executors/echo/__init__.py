@@ -1,4 +1,4 @@
-"""An agent without any agent, for trials and benchmarks."""
+"""An executor without an agent, for trials and benchmarks."""
 
 from services.runner.executors.echo.executor import EchoExecutor
 

@@ -1,4 +1,4 @@
-"""Answers in the runner's own process: `echo` at once, `sleep` after a while."""
+"""The echo executor runs in the runner's process: `echo` returns at once, `sleep` after a while."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,29 +17,29 @@ from services.runner.executors.ports import (
     SessionRef,
 )
 
-_LONGEST_SLEEP = 86_400.0
+_MAX_SLEEP = 86_400.0  # seconds
 
 
 class EchoConnection:
-    """Holds nothing but whether it is closed."""
+    """A connection whose only state is whether it is closed."""
 
     def __init__(self) -> None:
         self._lost = asyncio.Event()
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """Name and version."""
+        """The name and version of the agent."""
         return {"name": "echo", "version": "1"}
 
     @property
     def lost(self) -> asyncio.Event:
-        """Set by `close`, and by nothing else."""
+        """Set by `close` only."""
         return self._lost
 
     async def execute(self, execution: Execution, report: Reporter) -> Mapping[str, Any]:
-        """`echo` returns its parameters, `sleep` waits for `seconds`; both as the port promises."""
+        """Run `echo`, which returns its parameters, or `sleep`, which waits for `seconds`. See the port."""
         if self._lost.is_set():
-            raise connection_lost("it is closed", charged=False)
+            raise connection_lost("it was closed", charged=False)
         if execution.type == "echo":
             return {"echo": dict(execution.params)}
         if execution.type == "sleep":
@@ -47,15 +47,15 @@ class EchoConnection:
         raise type_unknown(execution.type, ("echo", "sleep"))
 
     async def close(self, grace: float) -> None:
-        """End the sleeps under way; there is nothing to wait for."""
+        """End all running sleeps. There is nothing to wait for."""
         self._lost.set()
 
     async def _sleep(self, execution: Execution) -> Mapping[str, Any]:
         seconds = execution.params.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise invalid_argument("params.seconds", "must be a number")
-        if not 0 <= seconds <= _LONGEST_SLEEP:
-            raise invalid_argument("params.seconds", f"must be between 0 and {_LONGEST_SLEEP:g}")
+        if not 0 <= seconds <= _MAX_SLEEP:
+            raise invalid_argument("params.seconds", f"must be between 0 and {_MAX_SLEEP:g}")
         try:
             await asyncio.wait_for(self._lost.wait(), min(seconds, execution.timeout))
         except TimeoutError:
@@ -66,8 +66,8 @@ class EchoConnection:
 
 
 class EchoExecutor:
-    """Connects to nothing, always."""
+    """An executor whose connections always succeed and lead to no agent."""
 
     async def connect(self, session: SessionRef, connector: Connector) -> EchoConnection:
-        """Return a connection at once; `connector.server` plays no partition."""
+        """Return a connection at once. `connector.server` is ignored."""
         return EchoConnection()

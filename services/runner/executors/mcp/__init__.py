@@ -1,4 +1,4 @@
-"""Agents that are MCP servers, over stdio and streamable HTTP. Importing this costs a second (the SDK)."""
+"""The executor for MCP servers, over stdio and streamable HTTP. Importing it takes a second, because of the SDK."""
 
 from services.runner.executors.mcp.executor import McpExecutor
 

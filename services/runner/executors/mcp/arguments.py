@@ -1,4 +1,4 @@
-"""The parameters of each type of command: their shape, checked before anything is sent."""
+"""The parameters of a command, validated before anything is sent to the server."""
 
 import json
 from collections.abc import Mapping
@@ -6,26 +6,26 @@ from typing import Any
 
 from services.runner.executors.failures import invalid_argument
 
-_LONGEST_NAME = 4_096  # characters; a URI may be this long
+_MAX_NAME = 4_096  # characters; long enough for a URI
 
 
 class Parameters:
-    """The parameters of one command; each method raises INVALID_ARGUMENTS naming the field and the rule."""
+    """The parameters of one command. Each method raises INVALID_ARGUMENTS, which names the field and the rule."""
 
     def __init__(self, params: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
         for field in params:
             if field not in allowed:
-                rule = f"is no known field; known are {', '.join(allowed)}" if allowed else "is no known field"
+                rule = f"is an unknown field; known fields: {', '.join(allowed)}" if allowed else "is an unknown field"
                 raise invalid_argument(f"params.{str(field)[:100]}", rule)
         self._params = params
 
     def name(self, field: str) -> str:
-        """Return a required text that is not empty."""
+        """Return a required, non-empty string."""
         value = self._params.get(field)
         if not isinstance(value, str):
             raise invalid_argument(f"params.{field}", "is required" if value is None else "must be a string")
-        if not 0 < len(value) <= _LONGEST_NAME:
-            raise invalid_argument(f"params.{field}", f"must have 1 to {_LONGEST_NAME} characters")
+        if not 0 < len(value) <= _MAX_NAME:
+            raise invalid_argument(f"params.{field}", f"must have 1 to {_MAX_NAME} characters")
         _check_sendable(field, value)
         return value
 
@@ -49,11 +49,11 @@ class Parameters:
 
 
 def _check_sendable(field: str, value: object) -> None:
-    """Refuse what JSON can't carry: it would break the connection for every other command of the session."""
+    """Reject values that JSON cannot represent: they would break the connection for all commands of the session."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError):
         rule = "must be JSON, without lone surrogates, NaN or infinities"
         raise invalid_argument(f"params.{field}", rule) from None
     except RecursionError:
-        raise invalid_argument(f"params.{field}", "is nested too deep") from None
+        raise invalid_argument(f"params.{field}", "is nested too deeply") from None

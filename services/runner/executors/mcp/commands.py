@@ -1,4 +1,4 @@
-"""The four types of command, each as one request to the server."""
+"""The four command types. Each is one request to the server."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from services.runner.executors.mcp.results import excerpt
 from services.runner.executors.mcp.tools import ToolCache, described
 from services.runner.executors.ports import Execution
 
-_MOST_PAGES = 100
+_MAX_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One attempt at one command, with all that it needs to run."""
+    """One attempt at one command, with everything that it needs to run."""
 
     execution: Execution
     session: ClientSession
@@ -30,11 +30,11 @@ class Attempt:
     progress: ProgressFnT
     exchange: Exchange
     explain: Callable[[MCPError], AttemptFailedError | None]
-    """Returns the failure when the error means that the connection is lost."""
+    """Returns the failure if the error means that the connection is lost."""
 
     @property
     def meta(self) -> RequestParamsMeta:
-        """The idempotency key, for servers that want to tell a repetition from a new call."""
+        """The idempotency key, by which a server can tell a repeated call from a new one."""
         return RequestParamsMeta(
             **{"callboard/command-id": self.execution.command_id, "callboard/attempt": self.execution.attempt}  # type: ignore[typeddict-unknown-key]
         )
@@ -42,14 +42,14 @@ class Attempt:
     def failure(
         self, error: MCPError, subject: str, meanings: dict[int, FailureCode], *, repeatable: bool = True
     ) -> AttemptFailedError:
-        """Return what a protocol error about `subject` means."""
+        """Translate a protocol error about `subject`."""
         return self.explain(error) or errors.answered_with_error(
             error, subject=subject, repeatable=repeatable, exchange=self.exchange, meanings=meanings
         )
 
 
 async def run_tool(attempt: Attempt) -> Mapping[str, Any]:
-    """`{tool, arguments}`: call a tool whose schema the arguments obey."""
+    """Run `{tool, arguments}`: check the arguments against the tool's schema, then call the tool."""
     params = Parameters(attempt.execution.params, ("tool", "arguments"))
     name, arguments = params.name("tool"), params.arguments()
     subject = f"tool {excerpt(name, 200)!r}"
@@ -64,7 +64,8 @@ async def run_tool(attempt: Attempt) -> Mapping[str, Any]:
     except MCPError as error:
         raise attempt.failure(error, subject, errors.TOOL_MEANINGS, repeatable=repeatable) from error
     except (ValueError, RuntimeError) as error:
-        raise errors.no_answer(subject, f"its result breaks the protocol: {error}", repeatable=repeatable) from error
+        message = f"its result breaks the protocol: {error}"
+        raise errors.invalid_answer(subject, message, repeatable=repeatable) from error
     if isinstance(result, InputRequiredResult):
         raise _wants_input(subject)
     if result.is_error:
@@ -73,18 +74,18 @@ async def run_tool(attempt: Attempt) -> Mapping[str, Any]:
 
 
 async def list_tools(attempt: Attempt) -> Mapping[str, Any]:
-    """`{}`: the server's tools, as MCP describes them."""
+    """Run `{}`: return the server's tools, as MCP describes them."""
     Parameters(attempt.execution.params, ())
     try:
         return {"tools": [described(tool) for tool in await attempt.tools.all()]}
     except MCPError as error:
         raise attempt.failure(error, "the list of tools", {}) from error
     except (ValueError, RuntimeError) as error:
-        raise errors.no_answer("the list of tools", str(error), repeatable=True) from error
+        raise errors.invalid_answer("the list of tools", str(error), repeatable=True) from error
 
 
 async def read_resource(attempt: Attempt) -> Mapping[str, Any]:
-    """`{uri}`: the contents of a resource."""
+    """Run `{uri}`: return the contents of a resource."""
     uri = Parameters(attempt.execution.params, ("uri",)).name("uri")
     subject = f"resource {excerpt(uri, 200)!r}"
     try:
@@ -92,25 +93,25 @@ async def read_resource(attempt: Attempt) -> Mapping[str, Any]:
     except MCPError as error:
         raise attempt.failure(error, subject, errors.RESOURCE_MEANINGS) from error
     except (ValueError, RuntimeError) as error:
-        raise errors.no_answer(subject, str(error), repeatable=True) from error
+        raise errors.invalid_answer(subject, str(error), repeatable=True) from error
     if isinstance(result, InputRequiredResult):
         raise _wants_input(subject)
     return _dump(result, "contents")
 
 
 async def get_prompt(attempt: Attempt) -> Mapping[str, Any]:
-    """`{name, arguments}`: the messages of a prompt, its arguments filled in."""
+    """Run `{name, arguments}`: return the messages of a prompt with its arguments filled in."""
     params = Parameters(attempt.execution.params, ("name", "arguments"))
     name, arguments = params.name("name"), params.texts()
     subject = f"prompt {excerpt(name, 200)!r}"
     try:
-        # First, since servers answer an unknown name and a missing argument alike, some without any code.
+        # Checked first, because servers answer an unknown name and a missing argument alike, some without a code.
         _check_prompt(subject, await _find_prompt(attempt.session, name), arguments)
         result = await attempt.session.get_prompt(name, arguments, meta=attempt.meta, allow_input_required=True)
     except MCPError as error:
         raise attempt.failure(error, subject, errors.PROMPT_MEANINGS) from error
     except (ValueError, RuntimeError) as error:
-        raise errors.no_answer(subject, str(error), repeatable=True) from error
+        raise errors.invalid_answer(subject, str(error), repeatable=True) from error
     if isinstance(result, InputRequiredResult):
         raise _wants_input(subject)
     return _dump(result, "description", "messages")
@@ -126,7 +127,7 @@ COMMANDS: Mapping[str, Callable[[Attempt], Awaitable[Mapping[str, Any]]]] = {
 
 async def _find_prompt(session: ClientSession, name: str) -> Prompt | None:
     cursor: str | None = None
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
         page = await session.list_prompts(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
         for prompt in page.prompts:
             if prompt.name == name:
@@ -146,7 +147,7 @@ def _check_prompt(subject: str, prompt: Prompt | None, arguments: Mapping[str, s
 
 
 def _dump(result: Result, *fields: str) -> dict[str, Any]:
-    """Return these fields of a result, as MCP spells them, those left out by the server left out."""
+    """Return these fields of a result as MCP spells them. Fields that the server left out stay out."""
     dumped = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return {field: dumped[field] for field in fields if field in dumped}
 
@@ -154,5 +155,5 @@ def _dump(result: Result, *fields: str) -> dict[str, Any]:
 def _wants_input(subject: str) -> AttemptFailedError:
     return failed(
         FailureCode.AGENT_PROTOCOL_ERROR,
-        f"{subject} asks for input, which this version of Callboard can't give",
+        f"{subject} asks for input, which this version of Callboard cannot provide",
     )

@@ -35,38 +35,42 @@ from services.runner.executors.ports import Execution, Reporter
 
 _log = structlog.get_logger(__name__)
 
+_CLOSED = "it was closed"
 _PING_SECONDS = 5.0
-_CANCEL_GRACE = 3.0  # seconds for a server to clean up that is ended because a command was cancelled
-_LOST_GRACE = 1.0  # seconds for the rest of the group of a server that died, or closed its output
+_CANCEL_GRACE = 3.0  # seconds for a server to clean up when a cancelled command ends it
+_LOST_GRACE = 1.0  # seconds for the rest of the process group of a server that died or closed its output
 
 
 class McpConnection:
-    """Made unconnected; `open` connects it, once.
+    """A connection to one server. `open` connects it, once.
 
-    The SDK's contexts hold cancel scopes, which must be left by the task that entered them. So one task,
-    the owner, enters them, waits until the connection is lost or closed, and leaves them.
-    Executions run in their callers' tasks and only exchange messages with it; nobody ever cancels the owner.
+    The SDK's contexts hold cancel scopes, which must be left by the task that entered them. So one task, the owner,
+    enters them, waits until the connection is lost or closed, and leaves them. Executions run in the tasks of their
+    callers and exchange messages with the owner. Nothing ever cancels the owner.
     """
 
     def __init__(
         self,
         name: str,
-        link: Transport,
+        transport: Transport,
         *,
         ends_when_cancelled: bool = False,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ends_when_cancelled`: the server does not heed cancels, so one ends it with all that runs there. `on_end` is
-        called when nothing of the connection is left."""
+        """Prepare the connection.
+
+        `ends_when_cancelled` is for servers that ignore cancels: a cancel ends the server and everything that runs
+        there. `on_end` is called once everything of the connection is freed.
+        """
         self._name = name
-        self._link = link
+        self._transport = transport
         self._ends_when_cancelled = ends_when_cancelled
         self._on_end = on_end
-        self._link.grace = _LOST_GRACE
+        self._transport.grace = _LOST_GRACE
         self._lost = asyncio.Event()
         self._reason = ""
         self._suspects: list[Reports] = []
-        self._doubting: asyncio.Task[None] | None = None
+        self._pinging: asyncio.Task[None] | None = None
         self._running: list[Reports] = []
         self._entered = asyncio.Event()
         self._session: ClientSession | None = None
@@ -77,23 +81,23 @@ class McpConnection:
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """Name, version, protocol, capabilities, and which tools there were at the start."""
+        """The name, version, protocol, capabilities and tools of the server when it was connected."""
         return self._description
 
     @property
     def lost(self) -> asyncio.Event:
-        """Set when the server ended, closed a pipe, or forgot the session; and by `close`.
+        """Set when the server exited, closed a pipe or dropped the session, and by `close`.
 
-        Over HTTP nothing tells that an idle server is gone: the next execution finds out, and sets it.
+        Over HTTP, the loss of an idle server goes unnoticed until the next execution.
         """
         return self._lost
 
     async def open(self) -> None:
-        """Connect, greet and list the tools; raises what went wrong as the SDK or the system says it.
+        """Connect, initialize the session and list the tools. Raises errors of the SDK and of the system.
 
-        The caller sets the time limit, and calls `close` when this raises.
+        The caller sets the time limit, and calls `close` if this raises.
         """
-        self._owner = asyncio.create_task(self._own(), name=f"mcp connection {self._name}")
+        self._owner = asyncio.create_task(self._hold_open(), name=f"mcp connection {self._name}")
         await self._entered.wait()
         if self._session is None:
             raise self._failure or ConnectionError(self._reason)
@@ -103,12 +107,12 @@ class McpConnection:
         self._description = describe(self._name, self._session, self._tools)
 
     async def execute(self, execution: Execution, report: Reporter) -> Mapping[str, Any]:
-        """Run one attempt, as the port says."""
+        """Run one attempt, see the port."""
         command = COMMANDS.get(execution.type)
         if command is None:
             raise type_unknown(execution.type, COMMANDS)
         if self._lost.is_set() or self._session is None or self._tools is None:
-            raise connection_lost(self._reason or "it was never open", charged=False)
+            raise connection_lost(self._reason or "it was never opened", charged=False)
         reports = Reports(report)
         attempt = Attempt(
             execution=execution,
@@ -124,10 +128,10 @@ class McpConnection:
             async with asyncio.timeout(execution.timeout):
                 return storable(await command(attempt))
         except TimeoutError:
-            self._doubt()
+            self._check_alive()
             raise timed_out(execution.timeout) from None
         except asyncio.CancelledError:
-            self._abandoned()
+            self._on_cancelled()
             raise
         finally:
             self._running.remove(reports)
@@ -135,21 +139,21 @@ class McpConnection:
             http.exchange.reset(token)
 
     async def close(self, grace: float) -> None:
-        """Close within `grace` seconds, as the port says. Cancelled, it goes on by itself."""
+        """Close within `grace` seconds, see the port. If this is cancelled, the connection continues to close."""
         if not self._lost.is_set():
-            self._link.grace = grace
-        self._lose("it was closed", by_us=True)
+            self._transport.grace = grace
+        self._mark_lost(_CLOSED, by_us=True)
         if self._owner is not None:
             await asyncio.shield(self._owner)
 
     def diagnosis(self) -> str:
-        """Return what is known of a failure, for the operator's log."""
-        return "; ".join(filter(None, (self._reason, self._link.diagnosis(), _innermost(self._failure))))
+        """Return what is known about a failure, for the operator's log."""
+        return "; ".join(filter(None, (self._reason, self._transport.diagnosis(), _innermost(self._failure))))
 
-    async def _own(self) -> None:
+    async def _hold_open(self) -> None:
         try:
             async with (
-                self._link.open(self._lose) as (reads, writes),
+                self._transport.open(self._mark_lost) as (reads, writes),
                 ClientSession(
                     reads,
                     writes,
@@ -163,45 +167,45 @@ class McpConnection:
                 try:
                     await self._lost.wait()
                 finally:
-                    # Before the session fails what runs, which then says why.
-                    self._lose("the transport failed")
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises, it ends this connection alone
+                    # Set before the session fails the running requests, so that they report the reason.
+                    self._mark_lost("the transport failed")
+        except Exception as error:  # noqa: BLE001 - a transport may raise anything; it ends only this connection
             self._failure = error
         finally:
-            self._lose("the server could not be reached")
-            if self._doubting is not None:
-                self._doubting.cancel()
+            self._mark_lost("the server could not be reached")
+            if self._pinging is not None:
+                self._pinging.cancel()
             self._entered.set()
             self._on_end()
-            if self._failure is not None or self._reason != "it was closed":
+            if self._failure is not None or self._reason != _CLOSED:
                 _log.info("connection_lost", server=self._name, diagnosis=self.diagnosis())
 
-    def _abandoned(self) -> None:
-        """An execution was cancelled. The server was told; that it heeds it, MCP has it say to nobody."""
+    def _on_cancelled(self) -> None:
+        """React to a cancelled execution. The server was notified, but MCP has no reply that confirms a cancel."""
         if self._ends_when_cancelled and not self._lost.is_set():
-            self._link.grace = _CANCEL_GRACE
-            self._lose("a command was cancelled, and this server heeds no cancel", by_us=True)
+            self._transport.grace = _CANCEL_GRACE
+            self._mark_lost("a command was cancelled, and this server ignores cancels", by_us=True)
         else:
-            self._doubt()
+            self._check_alive()
 
-    def _doubt(self) -> None:
-        """A command did not end by itself: see whether the server still answers anything."""
-        if self._doubting is None or self._doubting.done():
-            self._doubting = asyncio.create_task(self._ask(), name=f"mcp ping {self._name}")
+    def _check_alive(self) -> None:
+        """Ping the server after a command that did not end by itself."""
+        if self._pinging is None or self._pinging.done():
+            self._pinging = asyncio.create_task(self._ping(), name=f"mcp ping {self._name}")
 
-    async def _ask(self) -> None:
+    async def _ping(self) -> None:
         try:
             async with asyncio.timeout(_PING_SECONDS):
                 if self._session is not None:
                     await self._session.send_ping()
         except TimeoutError:
-            # Those that are under way did nothing wrong: the one that did has ended, and was charged.
-            self._lose(f"the server did not answer a ping within {_PING_SECONDS:g} s", by_us=True)
+            # The running commands are not to blame: the one that is has ended and was charged.
+            self._mark_lost(f"the server did not answer a ping within {_PING_SECONDS:g} s", by_us=True)
         except (MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            return  # an answer too, or the connection is lost already
+            return  # an error is an answer too; otherwise the connection is already lost
 
-    def _lose(self, reason: str, *, by_us: bool = False) -> None:
-        """Note the first reason, and which executions were under way: one that was alone may be to blame."""
+    def _mark_lost(self, reason: str, *, by_us: bool = False) -> None:
+        """Record the first reason, and which executions were running: only those may have caused the loss."""
         if self._lost.is_set():
             return
         self._reason = reason
@@ -209,10 +213,10 @@ class McpConnection:
         self._lost.set()
 
     def _explain(self, error: MCPError, reports: Reports) -> AttemptFailedError | None:
-        if error.code == CONNECTION_CLOSED and self._link.makes_closed_errors:
-            self._lose("the server broke off its answer")
+        if error.code == CONNECTION_CLOSED and self._transport.makes_closed_errors:
+            self._mark_lost("the server broke off its answer")
         if error.code != CONNECTION_CLOSED or not self._lost.is_set():
-            return None  # a server may use this code for errors of its own
+            return None  # a server may use this code for its own errors
         suspects = len(self._suspects) if reports in self._suspects else 0
         return connection_lost(self._reason, charged=suspects == 1, suspects=suspects)
 
@@ -221,7 +225,7 @@ class McpConnection:
             self._tools.expire()
 
     async def _on_log(self, params: LoggingMessageNotificationParams) -> None:
-        """Pass a log line on if one execution alone can have caused it: MCP does not say whose it is."""
+        """Report a log line if only one execution is running: MCP does not say which one a line belongs to."""
         if len(self._running) == 1:
             self._running[0].log(params)
 

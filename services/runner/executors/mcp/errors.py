@@ -1,4 +1,4 @@
-"""The one place that turns what MCP and HTTP say of a failure into Callboard's words for it."""
+"""The one place that translates errors of MCP and HTTP into Callboard's failures."""
 
 from mcp import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, CallToolResult, TextContent
@@ -9,10 +9,10 @@ from services.runner.executors.mcp.frames import RESULT_TOO_LONG
 from services.runner.executors.mcp.http import Exchange
 from services.runner.executors.mcp.results import excerpt, too_large
 
-RESOURCE_NOT_FOUND = -32002  # until protocol 2025-11-25; INVALID_PARAMS since
+RESOURCE_NOT_FOUND = -32002  # until protocol version 2025-11-25; INVALID_PARAMS since then
 
 _BUSY = frozenset({429, 502, 503, 504})
-_REFUSED = frozenset({401, 403})
+_DENIED = frozenset({401, 403})
 
 
 def answered_with_error(
@@ -20,12 +20,12 @@ def answered_with_error(
 ) -> AttemptFailedError:
     """Translate a protocol error about `subject` (such as "tool 'echo'").
 
-    `meanings` are the codes that mean something particular to this type of command; none of them is worth a
-    retry. Other errors are retried where a repetition does no harm.
+    `meanings` maps the codes that have a special meaning for this command type. Those errors are not retried. Other
+    errors are retried if a repetition does no harm.
     """
     if error.code == RESULT_TOO_LONG:
         return too_large()
-    if exchange.status in _BUSY or exchange.status in _REFUSED:
+    if exchange.status in _BUSY or exchange.status in _DENIED:
         return failed(
             FailureCode.AGENT_UNAVAILABLE,
             f"{subject}: the server answered HTTP {exchange.status}",
@@ -46,19 +46,19 @@ def answered_with_error(
 TOOL_MEANINGS = {INVALID_PARAMS: FailureCode.INVALID_ARGUMENTS}
 PROMPT_MEANINGS = {INVALID_PARAMS: FailureCode.INVALID_ARGUMENTS}
 RESOURCE_MEANINGS = {
-    # A resource is read by its URI alone, so a wrong parameter is a wrong URI.
+    # The URI is the only parameter of a read, so an invalid parameter is an unknown URI.
     INVALID_PARAMS: FailureCode.TOOL_NOT_FOUND,
     RESOURCE_NOT_FOUND: FailureCode.TOOL_NOT_FOUND,
 }
 
 
 def tool_error(tool: str, result: CallToolResult, *, retryable: bool) -> AttemptFailedError:
-    """Translate a tool's own error: its text is for whoever called the tool."""
+    """Translate a tool's own error. Its text is meant for the caller of the tool."""
     texts = [block.text for block in result.content if isinstance(block, TextContent)]
-    text = "\n".join(texts).strip() or "the tool failed and did not say why"
+    text = "\n".join(texts).strip() or "the tool failed without a message"
     return failed(FailureCode.TOOL_ERROR, excerpt(text), retryable=retryable, tool=excerpt(tool, 200))
 
 
-def no_answer(subject: str, why: str, *, repeatable: bool) -> AttemptFailedError:
-    """The server answered with something that is no answer to this request."""
+def invalid_answer(subject: str, why: str, *, repeatable: bool) -> AttemptFailedError:
+    """Return the error for an answer that is not valid for its request."""
     return failed(FailureCode.AGENT_PROTOCOL_ERROR, f"{subject}: {excerpt(why, 500)}", retryable=repeatable)

@@ -1,4 +1,4 @@
-"""Connects sessions to the MCP servers of the operator's catalogue."""
+"""Connects sessions to the MCP servers in the operator's server registry."""
 
 import asyncio
 
@@ -22,14 +22,14 @@ _log = structlog.get_logger(__name__)
 
 
 class McpExecutor:
-    """The executor of kind `mcp`. A tenant names an entry; what it runs, only operators say."""
+    """The executor of kind `mcp`. A tenant names a server; only operators define what it runs."""
 
     def __init__(self, server_registry: ServerRegistryFile) -> None:
         self._server_registry = server_registry
         self._live: set[str] = set()
 
     async def connect(self, session: SessionRef, connector: Connector) -> McpConnection:
-        """Connect, as the port says. Must be called on the runner's main thread, see `launch.py`."""
+        """Connect, see the port. Must be called on the runner's main thread, see `launch.py`."""
         entry = self._server_registry.current().get(connector.server)
         if entry is None:
             raise failed(
@@ -42,7 +42,7 @@ class McpExecutor:
             async with asyncio.timeout(entry.startup_timeout):
                 await connection.open()
         except BaseException as error:
-            # The cancelled caller may leave at once; the connection goes on closing by itself.
+            # If the caller is cancelled here, the connection continues to close by itself.
             await connection.close(0)
             if not isinstance(error, Exception):
                 raise
@@ -57,10 +57,10 @@ class McpExecutor:
         return connection
 
     async def sweep(self) -> list[int]:
-        """Kill agent processes that nobody owns any more, and return their ids.
+        """Kill agent processes that no connection owns any more, and return their ids.
 
-        For the runner to call at its start and now and then: it finds what a killed runner left behind, and
-        what a server of this runner started outside its own process group.
+        The runner calls it at start-up and periodically. It finds processes that a killed runner left behind, and
+        processes that a server of this runner started outside its process group.
         """
         killed = await asyncio.to_thread(orphans.sweep, self._live.__contains__)
         if killed:
@@ -81,16 +81,16 @@ class McpExecutor:
 
 
 def _unavailable(entry: Entry, error: Exception) -> AttemptFailedError:
-    """What a tenant learns of a server that did not come up: that, but not what its operator configured."""
+    """Return the error for a server that did not start. It tells the tenant nothing of the operator's configuration."""
     if isinstance(error, RuntimeError | ValueError):
         return failed(
             FailureCode.AGENT_PROTOCOL_ERROR,
-            f"the server {entry.name!r} does not speak MCP as Callboard does",
+            f"the server {entry.name!r} does not speak a version of MCP that Callboard supports",
         )
     if isinstance(error, TimeoutError):
         what = f"was not ready within {entry.startup_timeout:g} seconds"
     elif isinstance(error, MCPError | ConnectionError):
-        what = "ended or refused the connection before it was ready"
+        what = "exited or refused the connection before it was ready"
     else:
         what = "could not be started"
     return failed(FailureCode.AGENT_UNAVAILABLE, f"the server {entry.name!r} {what}", retryable=True)

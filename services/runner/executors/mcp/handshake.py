@@ -1,4 +1,4 @@
-"""How a session with a server begins, and what the server says of itself."""
+"""The start of a session with a server, and the server's description of itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ CLIENT = Implementation(name="callboard", version="0.1.0")
 
 
 async def initialize(session: ClientSession) -> None:
-    """Open the session as every server knows it, or as only the newest do; raises what the SDK raises.
+    """Open the session with `initialize`, or with `discover` if the server supports only that. Raises SDK errors.
 
-    Not the other way round: some older servers never answer a method they don't know before `initialize`, and
-    a session of the older kind also tells when its tools change.
+    `initialize` comes first because some older servers never answer an unknown method before it, and because a
+    session opened by it also announces changes of the tools.
     """
     try:
         await session.initialize()
@@ -27,7 +27,7 @@ async def initialize(session: ClientSession) -> None:
 
 
 def describe(name: str, session: ClientSession, tools: ToolCache) -> Mapping[str, Any]:
-    """Return name (`name`, if the server has none), version, protocol, capabilities and tools, JSON-safe."""
+    """Return the server's name (default `name`), version, protocol, capabilities and tools, JSON-safe."""
     server, capabilities = session.server_info, session.server_capabilities
     described: Mapping[str, Any] = json_safe(
         {

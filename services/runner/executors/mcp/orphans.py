@@ -1,10 +1,10 @@
-"""Finds processes that outlived their connection: a killed runner's, and those that left their process group.
+"""Finds agent processes that outlived their connection: their runner was killed, or they left their process group.
 
-A tool's processes are ended by group, by the death of their parent, and at last by this (failures, row 30).
+A tool's processes end with their process group or with their parent. This module catches the rest (failures, row 30).
 
-Every agent process carries a mark in its environment, which its descendants inherit: whose it is (PID
-namespace, process id and start time of the runner, so that a reused id is not taken for the runner) and
-a token of the connection. No file has to be kept or cleaned up. Linux only; elsewhere nothing is found.
+Every agent process has a mark in its environment, which its descendants inherit. The mark identifies the runner by
+PID namespace, process id and start time (so that a reused process id is not mistaken for the runner), and the
+connection by a token. No file has to be kept or cleaned up. Works on Linux only; elsewhere it finds nothing.
 """
 
 import os
@@ -19,25 +19,25 @@ from pathlib import Path
 MARK = "CALLBOARD_AGENT"
 _PREFIX = "callboard-agent-"
 _PROC = Path("/proc")
-_STARTED_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing parenthesis
+_STARTED_FIELD = 19  # in /proc/<pid>/stat, counted after the closing parenthesis of the command
 
 
 def new_mark() -> str:
-    """Return the mark of a new connection of this process."""
+    """Return a mark for a new connection of this process."""
     pid = os.getpid()
     return f"{_namespace()}:{pid}:{_started(pid)}:{secrets.token_hex(8)}"
 
 
 def new_directory(mark: str) -> Path:
-    """Make a private directory, whose name holds the mark."""
+    """Create a private directory whose name contains the mark."""
     return Path(tempfile.mkdtemp(prefix=_PREFIX + mark.replace(":", "-") + "-"))
 
 
 def sweep(is_live: Callable[[str], bool]) -> list[int]:
-    """Kill what carries the mark of a dead runner, or one of this process's own that `is_live` disowns.
+    """Kill processes with the mark of a dead runner, or with a mark of this process for which `is_live` is false.
 
-    Returns the ids of the killed, and removes the private directories of the same. Reads all of /proc: call it
-    off the event loop, at start and now and then.
+    Also removes their private directories. Returns the ids of the killed processes. It reads all of /proc, so call it
+    outside the event loop.
     """
     killed = []
     for pid, mark in _marked():
@@ -55,14 +55,14 @@ def sweep(is_live: Callable[[str], bool]) -> list[int]:
 def _is_orphan(mark: str, is_live: Callable[[str], bool]) -> bool:
     namespace, runner, started, _ = mark.split(":")
     if namespace != _namespace() or not runner.isdigit():
-        return False  # a runner in another container: its process ids mean nothing here
+        return False  # a runner in another container, whose process ids mean nothing here
     if int(runner) == os.getpid() and started == _started(os.getpid()):
         return not is_live(mark)
     return _started(int(runner)) != started
 
 
 def living_members(group: int) -> list[int]:
-    """Return the processes of a group that are no zombies; reads all of /proc."""
+    """Return the processes of a group that are not zombies. Reads all of /proc."""
     members = []
     for pid in _pids():
         fields = _stat(pid)
@@ -77,7 +77,7 @@ def _marked() -> Iterator[tuple[int, str]]:
         try:
             environment = (_PROC / str(pid) / "environ").read_bytes()
         except OSError:
-            continue  # gone by now, or another user's
+            continue  # it has exited, or belongs to another user
         for variable in environment.split(b"\x00"):
             if variable.startswith(prefix) and variable.count(b":") == 3:
                 yield pid, variable.removeprefix(prefix).decode("ascii", "replace")
@@ -98,13 +98,13 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process in clock ticks since boot, or `0` when there is none of that id."""
+    """Return the start time of a process in clock ticks since boot, or `0` if there is no such process."""
     fields = _stat(pid)
     return fields[_STARTED_FIELD] if fields else "0"
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat after the command (which may hold spaces and parentheses itself)."""
+    """Return the fields of /proc/<pid>/stat after the command, which may contain spaces and parentheses itself."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:

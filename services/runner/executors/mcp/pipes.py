@@ -7,20 +7,20 @@ TAIL_BYTES = 8 * 1024
 
 
 class TailBuffer(asyncio.Protocol):
-    """Reads a pipe for as long as it is open, so that its writer never blocks, and keeps the last bytes."""
+    """Reads a pipe until it is closed, so that its writer never blocks, and keeps the last `limit` bytes."""
 
     def __init__(self, limit: int = TAIL_BYTES) -> None:
         self._limit = limit
         self._kept = bytearray()
 
     def data_received(self, data: bytes) -> None:
-        """Keep what fits, drop the oldest."""
+        """Append the data and drop the oldest bytes beyond the limit."""
         self._kept += data
         if len(self._kept) > self._limit:
             del self._kept[: -self._limit]
 
     def text(self) -> str:
-        """Return what was kept, with what is not UTF-8 replaced."""
+        """Return the kept bytes as text. Invalid UTF-8 is replaced."""
         return self._kept.decode("utf-8", "replace").strip()
 
 
@@ -35,11 +35,11 @@ class PipeWriter(asyncio.BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        # A cast: uvloop's transports are no subclasses of asyncio's.
+        # A cast, because uvloop's transports are not subclasses of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop: the other end was closed, or ours."""
+        """Called by the event loop when either end of the pipe was closed."""
         self._broken = True
         self._writable.set()
 
@@ -52,7 +52,7 @@ class PipeWriter(asyncio.BaseProtocol):
         self._writable.set()
 
     async def write(self, data: bytes) -> None:
-        """Write, and wait until the buffer is low again; raises `BrokenPipeError` once the pipe is closed."""
+        """Write, and wait until the buffer has drained. Raises `BrokenPipeError` once the pipe is closed."""
         if self._broken or self._transport is None:
             raise BrokenPipeError
         self._transport.write(data)
@@ -61,6 +61,6 @@ class PipeWriter(asyncio.BaseProtocol):
             raise BrokenPipeError
 
     def close(self) -> None:
-        """Close at once and drop what is still buffered: its reader may never read it."""
+        """Close at once and drop buffered data, because the reader may never read it."""
         if self._transport is not None:
             self._transport.abort()

@@ -1,4 +1,4 @@
-"""One agent process in a process group of its own: started, watched, and ended with all that it started."""
+"""One agent process in its own process group: started, watched, and ended together with all its descendants."""
 
 import asyncio
 import os
@@ -15,20 +15,20 @@ from services.runner.executors.mcp import orphans, pipes
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
 _CHUNK = 64 * 1024
-_POLL = 0.02  # seconds between two looks at what the kernel gives no event for
+_POLL = 0.02  # seconds between two checks for which the kernel has no event
 _SIGNALS = {number.value: number.name for number in signal.Signals}
-_KILL_PATIENCE = 2.0  # seconds; only a process stuck in the kernel outlives SIGKILL for longer
+_KILL_SECONDS = 2.0  # only a process that is stuck in the kernel survives SIGKILL for longer
 
 
 class AgentProcess:
-    """Made by `start`. Every method belongs to the event loop's thread.
+    """A process of an agent. Create it with `start`. Call every method on the event loop's thread.
 
-    That thread is also the one whose end the kernel takes for the runner's death, see `launch.py`.
+    The kernel kills the process when that thread ends, see `launch.py`.
     """
 
     def __init__(self, entry: StdioEntry, mark: str) -> None:
         self.exited = asyncio.Event()
-        """Set once the process has ended, whatever still holds its pipes."""
+        """Set once the process has ended, even if other processes still hold its pipes."""
         self._scratch = orphans.new_directory(mark) if entry.cwd is None else None
         self.stdin = pipes.PipeWriter()
         self.stdout = asyncio.StreamReader(limit=_CHUNK)
@@ -36,16 +36,16 @@ class AgentProcess:
         self._transports: list[asyncio.BaseTransport] = []
         self._watcher: asyncio.Task[None] | None = None
         self._pidfd: int | None = None
-        self._ended = False
+        self._stopping = False
         try:
             self._child = _spawn(entry, str(self._scratch or entry.cwd), mark)
         except BaseException:
-            self._clean()
+            self._remove_scratch()
             raise
 
     @classmethod
     async def start(cls, entry: StdioEntry, mark: str) -> "AgentProcess":
-        """Start what the entry says; raises `OSError` if it can't be. Cancelled, it leaves nothing behind."""
+        """Start the command of the entry. Raises `OSError` if it cannot. Leaves nothing behind if cancelled."""
         process = cls(entry, mark)
         try:
             process._watch()
@@ -57,12 +57,12 @@ class AgentProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, which is the group's id too."""
+        """The process id, which is also the id of the group."""
         return self._child.pid
 
     @property
     def status(self) -> str:
-        """How it ended, in words for an error message; it is running until `stop` has reaped it."""
+        """How the process ended, in words for an error message. The exit status is known once `stop` has reaped it."""
         code = self._child.returncode
         if code is None:
             return "ended" if self.exited.is_set() else "is running"
@@ -71,28 +71,28 @@ class AgentProcess:
         return f"was killed by {_SIGNALS.get(-code, -code)}"
 
     def stderr_tail(self) -> str:
-        """Return the last of what it wrote to stderr; for the operator's log, never for a tenant."""
+        """Return the end of the process's stderr. Meant for the operator's log, never for a tenant."""
         return self._stderr.text()
 
     async def stop(self, grace: float) -> None:
-        """End the process and its group within `grace` seconds: end of input, then SIGTERM, then SIGKILL.
+        """End the process and its group within `grace` seconds: close stdin, then SIGTERM, then SIGKILL.
 
-        Idempotent. Afterwards nothing of the group runs.
+        Idempotent. Afterwards no process of the group runs.
         """
-        if self._ended:
+        if self._stopping:
             return
-        self._ended = True
-        gone = False
+        self._stopping = True
+        ended = False
         try:
-            gone = await self._ask(grace)
+            ended = await self._terminate(grace)
         finally:
-            if not gone:
-                # Also when a second cancellation tears this apart: nothing is awaited before the kill.
+            if not ended:
+                # Nothing is awaited before the kill, so that a second cancellation cannot prevent it.
                 self._signal(signal.SIGKILL)
-            await self._bury()
+            await self._reap()
 
-    async def _ask(self, grace: float) -> bool:
-        """Give the process and its group the time to end by themselves; says whether all are gone."""
+    async def _terminate(self, grace: float) -> bool:
+        """Let the process and its group end by themselves. Returns whether all of them have ended."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace * 0.9
         self.stdin.close()
@@ -103,22 +103,23 @@ class AgentProcess:
         await self._exited_within(deadline - loop.time())
         if not self.exited.is_set():
             return False
-        self._child.wait()  # returns at once; from now on the group exists only if others are in it
-        return await self._group_gone(deadline)
+        self._child.wait()  # returns at once; from now on the group exists only if it has other members
+        return await self._group_ended(deadline)
 
-    async def _bury(self) -> None:
-        await self._exited_within(_KILL_PATIENCE)
+    async def _reap(self) -> None:
+        """Reap the process, and free its pipes and its scratch directory."""
+        await self._exited_within(_KILL_SECONDS)
         if self._watcher is not None:
             self._watcher.cancel()
         self._unwatch()
         if self.exited.is_set():
             self._child.wait()
-        await self._group_gone(asyncio.get_running_loop().time() + _KILL_PATIENCE)
+        await self._group_ended(asyncio.get_running_loop().time() + _KILL_SECONDS)
         for transport in self._transports:
             transport.close()
-        await asyncio.sleep(0)  # transports close their pipes one turn of the loop later
+        await asyncio.sleep(0)  # transports close their pipes one iteration of the loop later
         if self._scratch is not None:
-            await asyncio.to_thread(self._clean)
+            await asyncio.to_thread(self._remove_scratch)
 
     async def _connect(self) -> None:
         loop, child = asyncio.get_running_loop(), self._child
@@ -130,13 +131,13 @@ class AgentProcess:
         transport, _ = await loop.connect_write_pipe(lambda: self.stdin, child.stdin)
         self._transports.append(transport)
 
-    def _clean(self) -> None:
+    def _remove_scratch(self) -> None:
         if self._scratch is not None:
-            # The server's own files: what it made undeletable stays, and is no reason to fail.
+            # These are the server's own files. If it made some undeletable, they stay, without an error.
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _watch(self) -> None:
-        """Have `exited` set without reaping: a zombie keeps its id, so that no signal can hit a stranger."""
+        """Set `exited` without reaping. A zombie keeps its process id, so no signal can hit an unrelated process."""
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except (AttributeError, OSError):  # macOS, old kernels
@@ -155,7 +156,7 @@ class AgentProcess:
             self._pidfd = None
 
     async def _poll(self) -> None:
-        while self._child.poll() is None:  # noqa: ASYNC110 - these systems have no event for it
+        while self._child.poll() is None:  # noqa: ASYNC110 - these systems have no event for an exit
             await asyncio.sleep(_POLL)
         self.exited.set()
 
@@ -163,8 +164,8 @@ class AgentProcess:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.exited.wait(), max(seconds, 0))
 
-    async def _group_gone(self, deadline: float) -> bool:
-        """Wait until the group is empty. Zombies are no leak, but a group of them answers to signals."""
+    async def _group_ended(self, deadline: float) -> bool:
+        """Wait until the group has no living members. Zombies do not count, although they can be signalled."""
         while self._signal(0) and orphans.living_members(self.pid):
             if asyncio.get_running_loop().time() >= deadline:
                 return False
@@ -172,12 +173,12 @@ class AgentProcess:
         return True
 
     def _signal(self, number: int) -> bool:
-        """Signal the group; False when there is none left."""
+        """Signal the group. Returns False if the group no longer exists."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
             return False
-        except PermissionError:  # macOS says this of a group of zombies
+        except PermissionError:  # macOS raises this for a group of zombies
             return False
         return True
 
@@ -197,17 +198,17 @@ def _spawn(entry: StdioEntry, directory: str, mark: str) -> subprocess.Popen[byt
 
 
 def _environment(own: Mapping[str, str], *, home: str, mark: str) -> dict[str, str]:
-    """All that a server sees: nothing of the runner's environment, which holds its secrets."""
+    """Return the whole environment of a server. It has nothing of the runner's environment, which holds secrets."""
     fixed = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": home}
     return fixed | dict(own) | {orphans.MARK: mark}
 
 
 def _rlimits(limits: Limits) -> str:
-    wanted = {
+    values = {
         "RLIMIT_AS": None if limits.memory_mib is None else limits.memory_mib << 20,
         "RLIMIT_CPU": limits.cpu_seconds,
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_FSIZE": None if limits.file_mib is None else limits.file_mib << 20,
         "RLIMIT_CORE": 0,
     }
-    return ",".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
+    return ",".join(f"{name}={value}" for name, value in values.items() if value is not None)

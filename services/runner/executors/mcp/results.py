@@ -1,4 +1,4 @@
-"""Results made fit for storage: JSON that Postgres and every client can hold, and not too much (failures, row 23)."""
+"""Makes results storable: JSON that Postgres and every client can hold, within a size limit (failures, row 23)."""
 
 import json
 import math
@@ -12,17 +12,17 @@ MAX_RESULT = 8 * 1024 * 1024
 """Bytes, as UTF-8 JSON."""
 
 MAX_TEXT = 2_000
-"""Characters of a server's text that go into an error message."""
+"""The most characters of a server's text in an error message."""
 
 _REPLACEMENT = "\ufffd"
-_LARGEST_INTEGER = 2**63
+_INTEGER_LIMIT = 2**63
 
 
 def json_safe(value: Any) -> Any:
-    """Copy a JSON value so that anything can store it.
+    """Return a copy of a JSON value that any system can store.
 
-    NUL characters and lone surrogates become U+FFFD, numbers that JSON lacks (NaN, infinities) null, and
-    integers beyond 64 bits strings, which keep their digits. Raises `RecursionError` if nested too deep.
+    NUL characters and lone surrogates become U+FFFD. NaN and infinities become null. Integers beyond 64 bits become
+    strings. Raises `RecursionError` if the value is nested too deeply.
     """
     if isinstance(value, str):
         return _safe_text(value)
@@ -32,7 +32,7 @@ def json_safe(value: Any) -> Any:
         return [json_safe(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, int) and not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+    if isinstance(value, int) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
         return str(value)
     return value
 
@@ -48,23 +48,23 @@ def _safe_text(text: str) -> str:
 
 
 def storable(result: Mapping[str, Any], limit: int = MAX_RESULT) -> dict[str, Any]:
-    """Return the result, safe and within `limit` bytes; raises RESULT_TOO_LARGE or AGENT_PROTOCOL_ERROR."""
+    """Return the result, JSON-safe. Raises RESULT_TOO_LARGE if it exceeds `limit` bytes, or AGENT_PROTOCOL_ERROR."""
     try:
         safe: dict[str, Any] = json_safe(result)
         size = len(json.dumps(safe, ensure_ascii=False, separators=(",", ":")).encode())
     except RecursionError:
-        raise failed(FailureCode.AGENT_PROTOCOL_ERROR, "the agent's result is nested too deep") from None
+        raise failed(FailureCode.AGENT_PROTOCOL_ERROR, "the agent's result is nested too deeply") from None
     if size > limit:
         raise too_large(limit)
     return safe
 
 
 def too_large(limit: int = MAX_RESULT) -> AttemptFailedError:
-    """The result is larger than `limit` bytes."""
+    """Return the error for a result that is larger than `limit` bytes."""
     message = f"the result is larger than {limit} bytes"
     return failed(FailureCode.RESULT_TOO_LARGE, message, limit=limit)
 
 
 def excerpt(text: str, limit: int = MAX_TEXT) -> str:
-    """Return the text, safe, and cut with a mark when it is longer than `limit` characters."""
+    """Return the text, JSON-safe. A text longer than `limit` characters is cut and ends with an ellipsis."""
     return _safe_text(text if len(text) <= limit else text[: limit - 1] + "…")

@@ -1,4 +1,4 @@
-"""Checks arguments against a tool's own input schema, before the tool is called."""
+"""Checks arguments against a tool's input schema before the tool is called."""
 
 import re
 from collections.abc import Mapping
@@ -18,32 +18,32 @@ from services.runner.executors.mcp.results import excerpt
 
 _log = structlog.get_logger(__name__)
 
-_MOST_FAULTS = 10
+_MAX_FAULTS = 10
 
 
 class ArgumentSchema:
-    """A tool's input schema, compiled once: that costs sixty times a check."""
+    """A tool's input schema, compiled once: compiling takes sixty times as long as a check."""
 
     def __init__(self, tool: str, schema: Mapping[str, Any]) -> None:
         self._tool = tool
         self._validator = _compile(tool, schema)
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise INVALID_ARGUMENTS with the validator's words and the paths, when the schema is broken.
+        """Raise INVALID_ARGUMENTS, with messages and paths from the validator, if the arguments break the schema.
 
-        A schema that is itself broken is the server's fault: then the server's own check is the only one.
+        An invalid schema is the server's fault. Then only the server checks the arguments.
         """
         if self._validator is None:
             return
         try:
-            faults = list(islice(self._validator.iter_errors(dict(arguments)), _MOST_FAULTS))
+            faults = list(islice(self._validator.iter_errors(dict(arguments)), _MAX_FAULTS))
         except (Unresolvable, re.error, ArithmeticError) as error:
-            # A reference that leads nowhere, a pattern that is none: neither shows before it is used.
-            _log.warning("schema_not_checked", tool=self._tool, why=excerpt(str(error), 500))
+            # An unresolvable reference or an invalid pattern shows only when it is used.
+            _log.warning("schema_invalid", tool=self._tool, error=excerpt(str(error), 500))
             self._validator = None
             return
         except RecursionError:
-            raise invalid_argument("params.arguments", "is nested too deep") from None
+            raise invalid_argument("params.arguments", "is nested too deeply") from None
         if faults:
             raise _error_of(self._tool, faults)
 
@@ -53,9 +53,9 @@ def _compile(tool: str, schema: Mapping[str, Any]) -> Any:
     try:
         kind.check_schema(schema)
     except SchemaError as error:
-        _log.warning("schema_not_checked", tool=tool, why=excerpt(error.message, 500))
+        _log.warning("schema_invalid", tool=tool, error=excerpt(error.message, 500))
         return None
-    # An empty registry: without one, a `$ref` to a URL would be fetched.
+    # The empty registry prevents that a `$ref` to a URL is fetched.
     return kind(schema, registry=Registry())
 
 
@@ -67,5 +67,5 @@ def _error_of(tool: str, faults: list[ValidationError]) -> AttemptFailedError:
 
 
 def _field(fault: ValidationError) -> str:
-    """Where it is: `params.arguments.items[3].name`."""
+    """Return the path of a fault, such as `params.arguments.items[3].name`."""
     return excerpt("params.arguments" + fault.json_path.removeprefix("$"), 200)

@@ -1,4 +1,4 @@
-"""What a server said of its tools: listed at connect, kept, listed again when it changed."""
+"""The tools of a server: listed when it is connected, cached, and listed again after a change."""
 
 import asyncio
 import hashlib
@@ -15,28 +15,28 @@ from services.runner.executors.failures import failed
 from services.runner.executors.mcp.results import excerpt
 from services.runner.executors.mcp.schemas import ArgumentSchema
 
-_MOST_PAGES = 100  # a paginator that never ends must not hang a connection
+_MAX_PAGES = 100  # an endless list must not block the connection
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTool:
-    """One tool: what it takes, and whether calling it twice does no harm."""
+    """One tool: its input schema, and whether it is safe to call it twice."""
 
     tool: Tool
     schema: ArgumentSchema
 
     @property
     def repeatable(self) -> bool:
-        """Whether the tool says that it only reads, or that a second call changes nothing more."""
-        notifications = self.tool.annotations
-        return notifications is not None and bool(notifications.read_only_hint or notifications.idempotent_hint)
+        """Whether the tool is annotated as read-only or idempotent."""
+        hints = self.tool.annotations
+        return hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)
 
 
 class ToolCache:
     """The tools of one connection."""
 
     def __init__(self, session: ClientSession) -> None:
-        """`session` has been opened: a server that says it has no tools is never asked for them."""
+        """Create an empty cache for an initialized session. A server without the tools capability is never queried."""
         self._session = session
         capabilities = session.server_capabilities
         self._offered = capabilities is not None and capabilities.tools is not None
@@ -46,17 +46,17 @@ class ToolCache:
         self._listings = 0
 
     def expire(self) -> None:
-        """Have the tools listed again before the next use (`notifications/tools/list_changed`)."""
+        """List the tools again before the next use (`notifications/tools/list_changed`)."""
         self._fresh = False
 
     async def all(self) -> list[Tool]:
-        """Return all tools. Raises what the SDK's session raises."""
+        """Return all tools. Raises errors of the SDK."""
         if not self._fresh:
             await self._list(self._listings)
         return [known.tool for known in self._known.values()]
 
     async def find(self, name: str) -> KnownTool:
-        """Return the tool; an unknown name has them listed once more before it is TOOL_NOT_FOUND."""
+        """Return a tool. If the name is unknown, list the tools once more before raising TOOL_NOT_FOUND."""
         seen = self._listings
         if self._fresh and name in self._known:
             return self._known[name]
@@ -70,34 +70,34 @@ class ToolCache:
         return self._known[name]
 
     def names(self) -> list[str]:
-        """Return the names, sorted, as of the last listing."""
+        """Return the names in the last listing, sorted."""
         return sorted(self._known)
 
     def digest(self) -> str:
-        """Hash names, descriptions and schemas, so that a change of what was once approved can be seen."""
-        told = [
+        """Return a hash of names, descriptions and schemas, which shows whether approved tools have changed."""
+        approved = [
             [tool.tool.name, tool.tool.description, tool.tool.input_schema] for _, tool in sorted(self._known.items())
         ]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(approved, sort_keys=True).encode()).hexdigest()
 
     async def _list(self, seen: int) -> None:
-        """List them, unless another did since `seen`."""
+        """List the tools, unless another task has listed them since `seen`."""
         async with self._listing:
             if self._listings != seen and self._fresh:
                 return
-            self._fresh = True  # before the call: a change while it runs must not be forgotten
+            self._fresh = True  # set before the call, so that a change during it expires the listing
             try:
                 tools = await self._fetch() if self._offered else []
             except BaseException:
                 self._fresh = False
                 raise
-            self._known = {tool.name: self._remember(tool) for tool in tools}
+            self._known = {tool.name: self._known_tool(tool) for tool in tools}
             self._listings += 1
 
     async def _fetch(self) -> list[Tool]:
         tools: list[Tool] = []
         cursor: str | None = None
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await self._session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
             tools += page.tools
             cursor = page.next_cursor
@@ -105,10 +105,10 @@ class ToolCache:
                 break
         return tools
 
-    def _remember(self, tool: Tool) -> KnownTool:
-        before = self._known.get(tool.name)
-        if before is not None and before.tool.input_schema == tool.input_schema:
-            return KnownTool(tool, before.schema)
+    def _known_tool(self, tool: Tool) -> KnownTool:
+        previous = self._known.get(tool.name)
+        if previous is not None and previous.tool.input_schema == tool.input_schema:
+            return KnownTool(tool, previous.schema)
         return KnownTool(tool, ArgumentSchema(tool.name, tool.input_schema))
 
 

@@ -1,4 +1,4 @@
-"""The two transports behind one shape: streams for the SDK's session, and an orderly end."""
+"""The interface of the two transports: streams for the SDK's session, and an orderly shutdown."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,21 +7,21 @@ from mcp.client import Transport as StreamTransport
 
 
 class Transport(Protocol):
-    """Opened, held and closed by one task, the connection's owner."""
+    """A way to reach one server. One task, the owner of the connection, opens, holds and closes it."""
 
     grace: float
-    """Seconds that leaving `open` may take; read when it is left."""
+    """How many seconds leaving `open` may take. Read when the context is left."""
 
     @property
     def makes_closed_errors(self) -> bool:
-        """Whether the transport itself answers with CONNECTION_CLOSED when one request's stream breaks."""
+        """Whether the transport reports CONNECTION_CLOSED when the stream of one request breaks."""
 
-    def open(self, lose: Callable[[str], None]) -> StreamTransport:
-        """Yield the session's streams; calls `lose` with the reason once they lead nowhere any more.
+    def open(self, on_lost: Callable[[str], None]) -> StreamTransport:
+        """Yield the session's streams. Calls `on_lost` with the reason once they no longer reach the server.
 
-        Once left, nothing remains of what was opened, process group included. Raises `OSError` when there is
-        nothing to open.
+        Leaving the context frees everything that was opened, including the process group. Raises `OSError` if the
+        server cannot be started or reached.
         """
 
     def diagnosis(self) -> str:
-        """Return what is known of a server that failed, for the operator's log; never for a tenant."""
+        """Return what is known about a failed server. Meant for the operator's log, never for a tenant."""
