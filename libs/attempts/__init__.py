@@ -1,4 +1,4 @@
-"""How an attempt at a command ends: failures, the retry decision, and what is written of it."""
+"""How an attempt at a command ends: failures, the retry decision, and the record of the end."""
 
 from libs.attempts.codes import ClaimCode, ConnectionState, FenceCode, Outcome
 from libs.attempts.failure import AttemptFailedError, Failure, FailureCode

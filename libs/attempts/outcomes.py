@@ -1,4 +1,4 @@
-"""How the end of an attempt is written: the row's change and the events that tell of it."""
+"""Builds the records of an attempt: the change of the command's row and the events that report it."""
 
 from uuid import UUID
 
@@ -9,11 +9,11 @@ from libs.attempts.finish import Finish, Report
 from libs.attempts.retry import GiveUp, Retry
 
 _RESULT_IN_EVENT = 16 * 1024
-"""Bytes of a result that `command.completed` carries; larger ones are read from the command."""
+"""The most bytes of a result that `command.completed` includes. Readers get larger results from the command."""
 
 
 def succeeded(command_id: UUID, token: UUID, attempt: int, actor: str, result: bytes, seconds: float) -> Finish:
-    """Write a success; `result` is the JSON text of an object."""
+    """Return the finish of a success. `result` is a JSON object as text."""
     head = b'{"attempt":%d,"durationMs":%d,' % (attempt, round(seconds * 1000))
     if len(result) <= _RESULT_IN_EVENT:
         event = head + b'"result":' + result + b"}"
@@ -23,13 +23,13 @@ def succeeded(command_id: UUID, token: UUID, attempt: int, actor: str, result: b
 
 
 def cancelled(command_id: UUID, token: UUID, attempt: int, actor: str) -> Finish:
-    """Write a cancel that the runner heeded."""
+    """Return the finish of an attempt that the runner cancelled."""
     event = orjson.dumps({"attempt": attempt}).decode()
     return Finish(command_id, token, "cancelled", actor, event, charged=False)
 
 
 def acknowledged(command_id: UUID, token: UUID, attempt: int, actor: str) -> Report:
-    """Write that the runner has heard of a cancel and told the agent."""
+    """Return the report that the runner received a cancel and passed it on to the agent."""
     event = orjson.dumps({"attempt": attempt}).decode()
     return Report(command_id, token, "command.cancel_acknowledged", event, actor)
 
@@ -37,7 +37,7 @@ def acknowledged(command_id: UUID, token: UUID, attempt: int, actor: str) -> Rep
 def ended_by(
     failure: Failure, decision: Retry | GiveUp, command_id: UUID, token: UUID, attempt: int, actor: str
 ) -> Finish:
-    """Write what was decided after a failure."""
+    """Return the finish that carries out the decision after a failure."""
     error = {
         "code": failure.code.value,
         "message": failure.message,

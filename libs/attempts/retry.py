@@ -1,4 +1,4 @@
-"""What becomes of a command after a failed attempt: a decision, not an action."""
+"""Decides what happens to a command after a failed attempt. The caller carries the decision out."""
 
 import random
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from libs.attempts.failure import Failure, FailureCode
 
 MAX_RELEASES = 20
-"""How often a command may be given back uncharged (concurrency, rule 2)."""
+"""How often a command may be released uncharged (concurrency, rule 2)."""
 _RELEASE_BACKOFF_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and after what waits in milliseconds, a command is tried."""
+    """How often a command is attempted, and how long to wait in between, in milliseconds."""
 
     max_attempts: int
     backoff_ms: int
@@ -21,7 +21,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after `delay_ms`; a release does not count as an attempt."""
+    """Retry after `delay_ms`. An uncharged retry is a release and does not count as an attempt."""
 
     delay_ms: int
     charged: bool
@@ -29,7 +29,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """No further attempt, for this reason; written in the transaction that ends the last one (failures, row 8)."""
+    """Make no further attempt, for this reason. Stored in the transaction that ends the last one (failures, row 8)."""
 
     reason: FailureCode
 
@@ -37,19 +37,19 @@ class GiveUp:
 def decide(
     failure: Failure, policy: RetryPolicy, *, charged: int, released: int, draw: random.Random
 ) -> Retry | GiveUp:
-    """Decide after an attempt that failed; `charged` and `released` count the ends before this one.
+    """Decide after a failed attempt. `charged` and `released` count the command's earlier attempts and releases.
 
-    The wait is drawn evenly from zero to the exponential cap ("full jitter"), so that commands which failed together
-    do not come back together.
+    The delay is uniformly random between zero and the exponential cap ("full jitter"), so that commands that failed
+    together are not retried together.
     """
     if not failure.charged:
         if released >= MAX_RELEASES:
             return GiveUp(FailureCode.RELEASED_TOO_OFTEN)
-        return Retry(_draw(draw, min(_RELEASE_BACKOFF_MS, 50 * 2**released)), charged=False)
+        return Retry(_jitter(draw, min(_RELEASE_BACKOFF_MS, 50 * 2**released)), charged=False)
     if not failure.retryable or charged + 1 >= policy.max_attempts:
         return GiveUp(failure.code)
-    return Retry(_draw(draw, min(policy.max_backoff_ms, policy.backoff_ms * 2**charged)), charged=True)
+    return Retry(_jitter(draw, min(policy.max_backoff_ms, policy.backoff_ms * 2**charged)), charged=True)
 
 
-def _draw(draw: random.Random, cap_ms: int) -> int:
+def _jitter(draw: random.Random, cap_ms: int) -> int:
     return round(draw.uniform(0, cap_ms))

@@ -1,4 +1,4 @@
-"""What every list and every mutating call has in common: who calls, idempotency keys, page tokens."""
+"""What lists and mutating calls share: the actor, idempotency keys, and page tokens."""
 
 from libs.calls.fingerprint import fingerprint
 from libs.calls.identity import Actor, IdempotencyKey

@@ -1,11 +1,11 @@
-"""Who calls, and under which key."""
+"""The actor and the idempotency key of a call."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something, and from where; both go into the audit events."""
+    """Who makes a call, and from which address. Audit events record both."""
 
     tenant_id: str
     name: str
@@ -14,7 +14,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's key for one operation, and the hash of the request that it stands for."""
+    """A caller's key for one operation, and the hash of the request that was sent with it."""
 
     method: str
     key: str

@@ -1,4 +1,4 @@
-"""Opaque page tokens: a place in a list, bound to the list that it was made for."""
+"""Opaque page tokens. A token holds a keyset: the values that mark a position in one list with its filters."""
 
 import base64
 import binascii
@@ -15,11 +15,11 @@ from libs.errors import Reason, ServiceError
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise ValueError("not a number that the list counts with")
+        raise ValueError("not a sequence number")
     return int(text)
 
 
-_READS: dict[str, Callable[[str], object]] = {
+_PARSERS: dict[str, Callable[[str], object]] = {
     "at": datetime.fromisoformat,
     "id": UUID,
     "seq": _number,
@@ -28,33 +28,36 @@ _READS: dict[str, Callable[[str], object]] = {
 }
 
 
-def write_page_token(scope: str, place: Mapping[str, Any]) -> str:
-    """Write the token of the page after `place`; `scope` names the list and its filters."""
-    body = orjson.dumps([crc32(scope.encode()), dict(place)])
+def write_page_token(scope: str, keyset: Mapping[str, Any]) -> str:
+    """Return the token of the page after `keyset`. `scope` names the list and its filters."""
+    body = orjson.dumps([crc32(scope.encode()), dict(keyset)])
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
 def read_page_token(scope: str, token: str, *, keys: frozenset[str]) -> dict[str, Any] | None:
-    """Read a token of this list, None when it is empty; refuses every other one with PAGE_TOKEN_INVALID."""
+    """Return the keyset of a token, or None if the token is empty.
+
+    Raises PAGE_TOKEN_INVALID if the token was not made for this list. `keys` are the names that its keysets have.
+    """
     if not token:
         return None
     try:
         body = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        check, place = orjson.loads(body)
+        check, keyset = orjson.loads(body)
     except (ValueError, TypeError, binascii.Error) as error:
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard") from error
     if check != crc32(scope.encode()):
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token is of another list or of other filters")
-    if not _is_place(place, keys):
+    if not _is_keyset(keyset, keys):
         raise ServiceError(Reason.PAGE_TOKEN_INVALID, "page_token was not made by Callboard")
-    return dict(place)
+    return dict(keyset)
 
 
-def _is_place(place: object, keys: frozenset[str]) -> bool:
-    """Whether a place is one that the list could have written: a token is in its caller's hands."""
-    if not isinstance(place, dict) or place.keys() != keys or not all(isinstance(v, str) for v in place.values()):
+def _is_keyset(value: object, keys: frozenset[str]) -> bool:
+    """Check that the list could have written this keyset, because callers can forge tokens."""
+    if not isinstance(value, dict) or value.keys() != keys or not all(isinstance(v, str) for v in value.values()):
         return False
     try:
-        return all(_READS.get(name, str)(value) is not None for name, value in place.items())
+        return all(_PARSERS.get(name, str)(text) is not None for name, text in value.items())
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""What travels between the dispatcher and the runners: streams and consumers as data, and the form of a dispatch."""
+"""The interface between the dispatcher and the runners: streams, consumers, and the wire form of a dispatch."""
 
 from libs.dispatches.topology import (
     ADVISORIES,

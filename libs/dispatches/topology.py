@@ -1,6 +1,6 @@
-"""The streams and consumers of the command plane, as data, in this one place.
+"""Defines the streams and consumers of the command plane, and the wire form of a dispatch.
 
-JetStream is delivery, never truth: it may lose all that these hold, and nothing is lost.
+JetStream only delivers. The database has the truth, so no command is lost when the streams are.
 """
 
 from uuid import UUID
@@ -34,16 +34,16 @@ STREAMS = (COMMANDS, DEAD_LETTERS, ADVISORIES)
 ADVISORY_READER = ConsumerSpec(stream="ADVISORIES", name="reconciler", filter_subjects=ADVISORIES.subjects)
 
 PROBE_SUBJECT = "commands.probe"
-"""What is published to see whether the stream stores; no consumer takes it, and trimming removes it."""
+"""The subject of the probe that checks whether the stream stores. No consumer reads it, and trimming removes it."""
 
 MAX_PER_DISPATCH = 100
-"""Commands in one message at most: those of a batch that go to the same runner travel together."""
+"""The most commands in one message. Commands of a batch that go to the same runner share messages."""
 
 
 def runner_consumer(runner_id: UUID, priority: int) -> ConsumerSpec:
-    """Describe the consumer of a runner for one priority; sessions stay with a runner, so dispatches name it.
+    """Return the consumer of a runner for one priority. Sessions stay with a runner, so dispatches name the runner.
 
-    Attempts are counted in the database alone; `max_deliver` only ends a loop of the broker's own (failures, row 7).
+    Only the database counts attempts. `max_deliver` only ends an endless redelivery by the broker (failures, row 7).
     """
     return ConsumerSpec(
         stream=COMMANDS.name,
@@ -66,12 +66,12 @@ def dead_letter_subject(tenant_id: str, reason: str) -> str:
 
 
 def encode_dispatch(ids: list[tuple[UUID, int]]) -> bytes:
-    """Write a dispatch: pairs of a command's id and the number of its dispatch."""
+    """Encode a dispatch: pairs of a command's id and the number of its dispatch."""
     return orjson.dumps(ids)
 
 
 def decode_dispatch(subject: str, payload: bytes) -> tuple[str, int, int, list[tuple[UUID, int]]]:
-    """Read a dispatch: tenant, priority, partition, and the pairs. Raises ValueError for what is none."""
+    """Decode a dispatch into tenant, priority, partition and the pairs. Raises ValueError if it is not a dispatch."""
     tokens = subject.split(".")
     pairs = orjson.loads(payload)
     try:
@@ -79,7 +79,7 @@ def decode_dispatch(subject: str, payload: bytes) -> tuple[str, int, int, list[t
             tokens[1],
             int(tokens[2]),
             int(tokens[3]),
-            [(UUID(command_id), int(no)) for command_id, no in pairs],
+            [(UUID(command_id), int(number)) for command_id, number in pairs],
         )
     except (IndexError, TypeError) as error:
         raise ValueError("not a dispatch") from error

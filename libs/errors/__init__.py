@@ -1,4 +1,4 @@
-"""Refusals: the errors that Callboard means, each with its reason, its gRPC code and its HTTP status."""
+"""Errors that callers see. Each has a reason, a gRPC code and an HTTP status."""
 
 from libs.errors.reasons import HTTP_STATUS, STATUS, Reason
 from libs.errors.service_error import (

@@ -1,13 +1,13 @@
-"""The one table from reasons to gRPC codes and HTTP statuses.
+"""The only table that maps reasons to gRPC codes and HTTP statuses.
 
-`callboard.errors.v1.ErrorReason` documents the reasons; a test holds that enum and this table together.
+`callboard.errors.v1.ErrorReason` documents the reasons. A test compares that enum with this table.
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a call was refused: the names of `ErrorReason` values, without their prefix."""
+    """Why a call was rejected: the names of `ErrorReason` values, without their prefix."""
 
     CREDENTIALS_MISSING = "CREDENTIALS_MISSING"
     CREDENTIALS_INVALID = "CREDENTIALS_INVALID"

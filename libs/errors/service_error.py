@@ -1,4 +1,4 @@
-"""A refusal: an error that Callboard means, raised by domain and operations, turned into a status in one place."""
+"""The error that services raise to reject a call. One place in `libs.rpc` turns it into a gRPC status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from libs.errors.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """A field that breaks its rule: the field's path in the request, and the rule in words."""
+    """A field that breaks a rule: its path in the request, and the rule in words."""
 
     field: str
     rule: str
 
 
 class ServiceError(Exception):
-    """The call was refused for a reason that its caller can read; nothing was done."""
+    """The call was rejected for a reason that the caller can handle. Nothing was changed."""
 
     def __init__(
         self,
@@ -33,5 +33,5 @@ class ServiceError(Exception):
 
 
 def field_invalid(field: str, rule: str) -> ServiceError:
-    """Make the refusal of one field that breaks its rule."""
+    """Return the error for one field that breaks a rule."""
     return ServiceError(Reason.FIELD_INVALID, f"{field}: {rule}", violations=[FieldViolation(field, rule)])

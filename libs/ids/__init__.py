@@ -1,4 +1,4 @@
-"""Ids and the partition that they belong to."""
+"""Ids, and the log partition that an id belongs to."""
 
 from libs.ids.partition import PARTITIONS, partition_of
 from libs.ids.uuid7 import uuid7

@@ -1,11 +1,11 @@
-"""Which log partition an agent's or a session's events go to (concurrency, rule 4)."""
+"""Maps an agent or a session to the log partition of its events (concurrency, rule 4)."""
 
 from zlib import crc32
 
 PARTITIONS = 16
-"""Log partitions of a tenant; part of the stored data, so it never changes for a tenant that exists."""
+"""The number of log partitions of a tenant. Stored data depends on it, so it must never change."""
 
 
 def partition_of(key: str) -> int:
-    """Return the partition, 0 to 15, of an agent's id (or of a session's id, for a session without an agent)."""
+    """Return the partition, 0 to 15, of an agent's id, or of a session's id if the session has no agent."""
     return crc32(key.encode()) % PARTITIONS

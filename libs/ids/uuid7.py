@@ -1,4 +1,4 @@
-"""UUIDv7 (RFC 9562, 5.7): ids that sort roughly by time. Roughly: nothing here takes their order for an order."""
+"""UUIDv7 (RFC 9562, section 5.7). The ids sort roughly by time, but nothing may rely on their order."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """Return a new UUIDv7 of the current millisecond and 74 random bits."""
+    """Return a new UUIDv7 from the current millisecond and 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80

@@ -1,4 +1,4 @@
-"""JSON that travels as text: checked once at the door, stored and passed on as it came."""
+"""JSON that is handled as text: checked once on arrival, then stored and passed on unchanged."""
 
 from libs.jsontext.check import MAX_DEPTH, check_object
 

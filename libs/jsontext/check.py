@@ -7,14 +7,14 @@ import orjson
 from libs.errors import ServiceError, field_invalid
 
 MAX_DEPTH = 64
-"""Objects and arrays nested deeper than this are refused."""
+"""The deepest allowed nesting of objects and arrays."""
 
 
 def check_object(text: str, field: str) -> str:
-    """Return `text` (or `{}` when it is empty) if it is a JSON object that can be stored.
+    """Return `text`, or `{}` if it is empty. Raises FIELD_INVALID, which names `field`, if it cannot be stored.
 
-    Refuses, naming `field`: what is not an object, nesting deeper than `MAX_DEPTH`, and NUL characters and lone
-    surrogates, neither of which Postgres can hold.
+    It must be a JSON object, nested no deeper than `MAX_DEPTH`, without NUL characters and lone surrogates, which
+    Postgres cannot store.
     """
     if not text:
         return "{}"
@@ -36,7 +36,7 @@ def _error_of(field: str, rule: str) -> ServiceError:
 
 
 def _depth(value: Any, limit: int) -> int:
-    """Return how deep `value` is nested, or more than `limit` as soon as it is."""
+    """Return the nesting depth of `value`. Stops counting at `limit` + 1."""
     level, depth = [value], 0
     while level and depth <= limit:
         depth += 1

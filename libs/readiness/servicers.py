@@ -1,4 +1,4 @@
-"""The identity and readiness parts of the contract."""
+"""The gRPC servicers for identity and readiness."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from libs.rpc import Context, current_caller
 
 
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
-    """Tells callers who they are."""
+    """Returns callers their own identity."""
 
     async def GetPrincipal(
         self, request: identity_pb2.GetPrincipalRequest, context: Context
@@ -22,7 +22,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
 
 
 class ReadinessServicer(health_pb2_grpc.ReadinessServiceServicer):
-    """Reports how ready a service is: not at all without its database, degraded without the broker."""
+    """Reports whether a service is ready: not ready without the database, degraded without the broker."""
 
     def __init__(self, database_is_up: Callable[[], Awaitable[bool]], broker_is_up: Callable[[], bool]) -> None:
         self._database_is_up = database_is_up
@@ -32,7 +32,7 @@ class ReadinessServicer(health_pb2_grpc.ReadinessServiceServicer):
     async def GetReadiness(
         self, request: health_pb2.GetReadinessRequest, context: Context
     ) -> health_pb2.GetReadinessResponse:
-        """Return the service's readiness, part by part; it is not ready before all parts were up once."""
+        """Return the readiness of the service and its parts. It is not ready until all parts have been up once."""
         database, broker = await self._database_is_up(), self._broker_is_up()
         self._was_ready = self._was_ready or (database and broker)
         readiness = health_pb2.READINESS_NOT_READY

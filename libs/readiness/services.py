@@ -1,4 +1,4 @@
-"""The two services, ready to be served."""
+"""The registrations of the identity and readiness services."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from libs.rpc import Service
 
 
 def shared_services(database_is_up: Callable[[], Awaitable[bool]], broker_is_up: Callable[[], bool]) -> list[Service]:
-    """Return the services that every server has: who a caller is, and how ready the server is."""
+    """Return the services that every server has: identity and readiness."""
     return [
         Service(
             "callboard.identity.v1.IdentityService",

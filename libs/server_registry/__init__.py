@@ -1,4 +1,4 @@
-"""The operator's catalogue of MCP servers: what a tenant may name, and what only an operator may define."""
+"""The operator's registry of MCP servers. Tenants name a server; only operators define what it runs."""
 
 from libs.server_registry.entry import (
     Entry,

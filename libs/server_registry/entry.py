@@ -1,4 +1,4 @@
-"""One entry of the catalogue, and the rules that each of its keys obeys."""
+"""One entry of the server registry, and the rules for its keys."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,19 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# Each of these makes the loader or the interpreter of a server run code that the command line does not show.
+# Each of these can make a loader or an interpreter run code that the command line does not show.
 _DENIED_PREFIXES = ("LD_", "DYLD_", "PYTHON", "CALLBOARD_")
 _DENIED_VARIABLES = frozenset({"BASH_ENV", "ENV", "NODE_OPTIONS", "PATH", "PERL5OPT", "RUBYOPT"})
 
 
-def _plain(text: str) -> str:
+def _without_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not hold a NUL character")
     return text
 
 
 def _absolute(path: str) -> str:
-    if not PurePosixPath(_plain(path)).is_absolute():
+    if not PurePosixPath(_without_nul(path)).is_absolute():
         raise ValueError("must be an absolute path")
     return path
 
@@ -55,41 +55,41 @@ class _Strict(BaseModel):
 
 
 class Limits(_Strict):
-    """Resource limits of a stdio server's process (`setrlimit`); those left out are inherited."""
+    """Resource limits of a stdio server's process (`setrlimit`). Missing limits are inherited."""
 
     memory_mib: int | None = Field(default=None, ge=16)
-    """Address space, in MiB. Runtimes that reserve much and use little (node, Go) need a large number."""
+    """Address space in MiB. Runtimes that reserve much and use little (Node, Go) need a large value."""
     cpu_seconds: int | None = Field(default=None, ge=1)
-    """Processor time over the whole life of the process, in seconds."""
+    """Processor time over the life of the process, in seconds."""
     open_files: int | None = Field(default=None, ge=16)
     """Open file descriptors."""
     file_mib: int | None = Field(default=None, ge=1)
-    """Size of any one file that it writes, in MiB."""
+    """Size of each file that the process writes, in MiB."""
 
 
 class _Common(_Strict):
     name: str
     startup_timeout: float = Field(default=30.0, gt=0, le=600, strict=False)
-    """Seconds from the start of the connection until the tools are listed."""
+    """The longest time from the start of the connection until the tools are listed, in seconds."""
 
 
 class StdioEntry(_Common):
-    """A server that the runner starts as a process of its own and talks to over stdin and stdout."""
+    """A server that the runner starts as a process and talks to over stdin and stdout."""
 
     transport: Literal["stdio"]
     command: AbsolutePath
-    args: tuple[Annotated[str, AfterValidator(_plain)], ...] = Field(default=(), strict=False)
+    args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field(default=(), strict=False)
     env: Annotated[dict[str, str], AfterValidator(_allowed_environment)] = {}
-    """All that the server sees of an environment, beside a fixed PATH, LANG and HOME."""
+    """The environment of the server, in addition to fixed values of PATH, LANG and HOME."""
     cwd: AbsolutePath | None = None
-    """Where it runs; a private directory that goes with the connection, when left out."""
+    """The working directory. By default a private directory that is deleted with the connection."""
     limits: Limits = Limits()
     cancel: Literal["ask", "kill"] = "ask"
-    """What a cancel of a running command does: ask the server, which says nothing of heeding it, or end it too."""
+    """What cancelling a running command does: `ask` notifies the server, which need not comply; `kill` also ends it."""
 
 
 class HttpEntry(_Common):
-    """A server that runs elsewhere and speaks streamable HTTP."""
+    """A server that the runner does not start and reaches over streamable HTTP."""
 
     transport: Literal["http"]
     url: Annotated[str, AfterValidator(_http_url)]

@@ -1,10 +1,10 @@
-"""The one error of the catalogue."""
+"""The error of the server registry."""
 
 
 class ServerRegistryError(Exception):
-    """The catalogue breaks a rule; the message names the file, the entry, the key and the rule.
+    """The registry file breaks a rule. The message names the file, the entry, the key and the rule.
 
-    `entry` and `key` are None where the fault lies outside any entry (a file that is no TOML).
+    `entry` and `key` are None if the fault is not in an entry, as in a file that is not TOML.
     """
 
     def __init__(self, file: str, rule: str, *, entry: str | None = None, key: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue as a file that an operator edits while the suite runs."""
+"""The server registry as a file that operators edit while the suite runs."""
 
 from pathlib import Path
 
@@ -13,20 +13,21 @@ _Signature = tuple[int, int, int]
 
 
 class ServerRegistryFile:
-    """Re-reads the file when it changed, so that an entry added to a running system is seen at the next look.
+    """Reads the file again when it has changed, so that running services see new entries.
 
-    A file that an edit broke, or that vanished, keeps the last good catalogue and is logged once per change.
+    If the file becomes invalid or disappears, the last valid registry stays in use. The error is logged once for each
+    change of the file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read `path` now; raises `ServerRegistryError`, since at the start there is no last good one."""
+        """Read `path`. Raises `ServerRegistryError` if it is invalid, because there is no earlier version to use."""
         self._path = path
-        # The signature is taken before the content: a change in between is then read twice, never missed.
+        # The signature is read before the content. A change in between causes a second read and is never missed.
         self._signature = self._sign()
         self._server_registry = ServerRegistry.load(path)
 
     def current(self) -> ServerRegistry:
-        """Return the catalogue as the file holds it now, or the last good one. Costs one `stat`."""
+        """Return the registry as the file defines it now, or the last valid one. Costs one `stat`."""
         signature = self._sign()
         if signature != self._signature:
             self._signature = signature
@@ -37,9 +38,9 @@ class ServerRegistryFile:
         try:
             self._server_registry = ServerRegistry.load(self._path)
         except ServerRegistryError as error:
-            _log.error("catalogue_refused", error=str(error), in_use="the last good one")
+            _log.error("server_registry_rejected", error=str(error), in_use="the last valid one")
         else:
-            _log.info("catalogue_read_again", servers=self._server_registry.names())
+            _log.info("server_registry_reloaded", servers=self._server_registry.names())
 
     def _sign(self) -> _Signature | None:
         try:

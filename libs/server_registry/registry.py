@@ -1,4 +1,4 @@
-"""The catalogue as a value: parsed whole, or refused whole."""
+"""The server registry as a value. A document is accepted or rejected as a whole."""
 
 import tomllib
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class ServerRegistry:
 
     @classmethod
     def load(cls, path: Path) -> "ServerRegistry":
-        """Read `path`; raises `ServerRegistryError` at the first rule that it breaks, or when it can't be read."""
+        """Read `path`. Raises `ServerRegistryError` for the first broken rule, or if the file cannot be read."""
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -37,9 +37,9 @@ class ServerRegistry:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], *, file: str) -> "ServerRegistry":
-        """Check a parsed document; `file` is only what errors name. Raises `ServerRegistryError`."""
+        """Check a parsed document. Raises `ServerRegistryError`, whose message names `file`."""
         for key in document.keys() - {"servers"}:
-            raise ServerRegistryError(file, "is no known key; servers are tables [servers.<name>]", key=key)
+            raise ServerRegistryError(file, "is an unknown key; servers are tables [servers.<name>]", key=key)
         servers = document.get("servers", {})
         if not isinstance(servers, dict):
             raise ServerRegistryError(file, "must be a table of servers", key="servers")
@@ -50,7 +50,7 @@ class ServerRegistry:
         return self._entries.get(name)
 
     def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         return tuple(sorted(self._entries))
 
 
@@ -64,7 +64,9 @@ def _entry(name: str, table: object, file: str) -> Entry:
     if model is None:
         raise ServerRegistryError(file, 'must be "stdio" or "http"', entry=name, key="transport")
     if "name" in table:
-        raise ServerRegistryError(file, "is no known key; the table has the name", entry=name, key="name")
+        raise ServerRegistryError(
+            file, "is an unknown key; the name of the table is the server's name", entry=name, key="name"
+        )
     try:
         return model.model_validate(table | {"name": name})
     except ValidationError as error:
@@ -73,11 +75,11 @@ def _entry(name: str, table: object, file: str) -> Entry:
 
 
 def _first_fault(error: ValidationError, model: type[Entry]) -> tuple[str, str]:
-    """The key and the rule of the first fault, in words that do not repeat the value (it may be a secret)."""
+    """Return the key and the rule of the first fault. The rule never repeats the value, which may be a secret."""
     fault = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return key, f"is no known key of a server with transport {_transport(model)!r}"
+        return key, f"is an unknown key for a server with transport {_transport(model)!r}"
     if fault["type"] == "missing":
         return key, f"is required with transport {_transport(model)!r}"
     return key, fault["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""The tables of the bench."""
+"""The reports of the benchmark."""
 
 from io import StringIO
 from pathlib import Path
@@ -27,11 +27,11 @@ RUN = Run("2026-01-02T03:04:05+00:00", "default", 300.0, 2, {"python": "3.11.0",
         (-4.8, "KiB", "-4.80 KiB"),
     ],
 )
-def test_numbers_have_as_many_digits_as_mean_something(value: float | None, unit: str, text: str) -> None:
+def test_numbers_are_shown_with_significant_digits(value: float | None, unit: str, text: str) -> None:
     assert number(value, unit) == text
 
 
-def test_a_row_says_whether_its_aim_was_met() -> None:
+def test_row_shows_whether_its_aim_was_met() -> None:
     assert cells(ROWS[0]) == [
         "durable call", "0.80 ms (gRPC + commit)", "1.45 ms", "1.81", "≤ 2 × floor", "met", "other 3.4 ms",
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_a_row_says_whether_its_aim_was_met() -> None:
     assert cells(ROWS[2])[1:6] == ["–", "4.00 MiB", "–", "–", ""]
 
 
-def test_markdown_has_a_line_for_each_row() -> None:
+def test_markdown_table_has_a_line_for_each_row() -> None:
     lines = markdown(RUN).splitlines()
     assert lines[0] == "Measured 2026-01-02 on 2 cores with `python -m bench` (default); python 3.11.0, postgres 18.4."
     table = [line for line in lines if line.startswith("|")]
@@ -48,7 +48,7 @@ def test_markdown_has_a_line_for_each_row() -> None:
     assert {line.replace(r"\|", "").count("|") for line in table} == {8}
 
 
-def test_the_table_replaces_what_lies_between_the_marks() -> None:
+def test_table_replaces_the_text_between_the_marks() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     once = put_between_marks(page, "new\n")
     assert once == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
@@ -57,13 +57,13 @@ def test_the_table_replaces_what_lies_between_the_marks() -> None:
         put_between_marks("no marks", "new\n")
 
 
-def test_a_run_comes_back_from_its_file(tmp_path: Path) -> None:
+def test_run_round_trips_through_its_file(tmp_path: Path) -> None:
     file = tmp_path / "out" / "run.json"
     RUN.write(file)
     assert Run.read(file) == RUN
 
 
-def test_the_terminal_shows_every_row() -> None:
+def test_terminal_table_shows_every_row() -> None:
     shown = StringIO()
     show(RUN, Console(width=160, file=shown))
     text = shown.getvalue()

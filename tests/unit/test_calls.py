@@ -1,4 +1,4 @@
-"""Page tokens, cursors and fingerprints: what comes from callers is read back exactly, or refused in words."""
+"""Page tokens, cursors and fingerprints: valid input is read back exactly, everything else is rejected."""
 
 import base64
 from typing import Any
@@ -18,15 +18,15 @@ GARBAGE = st.text(max_size=60) | st.binary(max_size=40).map(lambda raw: base64.u
 
 
 @given(TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=3))
-def test_a_page_token_is_read_back_as_it_was_written(scope: str, place: dict[str, str]) -> None:
-    token = write_page_token(scope, place)
-    assert read_page_token(scope, token, keys=frozenset(place)) == place
+def test_page_token_round_trip_preserves_the_keyset(scope: str, keyset: dict[str, str]) -> None:
+    token = write_page_token(scope, keyset)
+    assert read_page_token(scope, token, keys=frozenset(keyset)) == keyset
     assert token.isascii()
     assert "=" not in token
 
 
 @given(GARBAGE.filter(bool))
-def test_garbage_is_refused_as_a_page_token(token: str) -> None:
+def test_garbage_is_rejected_as_a_page_token(token: str) -> None:
     with pytest.raises(ServiceError) as caught:
         read_page_token("agents", token, keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
@@ -36,21 +36,21 @@ def test_garbage_is_refused_as_a_page_token(token: str) -> None:
     "body",
     ["[]", "[1]", "[1,2,3]", "{}", "1", "null", "[null,null]", '["x",{"after":"a"}]', "[1e999,{}]", '{"a":1,"b":2}'],
 )
-def test_json_that_is_no_page_token_is_refused(body: str) -> None:
+def test_json_that_is_not_a_page_token_is_rejected(body: str) -> None:
     token = base64.urlsafe_b64encode(body.encode()).decode()
     with pytest.raises(ServiceError) as caught:
         read_page_token("agents", token, keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
-@pytest.mark.parametrize("place", [{"after": 1}, {"after": None}, {"other": "x"}, {"after": "a", "more": "b"}, {}])
-def test_a_page_token_of_another_form_is_refused(place: dict[str, Any]) -> None:
+@pytest.mark.parametrize("keyset", [{"after": 1}, {"after": None}, {"other": "x"}, {"after": "a", "more": "b"}, {}])
+def test_page_token_with_other_keys_is_rejected(keyset: dict[str, Any]) -> None:
     with pytest.raises(ServiceError) as caught:
-        read_page_token("agents", write_page_token("agents", place), keys=frozenset({"after"}))
+        read_page_token("agents", write_page_token("agents", keyset), keys=frozenset({"after"}))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
-def test_a_page_token_of_another_list_or_other_filters_is_refused() -> None:
+def test_page_token_of_another_list_is_rejected() -> None:
     token = write_page_token("sessions agent=a", {"after": "1"})
     with pytest.raises(ServiceError) as caught:
         read_page_token("sessions agent=b", token, keys=frozenset({"after"}))
@@ -58,30 +58,30 @@ def test_a_page_token_of_another_list_or_other_filters_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "keyset",
     [
         {"seq": "abc"}, {"seq": "-1"}, {"seq": "9" * 19}, {"at": "abc", "uid": "x"},
         {"at": "2026-01-01T00:00:00+00:00", "uid": "x"}, {"at": "x", "id": "00000000-0000-7000-8000-000000000000"},
     ],
 )  # fmt: skip
-def test_a_forged_place_is_refused_before_the_database_sees_it(place: dict[str, Any]) -> None:
+def test_forged_keyset_is_rejected(keyset: dict[str, Any]) -> None:
     with pytest.raises(ServiceError) as caught:
-        read_page_token("list", write_page_token("list", place), keys=frozenset(place))
+        read_page_token("list", write_page_token("list", keyset), keys=frozenset(keyset))
     assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
 
 
-def test_no_page_token_is_the_first_page() -> None:
+def test_empty_page_token_means_the_first_page() -> None:
     assert read_page_token("agents", "", keys=frozenset({"after"})) is None
 
 
 @given(TEXTS, st.integers(0, 2**31), st.integers(0, 2**63 - 1))
-def test_a_cursor_is_read_back_as_it_was_written(scope: str, incarnation: int, at: int) -> None:
+def test_cursor_round_trip_preserves_the_position(scope: str, incarnation: int, at: int) -> None:
     cursor = Cursor(scope, incarnation, at)
     assert Cursor.read(cursor.text(), scope) == cursor
 
 
 @given(GARBAGE)
-def test_garbage_is_refused_as_a_cursor(text: str) -> None:
+def test_garbage_is_rejected_as_a_cursor(text: str) -> None:
     with pytest.raises(ServiceError) as caught:
         Cursor.read(text, "session/s")
     assert caught.value.reason is Reason.CURSOR_INVALID
@@ -92,7 +92,7 @@ def test_garbage_is_refused_as_a_cursor(text: str) -> None:
     ["1.1.{check}.-1", "2.1.{check}.1", "1.1.{check}.1.1", "1.1.{check}", "1.x.{check}.1", "1.01.{check}.1",
      "1.1.{check}.1_0", "1.1.{check}. 1", "1.1.{check}.+1", "1.1.00000000.1", "1.1.{check}.٣"],
 )  # fmt: skip
-def test_a_cursor_in_any_other_spelling_is_refused(plain: str) -> None:
+def test_cursor_in_another_spelling_is_rejected(plain: str) -> None:
     text = Cursor("session/s", 1, 1).text()
     check = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(".")[2]
     forged = base64.urlsafe_b64encode(plain.format(check=check).encode()).decode().rstrip("=")
@@ -102,27 +102,27 @@ def test_a_cursor_in_any_other_spelling_is_refused(plain: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["session/t", "agent/s", "session/", ""])
-def test_a_cursor_of_another_scope_is_refused_and_says_so(other: str) -> None:
+def test_cursor_of_another_scope_is_rejected_as_such(other: str) -> None:
     with pytest.raises(ServiceError, match="another scope") as caught:
         Cursor.read(Cursor("session/s", 1, 5).text(), other)
     assert caught.value.reason is Reason.CURSOR_INVALID
 
 
-def test_the_request_id_is_no_part_of_a_requests_fingerprint() -> None:
+def test_fingerprint_ignores_the_request_id() -> None:
     agent = Agent(agent_id="a", connector=Connector(kind="echo"), labels={"x": "1", "y": "2"})
     first = fingerprint(CreateAgentRequest(agent=agent, request_id="k1"))
     assert first == fingerprint(CreateAgentRequest(agent=agent, request_id="k2"))
     assert first != fingerprint(CreateAgentRequest(agent=Agent(agent_id="b", connector=Connector(kind="echo"))))
 
 
-def test_the_order_of_labels_is_no_part_of_a_requests_fingerprint() -> None:
+def test_fingerprint_ignores_the_order_of_labels() -> None:
     pairs = [(f"label{number}", str(number)) for number in range(30)]
-    one = StartSessionRequest(agent_id="a", spec=SessionSpec(labels=dict(pairs)))
-    other = StartSessionRequest(agent_id="a", spec=SessionSpec(labels=dict(reversed(pairs))))
-    assert fingerprint(one) == fingerprint(other)
+    forward = StartSessionRequest(agent_id="a", spec=SessionSpec(labels=dict(pairs)))
+    backward = StartSessionRequest(agent_id="a", spec=SessionSpec(labels=dict(reversed(pairs))))
+    assert fingerprint(forward) == fingerprint(backward)
 
 
-def test_a_fingerprint_leaves_the_request_as_it_was() -> None:
+def test_fingerprint_does_not_change_the_request() -> None:
     request = StartSessionRequest(agent_id="a", request_id="k")
     fingerprint(request)
     assert request.request_id == "k"

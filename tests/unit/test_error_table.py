@@ -1,4 +1,4 @@
-"""The contract's reasons, the table of codes and the codes of failed attempts hold together."""
+"""The contract's reasons, the error table and the codes of failed attempts agree."""
 
 import re
 
@@ -17,7 +17,7 @@ _CODES = re.compile(r"(?:attempt, and )?([A-Z_]+) / (\d{3}):")
 
 
 def comments() -> dict[str, str]:
-    """What the contract says of each reason."""
+    """Return the contract's comment on each reason."""
     prefix = "callboard.errors.v1.ErrorReason.ERROR_REASON_"
     found = descriptors.comments()
     return {name.removeprefix(prefix): text for name, text in found.items() if name.startswith(prefix)}
@@ -27,34 +27,34 @@ def attempts() -> set[str]:
     return {name for name, text in comments().items() if text.startswith("attempt")}
 
 
-def test_every_value_of_the_contract_was_read() -> None:
+def test_every_value_of_the_contract_is_parsed() -> None:
     assert {f"ERROR_REASON_{name}" for name in comments()} == set(ErrorReason.keys())
 
 
-def test_reasons_are_those_of_the_contract_that_calls_are_refused_for() -> None:
+def test_reasons_match_the_contract() -> None:
     errors = {name for name, text in comments().items() if _CODES.match(text)}
     assert set(Reason.__members__) == errors
     assert set(STATUS) == set(HTTP_STATUS) == set(Reason)
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_code_and_http_status_are_those_that_the_contract_tells(reason: Reason) -> None:
+def test_code_and_http_status_match_the_contract(reason: Reason) -> None:
     found = _CODES.match(comments()[reason])
     assert found
     assert (STATUS[reason], str(HTTP_STATUS[reason])) == found.groups()
 
 
-def test_codes_of_failed_attempts_are_those_of_the_contract() -> None:
+def test_codes_of_failed_attempts_match_the_contract() -> None:
     assert {str(code) for code in FailureCode} == attempts() | {"INTERNAL"}
 
 
-def test_what_the_contract_says_is_either_a_refusal_or_an_attempts_end_or_never_sent() -> None:
+def test_every_reason_belongs_to_a_call_or_to_an_attempt() -> None:
     others = set(comments()) - set(Reason.__members__) - attempts()
     assert others == {"UNSPECIFIED"}
 
 
 def error_of(error: ServiceError, **more: object) -> grpc.aio.AioRpcError:
-    """What a client gets."""
+    """Return the error that a client gets."""
     status = service_error_to_status(error)
     trailing = grpc.aio.Metadata(*status_metadata(status))
     return grpc.aio.AioRpcError(
@@ -63,7 +63,7 @@ def error_of(error: ServiceError, **more: object) -> grpc.aio.AioRpcError:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_refusal_comes_out_as_it_went_in(reason: Reason) -> None:
+def test_service_error_survives_the_round_trip_through_a_status(reason: Reason) -> None:
     violations = (FieldViolation('agent.labels["k"]', "is wrong"), FieldViolation("b[3]", "is wrong too"))
     error = ServiceError(reason, "a message", metadata={"agent_id": "a"}, violations=violations)
     again = service_error_from_rpc(error_of(error))
@@ -81,13 +81,13 @@ def test_a_refusal_comes_out_as_it_went_in(reason: Reason) -> None:
         (grpc.StatusCode.UNIMPLEMENTED, Reason.INTERNAL),
     ],
 )
-def test_an_error_that_is_not_ours_gets_a_reason_and_no_text_of_its_own(code: grpc.StatusCode, reason: Reason) -> None:
+def test_foreign_error_gets_a_reason_and_loses_its_text(code: grpc.StatusCode, reason: Reason) -> None:
     error = service_error_from_rpc(grpc.aio.AioRpcError(code, details="ipv4:10.0.0.1: Traceback"))
     assert error.reason is reason
     assert "10.0.0.1" not in error.message
 
 
-def test_details_that_contradict_the_status_are_not_believed() -> None:
+def test_details_that_contradict_the_status_are_ignored() -> None:
     error = error_of(ServiceError(Reason.AGENT_NOT_FOUND, "a"), details="b")
     assert service_error_from_rpc(error).reason is Reason.INTERNAL
 
@@ -98,14 +98,14 @@ def retry_seconds(error: ServiceError) -> float | None:
     return retry.retry_delay.ToTimedelta().total_seconds() if found else None
 
 
-def test_those_who_may_try_again_are_told_when() -> None:
+def test_retryable_errors_have_a_retry_delay() -> None:
     assert retry_seconds(ServiceError(Reason.RATE_LIMITED, "m", metadata={"retry_after_seconds": "7"})) == 7
     assert retry_seconds(ServiceError(Reason.RATE_LIMITED, "m")) == 1
     assert retry_seconds(ServiceError(Reason.SESSION_STOPPING, "m"))
     assert retry_seconds(ServiceError(Reason.ETAG_MISMATCH, "m")) is None
 
 
-def test_a_status_fits_into_the_metadata_that_clients_take() -> None:
+def test_status_fits_into_the_metadata_limit_of_clients() -> None:
     violations = [FieldViolation("f" * 2000, "é" * 2000)] * 50
     status = service_error_to_status(ServiceError(Reason.FIELD_INVALID, "ü" * 9000, violations=violations))
     assert len(status.SerializeToString()) + len(status.message.encode()) * 3 < 8192

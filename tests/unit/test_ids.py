@@ -1,4 +1,4 @@
-"""Ids, and the partitions that they belong to."""
+"""Ids, and their log partitions."""
 
 import time
 from collections import Counter
@@ -8,18 +8,18 @@ import pytest
 from libs.ids import PARTITIONS, partition_of, uuid7
 
 
-def test_a_uuid7_has_its_version_its_variant_and_the_time() -> None:
+def test_uuid7_has_version_variant_and_time() -> None:
     before = time.time_ns() // 1_000_000
     made = [uuid7() for _ in range(1_000)]
     after = time.time_ns() // 1_000_000
     assert len(set(made)) == 1_000
-    for one in made:
-        assert one.version == 7
-        assert one.variant == "specified in RFC 4122"
-        assert before <= one.int >> 80 <= after
+    for uuid in made:
+        assert uuid.version == 7
+        assert uuid.variant == "specified in RFC 4122"
+        assert before <= uuid.int >> 80 <= after
 
 
-def test_all_random_bits_of_a_uuid7_vary() -> None:
+def test_all_random_bits_of_uuid7_vary() -> None:
     ones = zeros = 0
     for _ in range(200):
         value = uuid7().int
@@ -31,8 +31,8 @@ def test_all_random_bits_of_a_uuid7_vary() -> None:
 
 
 @pytest.mark.parametrize(("key", "partition"), [("clock", 2), ("", 0), ("agent-1", 9), ("ünïcode", 10)])
-def test_the_partition_of_a_key_never_changes(key: str, partition: int) -> None:
-    """Part of the stored data: if this fails, existing tenants cannot find their logs any more."""
+def test_partition_of_a_key_never_changes(key: str, partition: int) -> None:
+    """Stored data depends on it. If this fails, existing tenants cannot find their logs any more."""
     assert partition_of(key) == partition
 
 

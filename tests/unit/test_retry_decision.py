@@ -1,4 +1,4 @@
-"""What becomes of a command after a failed attempt."""
+"""The decision after a failed attempt."""
 
 import random
 
@@ -20,7 +20,7 @@ POLICY = RetryPolicy(max_attempts=3, backoff_ms=1000, max_backoff_ms=3000)
 
 
 class Highest(random.Random):
-    """Draws the most it may."""
+    """Always draws the upper bound."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
@@ -48,28 +48,26 @@ def failure(*, retryable: bool = True, charged: bool = True, code: FailureCode =
         (failure(charged=False, retryable=False), 0, 0, Retry(50, charged=False)),
     ],
 )
-def test_a_failure_is_retried_released_or_dead_by_what_was_charged_and_released_before(
+def test_decision_depends_on_earlier_charges_and_releases(
     what: Failure, charged: int, released: int, decision: Retry | GiveUp
 ) -> None:
     assert decide(what, POLICY, charged=charged, released=released, draw=Highest()) == decision
 
 
-def test_a_command_of_one_attempt_is_never_retried() -> None:
+def test_command_with_one_attempt_is_never_retried() -> None:
     policy = RetryPolicy(max_attempts=1, backoff_ms=10, max_backoff_ms=10)
     assert decide(failure(), policy, charged=0, released=0, draw=Highest()) == GiveUp(FailureCode.TOOL_ERROR)
 
 
 @given(st.integers(0, 24), st.integers(1, 3_600_000), st.integers(0, 86_400_000), st.integers())
-def test_the_wait_is_drawn_between_nothing_and_the_exponential_cap(
-    charged: int, backoff: int, more: int, seed: int
-) -> None:
+def test_delay_lies_between_zero_and_the_exponential_cap(charged: int, backoff: int, more: int, seed: int) -> None:
     policy = RetryPolicy(max_attempts=26, backoff_ms=backoff, max_backoff_ms=backoff + more)
     decision = decide(failure(), policy, charged=charged, released=0, draw=random.Random(seed))
     assert isinstance(decision, Retry)
     assert 0 <= decision.delay_ms <= min(backoff + more, backoff * 2**charged)
 
 
-def test_waits_are_spread_so_that_what_failed_together_does_not_come_back_together() -> None:
+def test_delays_are_spread_out() -> None:
     draw = random.Random(1)
     waits = [decide(failure(), POLICY, charged=0, released=0, draw=draw) for _ in range(200)]
     delays = [wait.delay_ms for wait in waits if isinstance(wait, Retry)]
@@ -78,7 +76,7 @@ def test_waits_are_spread_so_that_what_failed_together_does_not_come_back_togeth
     assert len(set(delays)) > 100
 
 
-def test_charged_failures_alone_end_in_a_dead_letter_after_exactly_the_attempts_allowed() -> None:
+def test_charged_failures_give_up_after_max_attempts() -> None:
     for attempts in range(1, 26):
         policy = RetryPolicy(attempts, 10, 10)
         charged = 0
@@ -87,7 +85,7 @@ def test_charged_failures_alone_end_in_a_dead_letter_after_exactly_the_attempts_
         assert charged + 1 == attempts
 
 
-def test_a_command_is_given_back_uncharged_at_most_twenty_times() -> None:
+def test_command_is_released_at_most_twenty_times() -> None:
     released = 0
     while isinstance(decide(failure(charged=False), POLICY, charged=0, released=released, draw=Highest()), Retry):
         released += 1

@@ -1,4 +1,4 @@
-"""The operator's catalogue: what is accepted, what is refused in which words, how edits are seen."""
+"""The server registry: which files are accepted, how invalid ones are rejected, and how edits take effect."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ url = "https://mcp.example.org/mcp"
 
 
 def write(path: Path, text: str) -> Path:
-    """Write `text` with a new mtime, whatever the granularity of the file system's clock."""
+    """Write `text` with a new modification time, independently of the file system's clock."""
     before = path.stat().st_mtime_ns if path.exists() else 0
     path.write_text(text)
     os.utime(path, ns=(before + 10**9, before + 10**9))
@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "servers.toml"
 
 
-def test_a_good_file_gives_its_entries(file: Path) -> None:
+def test_valid_file_is_parsed_into_entries(file: Path) -> None:
     server_registry = ServerRegistry.load(write(file, GOOD))
     assert server_registry.names() == ("time", "web-search")
     assert server_registry.get("time") == StdioEntry(
@@ -63,7 +63,7 @@ def test_a_good_file_gives_its_entries(file: Path) -> None:
     assert server_registry.get("absent") is None
 
 
-def test_an_empty_file_is_an_empty_catalogue(file: Path) -> None:
+def test_empty_file_is_an_empty_registry(file: Path) -> None:
     assert ServerRegistry.load(write(file, "")).names() == ()
 
 
@@ -74,11 +74,11 @@ HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
 @pytest.mark.parametrize(
     ("table", "key", "rule"),
     [
-        (STDIO + "shell = true", "shell", "no known key"),
-        (STDIO + 'name = "other"', "name", "no known key"),
-        (STDIO + 'url = "http://127.0.0.1/"', "url", "no known key of a server with transport 'stdio'"),
-        (HTTP + 'command = "/bin/server"', "command", "no known key of a server with transport 'http'"),
-        (HTTP + "env = {}", "env", "no known key"),
+        (STDIO + "shell = true", "shell", "unknown key"),
+        (STDIO + 'name = "other"', "name", "unknown key"),
+        (STDIO + 'url = "http://127.0.0.1/"', "url", "unknown key for a server with transport 'stdio'"),
+        (HTTP + 'command = "/bin/server"', "command", "unknown key for a server with transport 'http'"),
+        (HTTP + "env = {}", "env", "unknown key"),
         ('transport = "stdio"', "command", "required"),
         ('transport = "http"', "url", "required"),
         ('command = "/bin/server"', "transport", '"stdio" or "http"'),
@@ -101,10 +101,10 @@ HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
         (STDIO + 'env = { A = "\\u0000" }', "env", "NUL"),
         (STDIO + "env = { A = 1 }", "env.A", "string"),
         (STDIO + "startup_timeout = 0", "startup_timeout", "greater than 0"),
-        (STDIO + "limits = { memory = 1 }", "limits.memory", "no known key"),
+        (STDIO + "limits = { memory = 1 }", "limits.memory", "unknown key"),
         (STDIO + "limits = { open_files = 1 }", "limits.open_files", "16"),
         (STDIO + 'cancel = "hope"', "cancel", "'ask' or 'kill'"),
-        (HTTP + 'cancel = "kill"', "cancel", "no known key"),
+        (HTTP + 'cancel = "kill"', "cancel", "unknown key"),
         ('transport = "http"\nurl = "file:///etc/passwd"', "url", "http or https"),
         ('transport = "http"\nurl = "mcp.example.org"', "url", "http or https"),
         ('transport = "http"\nurl = "http://"', "url", "host"),
@@ -112,7 +112,7 @@ HTTP = 'transport = "http"\nurl = "http://127.0.0.1:1/mcp"\n'
         ('transport = "http"\nurl = "https://user:secret@host/"', "url", "password"),
     ],
 )
-def test_a_broken_rule_is_named_with_file_entry_and_key(file: Path, table: str, key: str, rule: str) -> None:
+def test_error_names_file_entry_key_and_rule(file: Path, table: str, key: str, rule: str) -> None:
     write(file, f"[servers.one]\n{table}\n")
     with pytest.raises(ServerRegistryError) as caught:
         ServerRegistry.load(file)
@@ -123,57 +123,57 @@ def test_a_broken_rule_is_named_with_file_entry_and_key(file: Path, table: str, 
 
 
 @pytest.mark.parametrize("name", ["Time", "-time", "a_b", "a" * 64, "a/b", "", "time\\n"])
-def test_a_name_that_breaks_the_pattern_is_refused(file: Path, name: str) -> None:
+def test_invalid_server_name_is_rejected(file: Path, name: str) -> None:
     write(file, f'[servers."{name}"]\n{STDIO}')
     with pytest.raises(ServerRegistryError, match="the name must match"):
         ServerRegistry.load(file)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("[servers", "is not TOML"),
-        ("[server.one]\n" + STDIO, "server: is no known key"),
+        ("[server.one]\n" + STDIO, "server: is an unknown key"),
         ("servers = 1", "must be a table"),
         ("[servers]\none = 1", "servers.one: must be a table"),
     ],
 )
-def test_a_file_of_another_shape_is_refused(file: Path, text: str, words: str) -> None:
-    with pytest.raises(ServerRegistryError, match=words):
+def test_malformed_file_is_rejected(file: Path, text: str, message: str) -> None:
+    with pytest.raises(ServerRegistryError, match=message):
         ServerRegistry.load(write(file, text))
 
 
-def test_a_missing_file_is_an_error_of_the_catalogue(file: Path) -> None:
+def test_missing_file_is_rejected(file: Path) -> None:
     with pytest.raises(ServerRegistryError, match="cannot be read: No such file"):
         ServerRegistry.load(file)
     with pytest.raises(ServerRegistryError):
         ServerRegistryFile(file)
 
 
-def test_an_entry_added_to_the_file_is_seen_at_the_next_look(file: Path) -> None:
+def test_changed_file_is_reloaded(file: Path) -> None:
     server_registry = ServerRegistryFile(write(file, ""))
     assert server_registry.current().names() == ()
     write(file, GOOD)
     assert server_registry.current().names() == ("time", "web-search")
 
 
-def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
+def test_unchanged_file_is_not_reloaded(file: Path) -> None:
     server_registry = ServerRegistryFile(write(file, GOOD))
     assert server_registry.current() is server_registry.current()
 
 
-def test_a_file_broken_by_an_edit_keeps_the_last_good_one_and_is_logged_once(file: Path) -> None:
+def test_invalid_edit_keeps_the_last_valid_registry_and_is_logged_once(file: Path) -> None:
     server_registry = ServerRegistryFile(write(file, GOOD))
     write(file, "[servers")
     with structlog.testing.capture_logs() as logs:
         assert server_registry.current().names() == server_registry.current().names() == ("time", "web-search")
-    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "catalogue_refused")]
+    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "server_registry_rejected")]
     assert str(file) in logs[0]["error"]
     write(file, "[servers.new]\n" + HTTP)
     assert server_registry.current().names() == ("new",)
 
 
-def test_a_file_that_vanishes_keeps_the_last_good_one(file: Path) -> None:
+def test_deleted_file_keeps_the_last_valid_registry(file: Path) -> None:
     server_registry = ServerRegistryFile(write(file, GOOD))
     file.unlink()
     assert server_registry.current().names() == ("time", "web-search")
