@@ -15,14 +15,14 @@ _KEY_REFUSALS: dict[str, tuple[Reason, str]] = {
 
 
 class Agents:
-    """The operations on agents. `servers` names what the operator's catalogue holds; None when it is not at hand."""
+    """The operations on agents. `servers` returns the names in the server registry, or None if it is not configured."""
 
     def __init__(self, store: AgentStore, servers: Callable[[], Collection[str] | None]) -> None:
         self._store = store
         self._servers = servers
 
     async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> Agent:
-        """Store a new agent, or refuse a taken id or a server that is not in the catalogue."""
+        """Store a new agent. Rejects an id that exists and a server that is not registered."""
         self._check_server(agent)
         code, stored = await self._store.create(tenant_id, agent, key)
         if stored is not None:
@@ -84,9 +84,10 @@ class Agents:
     def _check_server(self, agent: NewAgent) -> None:
         known = self._servers()
         if agent.kind == "mcp" and known is not None and agent.server not in known:
+            names = ", ".join(sorted(known)) or "none"
             raise ServiceError(
                 Reason.SERVER_NOT_REGISTERED,
-                f"the catalogue has no server {agent.server}; it has: {', '.join(sorted(known)) or 'none'}",
+                f"server {agent.server} is not registered; registered servers are: {names}",
                 metadata={"server": agent.server},
             )
 
