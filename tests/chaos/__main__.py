@@ -1,7 +1,7 @@
-"""make chaos: a run by seed, then the checker.
+"""Runs the suite under faults on a seeded schedule, then checks the recorded history (`make chaos`).
 
 python -m tests.chaos --seed 7 --faults F1,F4 --minutes 5
-python -m tests.chaos --schedule DIR/schedule.json        the same again
+python -m tests.chaos --schedule DIR/schedule.json        repeat a run
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tests.chaos.settle import SETTLE_SECONDS
 
 
 def main() -> int:
-    """Runs and checks; 1 when anything is violated."""
+    """Run and check. Returns 1 if a rule is violated."""
     options = _parser().parse_args()
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     faults = options.faults or list(RECIPES)
@@ -30,7 +30,7 @@ def main() -> int:
     began = time.monotonic()
     asyncio.run(run(schedule, out, rate=options.rate, settle_seconds=options.settle))
     violations = check(out)
-    sys.stdout.write(f"{report(out, violations)}\n{time.monotonic() - began:.0f} s in all\n")
+    sys.stdout.write(f"{report(out, violations)}\n{time.monotonic() - began:.0f} s in total\n")
     sys.stdout.write("VIOLATED\n" if violations else "all rules hold\n")
     return 1 if violations else 0
 
@@ -38,12 +38,12 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--faults", type=_faults, default=[], help=f"of {', '.join(RECIPES)}; all when empty")
+    parser.add_argument("--faults", type=_faults, default=[], help=f"any of {', '.join(RECIPES)}; default: all")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rate", type=float, default=50.0, help="submits a second")
-    parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds for all to end in, after it")
-    parser.add_argument("--schedule", type=Path, help="a saved schedule, to be played again")
-    parser.add_argument("--out", type=Path, help="where the run is saved")
+    parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds for everything to end afterwards")
+    parser.add_argument("--schedule", type=Path, help="a saved schedule to repeat")
+    parser.add_argument("--out", type=Path, help="the folder for the saved run")
     return parser
 
 

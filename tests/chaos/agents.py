@@ -1,4 +1,4 @@
-"""Whom a run works with: the agents, what connects them, and the tools that they are asked for."""
+"""The agents of a run, their connectors, and the tools that are called."""
 
 import random
 from collections.abc import Collection
@@ -12,10 +12,10 @@ AGENTS = ECHOING + TOOLED
 """The agents of every run."""
 
 HTTP_AGENTS = ["http-1", "http-2"]
-"""The agents of runs with F22 alone: their tool server is reached over HTTP."""
+"""The additional agents of runs with F22, whose tool server is reached over HTTP."""
 
 STDIO_ENTRY, HTTP_ENTRY = "chaos", "chaos-http"
-"""The tool servers in the catalogue."""
+"""The names of the tool servers in the server registry."""
 
 Tool = tuple[str, dict[str, Any]]
 
@@ -24,26 +24,26 @@ ODD_TOOLS: dict[str, list[Tool]] = {
     "F22": [("crash", {}), ("garbage", {}), ("hang", {})],
     "FP": [("crash", {})],
 }
-"""The tools that a fault brings with it: they crash, hang, answer garbage or far too much."""
+"""The tools that a fault adds: they crash, hang, or answer with garbage or far too much."""
 
-HURTFUL_TOOLS = frozenset({"crash", "hang", "garbage", "big"})
-"""Those of them that hurt whatever else runs on the same server."""
+HARMFUL_TOOLS = frozenset({"crash", "hang", "garbage", "big"})
+"""The tools that harm other commands on the same server."""
 
 
 def agents_of(faults: Collection[str]) -> list[str]:
-    """The agents of a run with these faults."""
+    """Return the agents of a run with these faults."""
     return AGENTS + HTTP_AGENTS if "F22" in faults else AGENTS
 
 
 def connector_of(agent: str) -> Connector:
-    """What connects an agent."""
+    """Return the connector of an agent."""
     if agent in ECHOING:
         return Connector(kind="echo")
     return Connector(kind="mcp", server=HTTP_ENTRY if agent in HTTP_AGENTS else STDIO_ENTRY)
 
 
 def drawn_tool(agent: str, draw: random.Random, odd_tools: Collection[Tool]) -> Tool:
-    """A tool for an agent to be asked for. The odd ones spare the HTTP server, which all its agents share."""
+    """Draw a tool to call. The HTTP server gets no odd tools, because several agents share it."""
     odd = () if agent in HTTP_AGENTS else odd_tools
     weights = [8.0, 5.0, 1.0, 1.0, *(0.05 if tool == "hang" else 0.15 for tool, _ in odd)]
     return draw.choices([*_usual_tools(draw), *odd], weights)[0]

@@ -1,4 +1,4 @@
-"""What can be done to deliveries: copies out of order, acks that come late, messages that nobody can read."""
+"""Faults of deliveries: copies out of order, late acks, and unreadable messages."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ import nats.errors
 from tests.chaos.rig import TENANT, Rig
 
 POISON_ID = "00000000-0000-7000-8000-000000000000"
-"""The command of a poisonous dispatch: there is none such."""
+"""The id in a poisonous dispatch. No such command exists."""
 
 _COPIES = 3
-_OLD_ACKS = 200  # how many acks are kept to be sent again
+_OLD_ACKS = 200  # how many acks are kept for repetition
 
 
 class _Repeater:
-    """Sees every dispatch and every ack that goes by, and sends them again."""
+    """Receives every dispatch and ack, and sends them again."""
 
     def __init__(self, connection: Any, draw: random.Random) -> None:
         self._connection = connection
@@ -30,7 +30,7 @@ class _Repeater:
         self.copies = self.old_acks = 0
 
     async def dispatched(self, message: Any) -> None:
-        """Sends copies of a dispatch, each a while later; a copy of ours comes by as well."""
+        """Send delayed copies of a dispatch. Ignores its own copies, which arrive here too."""
         if message.data in self._copied:
             return
         self._copied.add(message.data)
@@ -41,19 +41,19 @@ class _Repeater:
             self.copies += 1
 
     async def acknowledged(self, message: Any) -> None:
-        """Sends some ack of before again, now and then; ours come by too."""
+        """Send an earlier ack again, at random. Its own acks arrive here too."""
         self._acks = [*self._acks, (message.subject, message.data)][-_OLD_ACKS:]
         if self._draw.random() < 0.2:
             self.old_acks += 1
             await self._connection.publish(*self._draw.choice(self._acks))
 
     async def finish(self) -> None:
-        """Waits for the copies that are still to go."""
+        """Wait until all copies are sent."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def repeat_deliveries(rig: Rig, seconds: float, draw: random.Random) -> None:
-    """Publishes each dispatch three times more, late and shuffled, and sends old acks again."""
+    """Publish each dispatch three more times, late and out of order, and send old acks again."""
     connection = await nats.connect(rig.nats_url, max_reconnect_attempts=-1, error_cb=_ignore)
     repeater = _Repeater(connection, draw)
     try:
@@ -73,13 +73,13 @@ async def _later(connection: Any, subject: str, data: bytes, seconds: float) -> 
 
 
 async def publish_poison(rig: Rig) -> None:
-    """Sends every runner dispatches that are no JSON, of no command, or of a wrong form."""
+    """Send every runner dispatches that are not JSON, malformed, or for a command that does not exist."""
     connection = await nats.connect(rig.nats_url, error_cb=_ignore)
     try:
         stream = connection.jetstream()
         for consumer in await stream.consumers_info("COMMANDS"):
-            for wanted in consumer.config.filter_subjects or [consumer.config.filter_subject or ""]:
-                tokens = wanted.split(".")
+            for pattern in consumer.config.filter_subjects or [consumer.config.filter_subject or ""]:
+                tokens = pattern.split(".")
                 subject = ".".join(["commands", TENANT, tokens[2], "0", tokens[4]]) if len(tokens) == 5 else ""
                 for body in (
                     b"\xff\x00",
@@ -91,13 +91,13 @@ async def publish_poison(rig: Rig) -> None:
                     if subject:
                         await stream.publish(subject, body, timeout=5)
     except nats.errors.Error as error:
-        raise OSError(f"no poison: {error!r}") from error
+        raise OSError(f"cannot publish poison: {error!r}") from error
     finally:
         await connection.close()
 
 
 async def undelivered(rig: Rig) -> dict[str, list[int]]:
-    """The pending and the unacknowledged messages of each consumer of the dispatches, by its name."""
+    """Return the numbers of pending and unacknowledged messages of each dispatch consumer, by name."""
     connection = await nats.connect(rig.nats_url, error_cb=_ignore)
     try:
         found = await connection.jetstream().consumers_info("COMMANDS")
@@ -109,4 +109,4 @@ async def undelivered(rig: Rig) -> dict[str, list[int]]:
 
 
 async def _ignore(error: Exception) -> None:
-    """Connections are cut here by design."""
+    """Ignore errors: this run cuts connections on purpose."""

@@ -1,4 +1,4 @@
-"""What must hold of calls: I9 and I13."""
+"""The rules for calls: I9 and I13."""
 
 from collections import Counter, defaultdict
 
@@ -10,7 +10,7 @@ _SAME = ("command_id", "session_id", "enqueued_at", "previous", "first_seq")
 
 
 def keys_mean_one_thing(history: History) -> list[str]:
-    """I9: all answers to a key are the same; another body with it is refused; a key makes one command."""
+    """I9: all answers to a key are equal; another body with the same key is rejected; a key creates one command."""
     broken = []
     answers: dict[str, list[Row]] = defaultdict(list)
     for operation in history.operations:
@@ -22,8 +22,10 @@ def keys_mean_one_thing(history: History) -> list[str]:
     for key, given in answers.items():
         if len({tuple(answer.get(name) for name in _SAME) for answer in given}) > 1:
             broken.append(f"{key} was answered {[[answer.get(name) for name in _SAME] for answer in given]}")
-    made = Counter(command["correlation_id"] for command in history.commands.values() if not command["requeued_from"])
-    broken += [f"{key} made {count} commands" for key, count in made.items() if count > 1]
+    created = Counter(
+        command["correlation_id"] for command in history.commands.values() if not command["requeued_from"]
+    )
+    broken += [f"{key} created {count} commands" for key, count in created.items() if count > 1]
     requeued = Counter(command["requeued_from"] for command in history.commands.values() if command["requeued_from"])
     broken += [f"{id_} was requeued {count} times" for id_, count in requeued.items() if count > 1]
     appended = Counter(payload(event)["key"] for event in history.events if event["type"] == APPENDED)
@@ -31,31 +33,33 @@ def keys_mean_one_thing(history: History) -> list[str]:
 
 
 def unknown_calls_are_whole(history: History) -> list[str]:
-    """I13: a submit of unknown outcome left everything or nothing: the row, its event, its key, in one. What was
-    refused, answered by an earlier one, or rolled back was dispatched to nobody."""
+    """I13: a submit of unknown outcome stored its row, event and key together, or nothing.
+
+    A command that was rejected, rolled back or answered from an earlier call was never dispatched.
+    """
     enqueued = Counter(event["command_id"] for event in history.events if event["type"] == "command.enqueued")
     started = Counter(event["session_id"] for event in history.events if event["type"] == "session.started")
     keys = {row["key"]: row["command_id"] for row in history.rows("command_keys") if row["method"] == "submit"}
-    made = {id_: command["correlation_id"] for id_, command in history.commands.items()}
-    first = {id_: key for id_, key in made.items() if not history.commands[id_]["requeued_from"]}
-    asked = {operation["key"] for operation in history.asked("submit")}
-    foreseen = {operation["submit_key"] for operation in history.asked("cancel") if operation.get("submit_key")}
+    created = {id_: command["correlation_id"] for id_, command in history.commands.items()}
+    first = {id_: key for id_, key in created.items() if not history.commands[id_]["requeued_from"]}
+    invoked = {operation["key"] for operation in history.invoked("submit")}
+    foreseen = {operation["submit_key"] for operation in history.invoked("cancel") if operation.get("submit_key")}
     appended = {payload(event)["key"] for event in history.events if event["type"] == APPENDED}
     dispatched = {row["command_id"] for row in history.rows("dispatches")}
     ours = {key: id_ for key, id_ in keys.items() if key.startswith("key-")}
     return [
-        *(f"{id_} was told enqueued {enqueued[id_]} times" for id_ in {*enqueued, *made} if enqueued[id_] != 1),
-        *(f"{id_} was told enqueued and is not there" for id_ in enqueued.keys() - made.keys()),
-        *(f"{id_} was dispatched and is not there" for id_ in dispatched - made.keys()),
-        *(f"{key} stands for {id_}, which is not there" for key, id_ in ours.items()
-          if id_ not in made and (id_ or key not in foreseen)),
-        *(f"{id_} was made with {key}, which stands for another" for id_, key in first.items()
+        *(f"{id_} has {enqueued[id_]} events command.enqueued" for id_ in {*enqueued, *created} if enqueued[id_] != 1),
+        *(f"{id_} has an event command.enqueued and does not exist" for id_ in enqueued.keys() - created.keys()),
+        *(f"{id_} was dispatched and does not exist" for id_ in dispatched - created.keys()),
+        *(f"{key} refers to {id_}, which does not exist" for key, id_ in ours.items()
+          if id_ not in created and (id_ or key not in foreseen)),
+        *(f"{id_} was created with {key}, which refers to another" for id_, key in first.items()
           if key.startswith("key-") and keys.get(key) != id_),
-        *(f"{key} was never asked" for key in ours.keys() - asked),
-        *(f"{row['key']} was accepted and is not appended" for row in history.asked("append", phase="ok")
+        *(f"{key} was never sent" for key in ours.keys() - invoked),
+        *(f"{row['key']} was accepted and not appended" for row in history.invoked("append", phase="ok")
           if row["key"] not in appended),
-        *(f"{row['key']} was accepted, and its command is not there" for row in history.asked("requeue", phase="ok")
-          if row["answer"]["command_id"] not in made),
-        *(f"{row['session_id']} was told started {started[row['session_id']]} times"
+        *(f"{row['key']} was accepted, and its command does not exist" for row in history.invoked("requeue", phase="ok")
+          if row["answer"]["command_id"] not in created),
+        *(f"{row['session_id']} has {started[row['session_id']]} events session.started"
           for row in history.rows("sessions") if started[row["session_id"]] != 1),
     ]  # fmt: skip

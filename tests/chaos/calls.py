@@ -1,4 +1,4 @@
-"""Calls of clients, written into the history, tried again with the same key while their outcome is unknown."""
+"""Calls of clients. Each is recorded, and retried with the same key while its outcome is unknown."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Caller:
-    """Calls one replica after another. `draw` makes the choices that need no replay."""
+    """Calls random replicas. `draw` makes the choices that a repeated run need not repeat."""
 
     clients: list[Stubs]
     operations: Operations
@@ -33,10 +33,10 @@ class Caller:
         self,
         kind: str,
         call: Callable[[Stubs], Awaitable[Answer]],
-        told: Callable[[Answer], dict[str, Any]],
+        describe: Callable[[Answer], dict[str, Any]],
         **fields: Any,
     ) -> tuple[str, Answer | None]:
-        """Calls once; returns `ok`, `fail`, `again` (refused for now) or `info` (unknown), and the answer."""
+        """Call once. Returns `ok`, `fail`, `again` (rejected for now) or `info` (unknown), and the answer."""
         number = self.operations.invoke(kind, **fields)
         try:
             answer = await call(self.draw.choice(self.clients))
@@ -48,18 +48,18 @@ class Caller:
         except asyncio.CancelledError:
             self.operations.complete(number, kind, "info", code="GIVEN_UP", reason="")
             raise
-        self.operations.complete(number, kind, "ok", **told(answer))
+        self.operations.complete(number, kind, "ok", **describe(answer))
         return "ok", answer
 
     async def until_known(
-        self, kind: str, call: Callable[[Stubs], Awaitable[Answer]], told: Callable[[Answer], dict[str, Any]],
+        self, kind: str, call: Callable[[Stubs], Awaitable[Answer]], describe: Callable[[Answer], dict[str, Any]],
         *, tries: int = 30, **fields: Any,
     ) -> tuple[str, Answer | None]:  # fmt: skip
-        """Calls with the same key until the outcome is known, or tries are up: then `info` or `again`."""
+        """Call with the same key until the outcome is known. Returns `info` or `again` if it stays unknown."""
         phase, wait = "info", 0.05
         answer: Answer | None = None
         for _ in range(tries):
-            outcome = await self.once(kind, call, told, **fields)
+            outcome = await self.once(kind, call, describe, **fields)
             phase, answer = outcome
             if phase in ("ok", "fail"):
                 break

@@ -1,4 +1,4 @@
-"""The checker: reads a saved run, whenever, and says what did not hold.
+"""The checker reads a saved run and reports violated rules.
 
 python -m tests.chaos.check DIR
 """
@@ -30,15 +30,15 @@ _SHOWN = 5
 
 
 def check(folder: Path) -> list[Violation]:
-    """Every violation in a saved run; one that has no end.json, or no commands, is one itself."""
+    """Return every violation in a saved run. A run without end.json or without commands is a violation."""
     history = History(folder)
     if not history.end or not history.commands:
-        return [Violation("run", "it has no end, or no commands: nothing was shown")]
+        return [Violation("run", "the run has no end or no commands, so it proves nothing")]
     return [Violation(name, text) for name, rule in RULES.items() for text in rule(history)]
 
 
 def report(folder: Path, violations: list[Violation]) -> str:
-    """What was found, a few lines of each rule, for people; and what the run amounted to."""
+    """Return a summary of the run and a few lines for each violated rule."""
     history = History(folder)
     phases = [operation["phase"] for operation in history.operations]
     lines = [
@@ -57,7 +57,7 @@ def report(folder: Path, violations: list[Violation]) -> str:
 
 
 def main() -> int:
-    """Checks the folder given; 1 when anything is violated."""
+    """Check the given folder. Returns 1 if a rule is violated."""
     folder = Path(sys.argv[1])
     violations = check(folder)
     sys.stdout.write(report(folder, violations) + "\n" + ("VIOLATED\n" if violations else "all rules hold\n"))

@@ -1,4 +1,4 @@
-"""Mutations of how commands reach runners, and of what becomes of them there."""
+"""Mutations of the delivery of commands to runners, and of their execution there."""
 
 from tests.chaos.mutation import Mutation, one_patch
 
@@ -9,7 +9,7 @@ _RECONCILER = "services/command/dispatch/reconciler.py"
 
 DELIVERY_MUTATIONS = (
     one_patch(
-        "what is published is lost with the stream",
+        "published dispatches are lost with the stream",
         _DISPATCH,
         "(r.epoch is distinct from %(epoch)s or r.published_seq <= %(upto)s)",
         "r.epoch is null and %(epoch)s <> '' and %(upto)s < 0",
@@ -18,7 +18,7 @@ DELIVERY_MUTATIONS = (
         seconds=40.0,
     ),
     one_patch(
-        "dead runners keep what they held",
+        "dead runners keep their commands",
         _DISPATCH,
         "where dead_at is null and lease_until < clock_timestamp() returning",
         "where false returning",
@@ -26,7 +26,7 @@ DELIVERY_MUTATIONS = (
         "I1",
     ),
     one_patch(
-        "letters are not published",
+        "dead letters are not published",
         _RECONCILER,
         "await self._store.mark_published_letters(published)",
         "pass",
@@ -71,9 +71,9 @@ DELIVERY_MUTATIONS = (
                 "        delivery.ack()\n",
             ),
             (_SOURCE, "            self.delivery.ack()", "            pass"),
-            # So that one lost claim is enough.
+            # So that one lost claim suffices.
             ("services/runner/attempts/service.py", "waits = iter(_CLAIM_WAITS)", "waits = iter(())"),
-            # So that the reconciler does not find by the ack that the dispatch is over.
+            # So that the reconciler does not detect the acknowledged dispatch.
             (_DISPATCH, "or r.published_seq <= %(upto)s)", "or r.published_seq <= %(upto)s and false)"),
         ),
         "F15",
@@ -81,7 +81,7 @@ DELIVERY_MUTATIONS = (
         40.0,
     ),
     Mutation(
-        "a dead runner's heartbeat is taken",
+        "the heartbeat of a dead runner is accepted",
         (
             (
                 "services/runner/leases/queries.sql",

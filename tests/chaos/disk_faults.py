@@ -1,4 +1,4 @@
-"""A full disk: an engine's own disk has no room for a while."""
+"""Faults of disks: an engine's disk is full for a while."""
 
 import asyncio
 
@@ -7,10 +7,10 @@ from tests.chaos.rig import Rig
 
 
 async def fill(rig: Rig, engine: str, seconds: float) -> None:
-    """Has the engine's disk full for so long, and starts the engine again where it has ended over it."""
+    """Fill the engine's disk for some seconds, and restart the engine if it exited."""
     folder = rig.disks.get(engine)
     if folder is None:
-        raise OSError(f"{engine} has no disk of its own")
+        raise OSError(f"{engine} has no separate disk")
     disks.fill(folder)
     try:
         await asyncio.sleep(seconds)
@@ -18,5 +18,5 @@ async def fill(rig: Rig, engine: str, seconds: float) -> None:
         disks.free(folder)
     part = rig.parts[engine]
     if not part.is_running:
-        rig.faults.note(phase="note", text=f"{engine} had ended")
+        rig.faults.note(phase="note", text=f"{engine} had exited")
         await part.start()

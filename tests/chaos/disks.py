@@ -1,4 +1,4 @@
-"""Disks of engines' own: a tmpfs, which is made full by changing its size, and an image, which can be copied."""
+"""Separate disks for engines: a tmpfs, which a smaller size makes full, or a disk image, which can be copied."""
 
 import os
 import subprocess
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ENGINES = ("nats", "postgres")
-_SIZE = "size=4g"  # of which nothing is taken before it is written; JetStream reserves 2 GiB for the streams
-_IMAGE_BYTES = 4 << 30  # sparse: what is not written takes no room
-_SLACK = 16 * 1024  # bytes that are left on a full disk
+_SIZE = "size=4g"  # allocated on write; JetStream reserves 2 GiB for the streams
+_IMAGE_BYTES = 4 << 30  # sparse
+_SLACK = 16 * 1024  # bytes that stay free on a full disk
 
 
 @contextmanager
 def own_disk(folder: Path) -> Iterator[Path]:
-    """Mounts a disk at the folder while it is entered; raises OSError where that is not allowed."""
+    """Mount a tmpfs at the folder. Raises OSError if the machine does not allow it."""
     folder.mkdir(parents=True, exist_ok=True)
     _mount("-t", "tmpfs", "-o", f"{_SIZE},mode=0711", "none", str(folder))
     try:
@@ -25,8 +25,7 @@ def own_disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def own_image(folder: Path) -> Iterator[Path]:
-    """Mounts an ext4 file system in a file at the folder while it is entered; gives the file. Raises OSError where that
-    is not allowed."""
+    """Mount an ext4 disk image at the folder, and yield its file. Raises OSError if the machine does not allow it."""
     folder.mkdir(parents=True, exist_ok=True)
     image = folder.with_name(f"{folder.name}.img")
     with image.open("wb") as file:
@@ -42,27 +41,27 @@ def own_image(folder: Path) -> Iterator[Path]:
 
 
 def mount_image(image: Path, folder: Path) -> None:
-    """Mounts the file system in a file."""
+    """Mount a disk image."""
     _mount("-o", "loop", str(image), str(folder))
 
 
 def fill(folder: Path) -> None:
-    """Makes the disk no larger than what lies on it."""
+    """Shrink the disk to the size of its contents."""
     status = os.statvfs(folder)
     used = (status.f_blocks - status.f_bfree) * status.f_frsize
     _mount("-o", f"remount,size={used + _SLACK}", str(folder))
 
 
 def free(folder: Path) -> None:
-    """Gives the disk its size again."""
+    """Restore the size of the disk."""
     _mount("-o", f"remount,{_SIZE}", str(folder))
 
 
 def done(*command: str) -> None:
-    """Runs a command; raises OSError with what it said when it fails."""
-    ended = subprocess.run(command, capture_output=True, check=False)
-    if ended.returncode != 0:
-        raise OSError(f"{command[0]}: {ended.stderr.decode().strip()}")
+    """Run a command. Raises OSError with its error output if it fails."""
+    completed = subprocess.run(command, capture_output=True, check=False)
+    if completed.returncode != 0:
+        raise OSError(f"{command[0]}: {completed.stderr.decode().strip()}")
 
 
 def _mount(*arguments: str) -> None:

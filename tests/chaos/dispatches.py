@@ -1,4 +1,4 @@
-"""What is published to the runners, as it goes by: a line {time, command_id} for each command in each dispatch."""
+"""Records what is published to the runners: a line {time, command_id} for each command in each dispatch."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from tests.chaos.rig import Rig
 
 
 @asynccontextmanager
-async def dispatches_noted(rig: Rig, file: Path) -> AsyncIterator[None]:
-    """Listens while the block runs. Where the broker is down or starts again, some go by unheard."""
+async def dispatches_recorded(rig: Rig, file: Path) -> AsyncIterator[None]:
+    """Record dispatches while the block runs. Some are missed while the broker is down or restarts."""
     journal = Journal(file)
 
     async def note(message: Any) -> None:
@@ -32,7 +32,7 @@ async def dispatches_noted(rig: Rig, file: Path) -> AsyncIterator[None]:
 
 
 def _commands_of(data: bytes) -> list[str]:
-    """The commands in a dispatch; none in what is no dispatch, or one of our own poison."""
+    """Return the commands in a dispatch. Returns none for an invalid or a poisonous dispatch."""
     try:
         found = [command_id for command_id, _ in json.loads(data)]
     except (ValueError, TypeError):
@@ -41,4 +41,4 @@ def _commands_of(data: bytes) -> list[str]:
 
 
 async def _ignore(error: Exception) -> None:
-    """The broker is killed here by design."""
+    """Ignore errors: this run kills the broker on purpose."""

@@ -1,4 +1,4 @@
-"""FP: processes that crash, stand still or fail at named places in the code, and are started again with others."""
+"""FP: processes crash, pause or fail at named places in the code, and restart with other failpoints."""
 
 import asyncio
 import random
@@ -17,27 +17,27 @@ KINDS = {
     "command": ("commands", "dead_letters", "cancels", "dispatcher", "dispatch", "reconciler"),
     "runner": ("attempts", "runner", "connections", "leases"),
 }
-"""Where the names of a kind of process begin."""
+"""The prefixes of the failpoints of each kind of process."""
 _BUSY = {
     "commands.submit", "commands.after_submit_before_enqueue", "commands.after_submit_before_answer", "dispatch.mark",
     "dispatcher.after_enqueued_published", "dispatcher.before_enqueued_marked", "attempts.claim", "attempts.finish",
     "attempts.after_claim_before_settle", "attempts.after_settle_before_execution",
     "attempts.after_execution_before_finish", "attempts.after_finish",
 }  # fmt: skip
-"""What is reached many times a second under the load."""
+"""Failpoints that the load reaches many times a second."""
 _BUSY_CHANCE, _CHANCE = 0.03, 0.4
 _DEALT = 6
 _LIFE_SECONDS = 10.0
-_PAUSE_SECONDS = 3.0  # a lease is 2
-_LAST_SECONDS = 0.5  # for one that crashed at the last moment to be seen dead
+_PAUSE_SECONDS = 3.0  # longer than the lease of 2 s
+_LAST_SECONDS = 0.5  # time to detect a crash at the last moment
 _AHEAD = 3
 
 
 class Deck:
-    """What can happen at the failpoints of a kind of process, dealt a few at a time.
+    """Deals rules for the failpoints of one kind of process, a few at a time.
 
-    A life ends at its first crash, and what else was dealt to it does not happen. So a life gets one crash at most, and
-    what has not happened yet, by the processes' own log, comes before what has, and is dealt more often.
+    A process that crashes does not reach its other rules. So each start gets at most one crash. Rules that have not
+    taken effect yet, according to the log of the processes, come first and are dealt more often.
     """
 
     def __init__(self, kind: str, draw: random.Random, log: Path) -> None:
@@ -47,7 +47,7 @@ class Deck:
         self._log = log
 
     def deal(self) -> str:
-        """The next rules, at different failpoints, as the environment takes them."""
+        """Return the next rules, for different failpoints, in the format of the environment variable."""
         happened = {(row["name"], row["action"]) for row in read_rows(self._log)}
         shuffled = self._draw.sample(sorted(self._dealt), len(self._dealt))
         shuffled.sort(key=lambda pair: self._dealt[pair] + _AHEAD * (pair in happened))
@@ -67,7 +67,7 @@ def _rule(name: str, action: Action) -> Rule:
 
 
 async def live_with_failpoints(rig: Rig, seconds: float, seed: int) -> None:
-    """Has every replica live with failpoints, and die of them, for so many seconds; then all run without."""
+    """Run every replica with failpoints for some seconds, restarting it with others. Afterwards all run without."""
     until = time.monotonic() + seconds
     log = rig.out / f"{LOG}.jsonl"
     decks = {kind: Deck(kind, random.Random(f"{seed}/{kind}"), log) for kind in KINDS}
@@ -80,7 +80,7 @@ async def live_with_failpoints(rig: Rig, seconds: float, seed: int) -> None:
 
 
 async def _live(part: Part, deck: Deck, draw: random.Random, log: Path, until: float) -> None:
-    """Life after life, each with other failpoints; the last one outlives them all."""
+    """Restart a replica with other failpoints again and again, and finally without any."""
     lives = 0
     while time.monotonic() < until:
         if part.is_running:

@@ -1,4 +1,4 @@
-"""Plays a schedule: each action by its name, done for real, its beginning and end written down."""
+"""Plays a schedule: carries out each action, and records when it begins and ends."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,13 @@ from tests.chaos.schedule import REPLICAS, RUNNERS_TO_NATS, SERVICES, Schedule, 
 from tests.chaos.tool_servers import bad_answers
 from tests.chaos.workload import Workload
 
-_MOST_LATE = 4.0  # seconds; a step that takes long may be late by half of that
+_MAX_LATE = 4.0  # seconds; a long step may be late by half its length
 
 Action = Callable[["Faults", Step], Awaitable[None]]
 
 
 class Faults:
-    """Does what the schedule says to the rig."""
+    """Carries out the steps of a schedule on the rig."""
 
     def __init__(self, rig: Rig, workload: Workload) -> None:
         self.rig = rig
@@ -35,14 +35,17 @@ class Faults:
         self._busy: dict[str, asyncio.Lock] = {}
 
     async def play(self, schedule: Schedule) -> None:
-        """Begins each step at its time. A step on a part that another step has down waits for that one, or is left
-        out when that takes long: a slow machine gets fewer faults, not a longer run."""
+        """Begin each step at its time.
+
+        A step waits for another step that has its part down, and is skipped if that takes long. So a slow machine
+        gets fewer faults instead of a longer run.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as tasks:
             for step in schedule.steps:
                 await asyncio.sleep(max(0.0, began + step.at - loop.time()))
-                tasks.create_task(self._do(step, began + step.at + max(_MOST_LATE, step.seconds / 2)))
+                tasks.create_task(self._do(step, began + step.at + max(_MAX_LATE, step.seconds / 2)))
             await asyncio.sleep(max(0.0, began + schedule.seconds - loop.time()))
 
     async def _do(self, step: Step, latest: float) -> None:
@@ -58,7 +61,7 @@ class Faults:
             problem = ""
             try:
                 await ACTIONS[step.action](self, step)
-            except OSError as error:  # the machine has not the means: told, never hidden
+            except OSError as error:  # the machine cannot do it; the run reports that
                 problem = f"skipped: {error}"
             self.rig.faults.note(phase="end", problem=problem, **fields)
 
@@ -113,15 +116,15 @@ async def _nats_wipe(faults: Faults, step: Step) -> None:
 
 
 async def _nats_wipe_live(faults: Faults, step: Step) -> None:
-    """The store goes while the server runs; the server is killed a little later, and begins with nothing."""
+    """Remove the store while the server runs, then kill the server and start it with an empty store."""
     await asyncio.to_thread(shutil.rmtree, faults.rig.nats_store, ignore_errors=True)
     await asyncio.sleep(step.seconds)
     await _nats_wipe(faults, Step(0, step.fault, "nats_wipe", "nats", 0.1))
 
 
 async def _nats_wipe_full(faults: Faults, step: Step) -> None:
-    """The store goes with dispatches in it: what the broker sends to runners is lost for a while, so that all that is
-    published meanwhile is in the store alone."""
+    """Remove the store while it holds dispatches. The runners receive nothing for a while first, so that dispatches
+    that are published meanwhile exist only in the store."""
     links = [faults.rig.links[name] for name in RUNNERS_TO_NATS]
     for link in links:
         link.turn(BLACKHOLE)

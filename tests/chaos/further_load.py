@@ -1,4 +1,4 @@
-"""What the usual load does not do: callers' own events, requeues of dead letters, quick changes of one session."""
+"""Load beyond the usual one: callers' own events, requeues of dead letters, and quick changes of one session."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ from tests.chaos.calls import CALL_SECONDS
 from tests.chaos.workload import Workload
 
 APPENDED = "custom.chaos"
-"""The type of the events that are appended; the payload holds their call's key."""
-_APPEND_EVERY = 0.2
-_REQUEUE_EVERY = 1.0
+"""The type of the appended events. Their payload holds the key of the call."""
+_APPEND_INTERVAL = 0.2  # seconds
+_REQUEUE_INTERVAL = 1.0  # seconds
 
 
 async def make_agent(workload: Workload, agent: str) -> None:
-    """Makes an agent that nobody else uses."""
+    """Create an agent that nothing else uses."""
     request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=Connector(kind="echo")))
     await workload.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
 
 
 async def further_load(workload: Workload, agent: str, seconds: float, seed: int) -> None:
-    """Does all of it for so many seconds, the changes on this agent, whose session is stopped at the end."""
+    """Apply the load for some seconds, and finally stop the session of `agent`, which the changes use."""
     ends = asyncio.get_running_loop().time() + seconds
     draws = [random.Random(f"{seed}/{number}") for number in range(3)]
     await asyncio.gather(
@@ -44,7 +44,7 @@ async def further_load(workload: Workload, agent: str, seconds: float, seed: int
 async def _append(workload: Workload, prefix: str, ends: float, draw: random.Random) -> None:
     number, loop = 0, asyncio.get_running_loop()
     while loop.time() < ends:
-        await asyncio.sleep(_APPEND_EVERY)
+        await asyncio.sleep(_APPEND_INTERVAL)
         wanted = ListSessionsRequest(agent_id=draw.choice(workload.agents), states=[SESSION_STATE_ACTIVE])
         with suppress(CallboardError):
             client = draw.choice(workload.caller.clients)
@@ -68,7 +68,7 @@ async def _requeue(workload: Workload, prefix: str, ends: float, draw: random.Ra
     loop = asyncio.get_running_loop()
     wanted = ListDeadLettersRequest(page_size=1, requeued=REQUEUED_FILTER_NOT_REQUEUED)
     while loop.time() < ends:
-        await asyncio.sleep(_REQUEUE_EVERY)
+        await asyncio.sleep(_REQUEUE_INTERVAL)
         with suppress(CallboardError):
             client = draw.choice(workload.caller.clients)
             for letter in (await client.dead_letters.ListDeadLetters(wanted, timeout=CALL_SECONDS)).dead_letters:

@@ -11,7 +11,7 @@ CLIENTS = 64
 
 
 async def stampede(workload: Workload, agent: str, seconds: float, seed: int) -> None:
-    """Lets 64 clients loose on a new agent for so many seconds, then has its session stopped."""
+    """Let 64 clients change a new agent's session for some seconds, then stop the session."""
     request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=Connector(kind="echo")))
     await workload.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
     ends = asyncio.get_running_loop().time() + seconds

@@ -1,4 +1,4 @@
-"""A run as the checker reads it: the histories and the tables' rows, with the look-ups that the rules share."""
+"""A saved run for the checker: the recorded histories and the rows of the tables."""
 
 import json
 from collections import defaultdict
@@ -17,29 +17,29 @@ TERMINAL = set(ENDED.values())
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that did not hold: which, and what of it."""
+    """A violation of a rule, with a description."""
 
     rule: str
     text: str
 
 
 Rule = Callable[["History"], list[str]]
-"""Says what breaks it, one line for each."""
+"""Returns a line for each violation."""
 
 
 class History:
-    """The files of one run, read when they are asked for."""
+    """The files of one run, read on demand."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def rows(self, name: str) -> list[Row]:
-        """The lines of one file."""
+        """Return the lines of one file."""
         return read_rows(self._folder / f"{name}.jsonl")
 
     @cached_property
     def end(self) -> Row:
-        """How the run ended."""
+        """The end of the run."""
         file = self._folder / "end.json"
         found: Row = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         return found
@@ -61,9 +61,9 @@ class History:
 
     @cached_property
     def by_command(self) -> dict[str, list[Row]]:
-        """The events of each command, in the order of their positions; callers' own are left out."""
-        told = [event for event in self.events if event["command_id"] and event["type"].startswith("command.")]
-        return _grouped(told, "command_id")
+        """The events of each command in the order of their positions, without callers' own events."""
+        events = [event for event in self.events if event["command_id"] and event["type"].startswith("command.")]
+        return _grouped(events, "command_id")
 
     @cached_property
     def attempts(self) -> dict[str, list[Row]]:
@@ -72,12 +72,12 @@ class History:
 
     @cached_property
     def effects(self) -> list[Row]:
-        """What the tools did."""
+        """The effects that the tools recorded."""
         return self.rows("effects")
 
     @cached_property
     def operations(self) -> list[Row]:
-        """One row for each operation: what was asked, with `phase`, `began`, `ended` and `answer`."""
+        """The operations, one row each: the request with `phase`, `began`, `ended` and `answer`."""
         begun: dict[int, Row] = {}
         for line in self.rows("operations"):
             if line["phase"] == "invoke":
@@ -86,8 +86,8 @@ class History:
                 begun[line["op"]].update(phase=line["phase"], ended=line["time"], answer=line)
         return list(begun.values())
 
-    def asked(self, *kinds: str, phase: str = "") -> list[Row]:
-        """The operations of these kinds, and of that outcome when one is given."""
+    def invoked(self, *kinds: str, phase: str = "") -> list[Row]:
+        """Return the operations of these kinds, with this outcome if one is given."""
         return [row for row in self.operations if row["kind"] in kinds and phase in ("", row["phase"])]
 
 
@@ -99,7 +99,7 @@ def _grouped(rows: list[Row], by: str) -> dict[str, list[Row]]:
 
 
 def payload(event: Row) -> dict[str, Any]:
-    """An event's payload; empty when it was too long to be kept whole."""
+    """Return an event's payload, or an empty one if it was cut."""
     try:
         found: dict[str, Any] = json.loads(event["payload"])
     except ValueError:

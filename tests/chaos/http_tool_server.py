@@ -1,9 +1,9 @@
-"""The tool server over streamable HTTP, answering badly for as long as a file says so.
+"""The tool server over streamable HTTP. It answers incorrectly while a file names a fault.
 
     python -m tests.chaos.http_tool_server OUT FAULT_FILE PORT
 
-OUT gets the effects. FAULT_FILE holds the name of the fault, and is missing while there is none. A request to the
-address that redirects point to is an effect of the phase `followed`: no client may come there.
+OUT is the folder for the effects. FAULT_FILE contains the name of the fault, and does not exist without a fault. A
+request to the target of the redirects is an effect of the phase `followed`: no client may send one.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.chaos.tool_server import Effects, make_server
 
 _HOST, _ELSEWHERE = "127.0.0.1", "127.0.0.2"
-_LOOK_EVERY = 0.1  # seconds
+_POLL = 0.1  # seconds
 _BREAK = "break"
 
 
 class BadAnswers:
-    """Stands before the real server and spoils its answers."""
+    """Middleware that replaces or breaks the answers of the real server."""
 
     def __init__(self, app: ASGIApp, fault_file: Path, elsewhere: str, effects: Effects) -> None:
         self._app = app
@@ -60,14 +60,14 @@ class BadAnswers:
             return ""
 
     async def _hang(self, send: Send) -> None:
-        """Says nothing while the fault lasts. What was asked is never done: its session may be long over."""
-        while self._fault() == "hang":  # noqa: ASYNC110 - the file is another process's
-            await asyncio.sleep(_LOOK_EVERY)
+        """Answer only after the fault. The request is never carried out, because its session may have ended."""
+        while self._fault() == "hang":  # noqa: ASYNC110 - another process changes the file
+            await asyncio.sleep(_POLL)
         await _answer(send, 503)
 
 
 class _Torn:
-    """Sends the first half of an answer's first piece, then ends the connection."""
+    """Sends the first half of an answer's first chunk, then ends the connection."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -78,7 +78,7 @@ class _Torn:
             return
         body = message.get("body", b"")
         await self._send({**message, "body": body[: len(body) // 2], "more_body": True})
-        raise ConnectionAbortedError("torn, as asked")
+        raise ConnectionAbortedError("broken off on purpose")
 
 
 async def _answer(send: Send, status: int, location: str = "") -> None:
@@ -88,7 +88,7 @@ async def _answer(send: Send, status: int, location: str = "") -> None:
 
 
 async def serve(out: Path, fault_file: Path, port: int) -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     elsewhere = socket.create_server((_ELSEWHERE, 0))
     effects = Effects(out / "effects.jsonl")
     url = f"http://{_ELSEWHERE}:{elsewhere.getsockname()[1]}/mcp"

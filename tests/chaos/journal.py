@@ -1,4 +1,4 @@
-"""Histories as files: one JSON object a line, appended as it happens, read back whole."""
+"""Histories as files: one JSON object a line, appended as things happen."""
 
 import itertools
 import json
@@ -11,23 +11,23 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """One file of lines; each gets `time`, seconds of the machine's monotonic clock, the same in all processes."""
+    """A file of lines. Each gets `time`, the seconds of the machine's monotonic clock, which all processes share."""
 
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
 
     def note(self, **fields: Any) -> None:
-        """Appends a line."""
+        """Append a line."""
         if not self._file.closed:
             self._file.write(json.dumps({"time": time.monotonic(), **fields}) + "\n")
 
     def close(self) -> None:
-        """Closes the file; what is noted later is dropped."""
+        """Close the file. Later lines are dropped."""
         self._file.close()
 
 
 class Operations:
-    """What clients asked and what they heard: `invoke`, then `ok`, `fail` (refused, nothing done) or `info` (unknown).
+    """Records calls and their outcomes: `invoke`, then `ok`, `fail` (rejected, nothing done) or `info` (unknown).
 
     A line: {time, op, kind, phase, ...}; the lines of one operation share `op`.
     """
@@ -37,22 +37,22 @@ class Operations:
         self._numbers = itertools.count(1)
 
     def invoke(self, kind: str, **fields: Any) -> int:
-        """Notes that an operation begins; returns its number."""
+        """Record that an operation begins. Returns its number."""
         number = next(self._numbers)
         self._journal.note(op=number, kind=kind, phase="invoke", **fields)
         return number
 
     def complete(self, number: int, kind: str, phase: str, **fields: Any) -> None:
-        """Notes how it ended."""
+        """Record how an operation ended."""
         self._journal.note(op=number, kind=kind, phase=phase, **fields)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._journal.close()
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All whole lines of a file, none when there is no file: a killed writer may leave half a line behind."""
+    """Return the complete lines of a file. A killed writer may leave half a line; a missing file has no lines."""
     if not path.exists():
         return []
     rows = []
@@ -65,6 +65,6 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Writes a file of lines anew."""
+    """Write a file of lines, replacing an existing one."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, default=str) + "\n" for row in rows)

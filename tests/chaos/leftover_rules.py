@@ -1,19 +1,19 @@
-"""What must hold of the end of it all: I11."""
+"""The rule for the end of a run: I11."""
 
 from tests.chaos.history import History
 
-_MOST_DESCRIPTORS = 4
-"""More than before, in a process that lived through the run: sockets that are between two uses."""
-_MOST_GROWTH = 0.2
-_MOST_KIB = 30 * 1024
+_MAX_MORE_DESCRIPTORS = 4
+"""How many more descriptors a process may hold that ran throughout: sockets between two uses."""
+_MAX_GROWTH = 0.2
+_MAX_MORE_KIB = 30 * 1024
 
 
 def nothing_is_left_over(history: History) -> list[str]:
-    """I11: nothing waits to be dispatched or delivered, no letter to be published, no tool server runs on, and no
-    process holds more than before."""
+    """I11: no command waits for dispatch or delivery, no dead letter for publication, no tool server is left, and no
+    process holds more resources than before."""
     broken = [f"{row['command_id']} is still in ready" for row in history.rows("ready")]
     broken += [
-        f"the letter of {row['command_id']} is not published"
+        f"the dead letter of {row['command_id']} is not published"
         for row in history.rows("dead_letters")
         if not row["published"]
     ]
@@ -24,7 +24,7 @@ def nothing_is_left_over(history: History) -> list[str]:
         if row["session_uid"] not in live
     ]
     if history.end.get("tools"):
-        broken.append(f"tool servers run on: {history.end['tools']}")
+        broken.append(f"tool servers are still running: {history.end['tools']}")
     for name, counts in history.end.get("consumers", {}).items():
         if any(counts):
             broken.append(f"{name} has {counts[0]} pending and {counts[1]} unacknowledged")
@@ -32,10 +32,10 @@ def nothing_is_left_over(history: History) -> list[str]:
 
 
 def _growth(history: History) -> list[str]:
-    """Compares the processes that were never restarted, each time warm and with no session and no subscriber.
+    """Compare the processes that were never restarted, both times warmed up and without sessions and subscribers.
 
-    Memory may grow by a fifth or by 30 MiB, whichever is more: in a run of minutes a process of 90 to 120 MiB still
-    fills its caches. Measured in runs of a minute that killed none of them: 2 descriptors and 6 MiB at most.
+    Memory may grow by a fifth or by 30 MiB, whichever is more, because in a run of minutes a process of 90 to 120 MiB
+    still fills its caches. Runs of a minute that killed no process grew by at most 2 descriptors and 6 MiB.
     """
     resources = history.end.get("resources", {"before": {}, "after": {}})
     broken = []
@@ -43,8 +43,8 @@ def _growth(history: History) -> list[str]:
         before = resources["before"].get(name)
         if before is None or before["pid"] != after["pid"]:
             continue
-        if after["descriptors"] > before["descriptors"] + _MOST_DESCRIPTORS:
+        if after["descriptors"] > before["descriptors"] + _MAX_MORE_DESCRIPTORS:
             broken.append(f"{name} had {before['descriptors']} descriptors, and has {after['descriptors']}")
-        if after["kib"] - before["kib"] > max(_MOST_KIB, before["kib"] * _MOST_GROWTH):
+        if after["kib"] - before["kib"] > max(_MAX_MORE_KIB, before["kib"] * _MAX_GROWTH):
             broken.append(f"{name} had {before['kib'] >> 10} MiB of memory, and has {after['kib'] >> 10}")
     return broken

@@ -1,6 +1,6 @@
-"""The checker's own test: each mutation is put into a copy of the source tree, run, and must be found.
+"""Tests the checker: patches a copy of the source tree with each mutation, runs it, and expects a violation.
 
-First come controls, without any mutation, whose runs must be sound: else a mutation's verdict means nothing.
+Controls without a mutation run first. They must be sound, or the verdict on a mutation means nothing.
 
 python -m tests.chaos.mutate [--only WORD] [--seed N]
 """
@@ -20,16 +20,16 @@ from tests.chaos.mutations import MUTATIONS
 _ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("services", "libs", "tests", "examples")
 _RATE = 30.0
-_MOST_SECONDS = 900.0
+_TIMEOUT = 900.0  # seconds
 _CONTROLS = tuple(control(faults) for faults in sorted({mutation.faults for mutation in MUTATIONS}))
 
 
 class StaleMutationError(Exception):
-    """The code that a mutation changes is not there any more: the mutation has to follow it."""
+    """The code that a mutation replaces has changed, so the mutation must be updated."""
 
 
 def mutated_tree(mutation: Mutation, folder: Path) -> None:
-    """Copies the source tree and patches it; raises StaleMutationError."""
+    """Copy the source tree and patch the copy. Raises StaleMutationError."""
     for name in _COPIED:
         shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file, old, new in mutation.patches:
@@ -41,7 +41,7 @@ def mutated_tree(mutation: Mutation, folder: Path) -> None:
 
 
 def found_by(mutation: Mutation, seed: int, out: Path) -> tuple[set[str], str]:
-    """Runs the mutated suite; returns the rules that it violates, and what the run said."""
+    """Run the mutated suite. Returns the violated rules and the end of the output."""
     with tempfile.TemporaryDirectory(prefix="callboard-mutation-") as name:
         folder = Path(name)
         mutated_tree(mutation, folder)
@@ -50,16 +50,16 @@ def found_by(mutation: Mutation, seed: int, out: Path) -> tuple[set[str], str]:
         command += ["--minutes", str(mutation.seconds / 60), "--rate", str(_RATE), "--settle", "15", "--out", str(out)]
         done = subprocess.run(
             command, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True,
-            timeout=_MOST_SECONDS, check=False,
+            timeout=_TIMEOUT, check=False,
         )  # fmt: skip
     said = (done.stdout + done.stderr)[-4000:]
     return {violation.rule for violation in check(out)}, said
 
 
 def main() -> int:
-    """Runs all mutations, or those whose names hold the word; 1 when one is not found, or a control is not sound."""
+    """Run all mutations, or those selected by name. Returns 1 if one is not found or a control is not sound."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutate")
-    parser.add_argument("--only", default="", help="words; a mutation whose name holds one of them is run")
+    parser.add_argument("--only", default="", help="run the mutations whose name contains one of these words")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     words, missed = options.only.split(","), 0

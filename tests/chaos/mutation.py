@@ -1,6 +1,6 @@
-"""What a mutation is: a fault put into the code itself, so that the checker has something to find.
+"""A mutation is a bug that is put into the code, which the checker must find.
 
-Each is a patch of a copy of the source tree. If a run of it is called sound, the checker is blind there.
+Each patches a copy of the source tree. If the checker calls its run sound, the checker misses that kind of bug.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutation:
-    """Replaces `old` by `new` in the files; the run of these faults must violate one of the rules.
+    """Replaces `old` with `new` in files. A run with these faults must violate one of the rules.
 
-    A control changes nothing and has no rules: its run must violate none.
+    A control has no patches and no rules; its run must violate none.
     """
 
     name: str
@@ -21,15 +21,15 @@ class Mutation:
 
 
 def one_patch(name: str, file: str, old: str, new: str, faults: str, *rules: str, seconds: float = 25.0) -> Mutation:
-    """A mutation of one place."""
+    """Return a mutation of one place."""
     return Mutation(name, ((file, old, new),), faults, frozenset(rules), seconds)
 
 
 def is_caught(mutation: Mutation, violated: set[str]) -> bool:
-    """Whether the checker did what it must: one of the rules was violated, or, by a control, none at all."""
+    """Report whether the checker was right: one of the rules is violated, or none for a control."""
     return bool(violated & mutation.rules) if mutation.rules else not violated
 
 
 def control(faults: str) -> Mutation:
-    """The same kind of run of the code as it is."""
-    return Mutation(f"control: nothing is changed, {faults}", (), faults, frozenset(), 40.0)
+    """Return a control: the same kind of run with unchanged code."""
+    return Mutation(f"control: unchanged code, {faults}", (), faults, frozenset(), 40.0)

@@ -1,4 +1,4 @@
-"""All mutations; here those of the log, of submits, of attempts and of sessions."""
+"""All mutations. Those of the log, of submits, of attempts and of sessions are defined here."""
 
 from tests.chaos.delivery_mutations import DELIVERY_MUTATIONS
 from tests.chaos.mutation import Mutation, one_patch
@@ -15,7 +15,7 @@ _EXPIRY = 'raise LeaseLostError("the lease expired before it was renewed")'
 
 MUTATIONS = (
     Mutation(
-        "a paused runner's ends are not fenced",
+        "the writes of a paused runner are not fenced",
         (
             (_RESOLVE_FINISHES, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
             (_REPORT, " and c.lease_token = i.token and c.state = 'running'", " and c.state = 'running'"),
@@ -27,9 +27,17 @@ MUTATIONS = (
         frozenset({"I2", "I3"}),
         40.0,
     ),
-    one_patch("a key does not hold", _KEYS, "where k.expires_at < clock_timestamp()", "where true", "F7", "I9", "I13"),
     one_patch(
-        "another body with a key is taken",
+        "idempotency keys expire at once",
+        _KEYS,
+        "where k.expires_at < clock_timestamp()",
+        "where true",
+        "F7",
+        "I9",
+        "I13",
+    ),
+    one_patch(
+        "another body with a used key is accepted",
         _RESOLVE,
         "when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then",
         "when k.command_id <> i.id then",
@@ -37,7 +45,7 @@ MUTATIONS = (
         "I9",
     ),
     one_patch(
-        "numbers are counted twice",
+        "sequence numbers are counted twice",
         _EVENTS + "append_locked.sql",
         "set last_seq = h.last_seq +",
         "set last_seq = h.last_seq + 1 +",
@@ -46,7 +54,7 @@ MUTATIONS = (
         "I5",
     ),
     one_patch(
-        "a hole in the hints is not read",
+        "a gap in the notifications is not read",
         _TAIL,
         "        self._known = max(self._known, last)\n        if not self.next",
         "        self._known = max(self._known, last)\n        self.next = self.next and max(self.next, first)\n"
@@ -55,7 +63,7 @@ MUTATIONS = (
         "I5",
     ),
     one_patch(
-        "an attempt has the number after next",
+        "an attempt number is skipped",
         _CLAIM,
         "set state = 'running', attempt = c.attempt + 1,",
         "set state = 'running', attempt = c.attempt + 2,",
@@ -72,7 +80,7 @@ MUTATIONS = (
         "I6",
     ),
     one_patch(
-        "the dead have no letter",
+        "failed commands get no dead letter",
         _FINISH,
         "from item h where h.final = 'failed'\n  ), events",
         "from item h where false\n  ), events",
@@ -119,10 +127,10 @@ MUTATIONS = (
         "I5",
     ),
     one_patch(
-        "an ordering key holds nobody back", _SUBMIT, "r.ordering_key is not null and (", "false and (", "F2", "order"
+        "ordering keys have no effect", _SUBMIT, "r.ordering_key is not null and (", "false and (", "F2", "order"
     ),
     one_patch(
-        "what is stopped stays ready",
+        "cancelled commands stay ready for dispatch",
         _COMMANDS + "cancel_open.sql",
         "where d.tenant_id = p_tenant and d.command_id = any (array(select k.command_id from chosen k))",
         "where d.tenant_id = p_tenant and false",
@@ -148,7 +156,7 @@ MUTATIONS = (
         "I2",
     ),
     one_patch(
-        "a cancel that came before its command is forgotten",
+        "a cancel before its command is forgotten",
         _KEYS,
         "cancelled = case when k.expires_at >= clock_timestamp() then k.cancelled end",
         "cancelled = null",
@@ -156,10 +164,10 @@ MUTATIONS = (
         "I2",
     ),
     Mutation(
-        "a session that stops lets commands begin",
+        "a stopping session starts commands",
         (
             (_RESOLVE_CLAIMS, "when o.state is distinct from 'active' then", "when o.state is null then"),
-            # So that something is left to begin: a stop cancels what waits by force alone.
+            # So that commands are left to start: with this, only a forced stop cancels waiting commands.
             (_ADVANCE, "p_session_uid, 500, p_force", "p_session_uid, 500 * p_force::integer, p_force"),
         ),
         "F2",

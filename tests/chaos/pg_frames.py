@@ -1,4 +1,4 @@
-"""As much of Postgres' wire protocol as it takes to see which statement a client runs, and that its reply is whole."""
+"""The part of Postgres' wire protocol that shows which statement a client runs and when its reply is complete."""
 
 import struct
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ _UNTYPED = {80877103, 80877104}  # SSLRequest and GSSENCRequest: the startup mes
 
 
 class ClientStatements:
-    """Reads a client's side of a connection: which statement each Execute or Query runs.
+    """Reads the client's side of a connection, and finds the statement of each Execute or Query.
 
-    Prepared statements are remembered by name, portals are bound in between.
+    It keeps prepared statements by name and the last bound portal.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class ClientStatements:
         self._bound = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """Returns the texts of the statements that these bytes have run."""
+        """Return the texts of the statements that these bytes run."""
         self._buffer += data
         return [sql for kind, body in self._messages() if (sql := self._run(kind, body))]
 
@@ -53,5 +53,5 @@ class ClientStatements:
 
 
 def ends_with_ready(reply: bytes) -> bool:
-    """Whether the server has said ReadyForQuery, idle: whatever autocommitted before it is committed."""
+    """Report whether the reply ends with ReadyForQuery (idle), which means that the statement has committed."""
     return reply.endswith(b"Z\0\0\0\x05I")

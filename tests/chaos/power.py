@@ -1,4 +1,4 @@
-"""A power cut: an engine on a disk image of its own is gone at once, and starts again on what its disk had by then."""
+"""A power cut: an engine on a disk image dies at once, and restarts with the contents of its disk at that moment."""
 
 import asyncio
 import signal
@@ -9,14 +9,14 @@ from tests.chaos.rig import Rig
 
 
 async def cut_power(rig: Rig, engine: str, seconds: float) -> None:
-    """Takes the engine's disk as it is in the middle of its work, and starts the engine again on that, after so long.
+    """Copy the engine's disk image while it works, kill the engine, and restart it on the copy after some seconds.
 
-    What it had written and not synced lies in the memory of the kernel, and is not in the image. While the image is
-    copied the engine is stopped, so that the copy is of one moment.
+    Data that was written and not synced is in the kernel's memory and not in the image. The engine is stopped during
+    the copy, so that the copy is consistent.
     """
     image = rig.images.get(engine)
     if image is None:
-        raise OSError(f"{engine} has no disk image of its own")
+        raise OSError(f"{engine} has no separate disk image")
     part = rig.parts[engine]
     folder, copy = image.with_suffix(""), image.with_suffix(".copy")
     own = children(part.pid)

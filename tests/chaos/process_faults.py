@@ -1,4 +1,4 @@
-"""What can be done to a process from outside: signals, hunger, little memory, another clock."""
+"""Faults of processes, caused from outside: signals, CPU starvation, lack of memory, and another clock."""
 
 import asyncio
 import contextlib
@@ -13,20 +13,20 @@ from pathlib import Path
 from tests.chaos.rig import Rig
 from tests.support.part import Part
 
-_SLICE = 0.2  # seconds: a starved process runs for a tenth of each
+_SLICE = 0.2  # seconds; a starved process runs for a tenth of each
 _SHARE = 0.1
 _CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 
 def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
-    """Sends a signal to processes; those that are gone are gone."""
+    """Send a signal to processes. Ignores processes that have exited."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process."""
+    """Return the children of a process."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def children(pid: int) -> list[int]:
 
 
 def tools(out: Path) -> list[int]:
-    """The tool servers of a run, told by the file that they write to."""
+    """Return the tool servers of a run, recognised by the file that they write to."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -46,7 +46,7 @@ def tools(out: Path) -> list[int]:
 
 
 def copy_while_in_use(source: Path, copy: Path) -> None:
-    """Copies a folder whose files come and go meanwhile, file by file, as they are met."""
+    """Copy a folder file by file while its files change."""
     for folder, _, names in os.walk(source):
         target = copy / Path(folder).relative_to(source)
         target.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def copy_while_in_use(source: Path, copy: Path) -> None:
 
 
 async def starve(pid: int, seconds: float) -> None:
-    """Lets a process have a tenth of the time, by stopping it in between: as a CPU quota does, without a cgroup."""
+    """Give a process a tenth of the time by stopping it in between, like a CPU quota without a cgroup."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     try:
@@ -70,7 +70,7 @@ async def starve(pid: int, seconds: float) -> None:
 
 
 async def out_of_memory(part: Part) -> None:
-    """Caps a process's address space where it is; after 3 s it is killed, as the kernel would."""
+    """Limit a process's address space to its current size, and kill it after 3 s, as the kernel would."""
     if part.is_running:
         pages = int(Path(f"/proc/{part.pid}/statm").read_text().split()[0])
         limit = pages * os.sysconf("SC_PAGE_SIZE") + (1 << 20)
@@ -82,7 +82,7 @@ async def out_of_memory(part: Part) -> None:
 
 
 def clock_library(folder: Path) -> Path:
-    """Compiles the library that shifts a process's wall clock; raises OSError when there is no compiler."""
+    """Compile the library that shifts a process's wall clock. Raises OSError if there is no compiler."""
     made = folder / "clock.so"
     if not made.exists():
         command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(made), str(_CLOCK_SOURCE), "-ldl"]
@@ -93,16 +93,16 @@ def clock_library(folder: Path) -> Path:
 
 
 def clock_environment(out: Path) -> dict[str, str]:
-    """What a process needs so that `jump_clock` can move its clock."""
+    """Return the environment of a process whose clock `jump_clock` can move."""
     return {"LD_PRELOAD": str(clock_library(out)), "CHAOS_CLOCKS": str(out / "clocks")}
 
 
 async def jump_clock(rig: Rig, name: str, seconds: float, shift: int) -> None:
-    """Moves the wall clock of one running process by `shift` seconds, and after so many back again."""
+    """Move the wall clock of a running process by `shift` seconds, and back after `seconds`."""
     pid = rig.parts[name].pid
     folder = rig.out / "clocks"
     if not (rig.out / "clock.so").exists():
-        raise OSError("there is no C compiler, and so no clock to move")
+        raise OSError("the clock cannot be moved without a C compiler")
     folder.mkdir(exist_ok=True)
     file = folder / str(pid)
     file.write_text(str(shift))

@@ -15,7 +15,7 @@ _LINGER_ZERO = struct.pack("ii", 1, 0)  # close sends RST
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to bytes; seconds. `lost_up` is what the client sends, `lost_down` what it is answered."""
+    """What happens to bytes. `lost_up` loses what the client sends, `lost_down` the replies. `latency` in seconds."""
 
     latency: float = 0.0
     lost_up: bool = False
@@ -27,7 +27,7 @@ BLACKHOLE = Weather(lost_up=True, lost_down=True)
 
 
 class _Pair:
-    """One connection of the link: bytes that are lost stay lost, so it is cut when the weather is calm again."""
+    """One connection of the link. Lost bytes stay lost, so a connection that lost some is cut in calm weather."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter | None) -> None:
         self.client = client
@@ -37,7 +37,7 @@ class _Pair:
         self.statements = ClientStatements()
 
     def cut(self) -> None:
-        """Resets both sides."""
+        """Reset both sides."""
         for writer in (self.client, self.server):
             if writer is not None and not writer.is_closing():
                 sock = writer.get_extra_info("socket")
@@ -46,14 +46,14 @@ class _Pair:
                 writer.transport.abort()
 
 
-class Transport:
+class Link:
     """A proxy on a loopback port in front of one server; `name` is `client>server`."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
         self.name = name
         self.port = 0
         self.dropped: list[str] = []
-        """The statements whose replies were dropped, or which were."""
+        """The statements that were dropped, or whose replies were."""
         self._host, self._target = host, port
         self._weather = CALM
         self._pairs: set[_Pair] = set()
@@ -63,12 +63,12 @@ class Transport:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listens on a port of its own."""
+        """Listen on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_CHUNK)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Ends all connections and listens no more."""
+        """End all connections and stop listening."""
         if self._server is not None:
             self._server.close()
         self.cut()
@@ -77,28 +77,28 @@ class Transport:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:
-        """Resets every connection; new ones are let through."""
+        """Reset every connection. New ones are accepted."""
         for pair in list(self._pairs):
             pair.cut()
 
     def turn(self, weather: Weather) -> None:
-        """Changes the weather; connections that have lost bytes are reset."""
+        """Change the weather, and reset connections that have lost bytes."""
         self._weather = weather
         for pair in [pair for pair in self._pairs if pair.has_lost]:
             pair.cut()
 
     def calm(self) -> None:
-        """Lets everything through, also what was to be dropped and has not come by."""
+        """Forward everything again. Pending drops are cancelled."""
         self._replies.clear()
         self._requests.clear()
         self.turn(CALM)
 
     def drop_reply(self, pattern: str) -> None:
-        """Has the next statement that matches run, its reply dropped once it has committed, and the connection cut."""
+        """Drop the reply to the next matching statement after its commit, and cut the connection."""
         self._replies.append(re.compile(pattern))
 
     def drop_request(self, pattern: str) -> None:
-        """Has the next statement that matches never arrive, and the connection cut."""
+        """Drop the next matching statement, and cut the connection."""
         self._requests.append(re.compile(pattern))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,7 +108,7 @@ class Transport:
         pair = _Pair(writer, None)
         self._pairs.add(pair)
         try:
-            if self._weather.lost_up or self._weather.lost_down:  # accepted, and never heard of again
+            if self._weather.lost_up or self._weather.lost_down:  # accepted, then silent
                 pair.has_lost = True
                 await reader.read(-1)
                 return
@@ -152,16 +152,16 @@ class Transport:
         await writer.drain()
 
     def _is_dropped(self, pair: _Pair, data: bytes) -> bool:
-        """Whether these bytes run a statement that is not to arrive; notes of which the reply is not to."""
+        """Report whether these bytes run a statement to drop. Also starts to drop replies."""
         for sql in pair.statements.feed(data):
             pair.swallows = self._takes(self._replies, sql) or pair.swallows
             if self._takes(self._requests, sql):
                 return True
         return False
 
-    def _takes(self, wanted: list[re.Pattern[str]], sql: str) -> bool:
-        for pattern in [pattern for pattern in wanted if pattern.search(sql)][:1]:
-            wanted.remove(pattern)
+    def _takes(self, pending: list[re.Pattern[str]], sql: str) -> bool:
+        for pattern in [pattern for pattern in pending if pattern.search(sql)][:1]:
+            pending.remove(pattern)
             self.dropped.append(pattern.pattern)
             return True
         return False

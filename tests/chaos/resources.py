@@ -1,4 +1,4 @@
-"""What the processes hold of the machine: descriptors and memory, read from /proc."""
+"""The descriptors and the memory of processes, read from /proc."""
 
 import asyncio
 import time
@@ -10,24 +10,24 @@ from tests.chaos.process_faults import tools
 from tests.chaos.rig import Rig
 from tests.chaos.schedule import SERVICES
 
-_LOOK_EVERY = 1.0  # seconds
+_POLL = 1.0  # seconds
 
 
 def sample(rig: Rig) -> dict[str, Row]:
-    """{pid, descriptors, kib} of each service, runner and gateway that runs, by its name."""
+    """Return {pid, descriptors, kib} of each running service, runner and gateway, by name."""
     return {name: _read(rig.parts[name].pid) for name in SERVICES if rig.parts[name].is_running}
 
 
 async def sample_at_rest(rig: Rig, before: Mapping[str, Row], seconds: float) -> dict[str, Row]:
-    """The same once no tool server runs, descriptors change no more and no process has more than before, or the time
-    is up."""
+    """Return a sample once no tool server runs, the numbers of descriptors are stable and no process has more than
+    before, or after `seconds`."""
     ends = time.monotonic() + seconds
     last: dict[str, Row] = {}
     found = sample(rig)
     while time.monotonic() < ends and (
         tools(rig.out) or _descriptors(found) != _descriptors(last) or _grown(before, found)
     ):
-        await asyncio.sleep(_LOOK_EVERY)
+        await asyncio.sleep(_POLL)
         last, found = found, sample(rig)
     return found
 

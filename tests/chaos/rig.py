@@ -1,4 +1,4 @@
-"""The suite under test: real processes on engines of their own, behind proxies where a run needs them."""
+"""The suite under test: real processes with separate engines, behind proxies if a run needs them."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from services.cli.schema import schema_sources
 from services.cli.settings import LOOPBACK, Addresses
 from tests.chaos.disks import ENGINES, own_disk, own_image
 from tests.chaos.journal import Journal
-from tests.chaos.proxy import Transport
+from tests.chaos.proxy import Link
 from tests.chaos.tool_servers import http_tools, server_registry
 from tests.support.engines import FAST, reachable_home
 from tests.support.part import Part
@@ -42,7 +42,7 @@ _SYNCED = {"fsync": "on", "full_page_writes": "on"}
 
 @dataclass
 class Rig:
-    """What faults and workloads need of the running suite. `out` gets the histories; `parts` are all, by name."""
+    """The running suite, for faults and workloads. `out` is the folder for the histories, `parts` are the processes."""
 
     out: Path
     admin_url: str
@@ -51,19 +51,19 @@ class Rig:
     key: str
     faults: Journal
     parts: dict[str, Part] = field(default_factory=dict)
-    links: dict[str, Transport] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
     clients: list[Stubs] = field(default_factory=list)
     disks: dict[str, Path] = field(default_factory=dict)
-    """The folders of engines that stand on small disks of their own."""
+    """The folders of engines that have separate small disks."""
     images: dict[str, Path] = field(default_factory=dict)
-    """The files of engines that stand on disk images of their own."""
+    """The files of engines that have separate disk images."""
 
     def named(self, kind: str) -> list[str]:
-        """The names of the parts of a kind: session, command, runner, gateway, postgres, nats."""
+        """Return the names of the parts of a kind: session, command, runner, gateway, postgres, nats."""
         return [name for name in self.parts if name.partition("-")[0] == kind]
 
     def addresses(self, replica: int) -> tuple[str, str]:
-        """Where a client finds the session and the command service; through the client's links when there are any."""
+        """Return the addresses of a session and a command service, through the client's links if there are any."""
         found = []
         for kind in ("session", "command"):
             name = f"{kind}-{1 + replica % len(self.named(kind))}"
@@ -72,13 +72,13 @@ class Rig:
         return found[0], found[1]
 
     def client(self, replica: int) -> Stubs:
-        """A client of one replica of each service, closed at the end of the run."""
+        """Return a client of one replica of each service. It is closed at the end of the run."""
         made = Stubs(*self.addresses(replica), self.key)
         self.clients.append(made)
         return made
 
     async def heal(self) -> None:
-        """Has every part run and every link calm again, whatever was done to them."""
+        """Start every part again and calm every link, whatever was done to them."""
         for link in self.links.values():
             link.calm()
         for part in self.parts.values():
@@ -100,22 +100,22 @@ async def running_rig(
     over_http: bool = False,
     runners: int = 2,
 ) -> AsyncIterator[Rig]:
-    """Two services of each kind, runners and a gateway, all ready; nothing is left of them afterwards.
+    """Run two services of each kind, runners and a gateway, all ready. Nothing is left of them afterwards.
 
-    `proxied` puts links between all; `disks` puts the engines on disks of their own, `images` on disk images, where the
-    machine lets us; `over_http` adds a tool server over HTTP.
+    `proxied` puts links between all processes. `disks` puts the engines on separate disks and `images` on disk images,
+    if the machine allows it. `over_http` adds a tool server over HTTP.
     """
     with contextlib.ExitStack() as held:
         folder = held.enter_context(reachable_home())
-        standing: dict[str, Path] = {}
-        with contextlib.suppress(OSError):  # then each fault that needs one says that there is none
-            standing = {name: held.enter_context(own_disk(folder / name)) for name in ENGINES if disks}
+        separate: dict[str, Path] = {}
+        with contextlib.suppress(OSError):  # each fault that needs a disk then reports that there is none
+            separate = {name: held.enter_context(own_disk(folder / name)) for name in ENGINES if disks}
         imaged: dict[str, Path] = {}
         with contextlib.suppress(OSError):
             imaged = {name: held.enter_context(own_image(folder / name)) for name in ENGINES if images}
         settings = FAST | _SYNCED if imaged else FAST
         postgres, nats = held.enter_context(PostgresServer(folder, settings)), held.enter_context(NatsServer(folder))
-        rig = Rig(out, postgres.admin_url, nats.url, nats.store, "", Journal(out / "faults.jsonl"), disks=standing)
+        rig = Rig(out, postgres.admin_url, nats.url, nats.store, "", Journal(out / "faults.jsonl"), disks=separate)
         rig.images = imaged
         try:
             await _start_engines(rig, postgres, nats)
@@ -139,7 +139,7 @@ async def _start_engines(rig: Rig, postgres: PostgresServer, nats: NatsServer) -
     for engine in (postgres, nats):
         rig.parts[engine.spec.name] = part = Part(engine.spec, rig.out)
         await part.start()
-    rig.key = await asyncio.to_thread(_furnish, postgres)
+    rig.key = await asyncio.to_thread(_provision, postgres)
 
 
 async def _clear(rig: Rig) -> None:
@@ -157,7 +157,7 @@ def _home(folder: Path, http: Part | None, out: Path) -> Home:
     return home
 
 
-def _furnish(postgres: PostgresServer) -> str:
+def _provision(postgres: PostgresServer) -> str:
     postgres.provision()
     upgrade(postgres.admin_url, schema_sources())
     with psycopg.connect(postgres.admin_url) as connection:
@@ -165,7 +165,7 @@ def _furnish(postgres: PostgresServer) -> str:
 
 
 def _specs(engines: Engines, home: Home, runners: int, settings: Mapping[str, str]) -> list[ChildSpec]:
-    """The processes as `callboard up` describes them, with two replicas of each service, and ports for all."""
+    """Return the processes that `callboard up` describes, with two replicas of each service, and ports for all."""
     taken: set[int] = set()
 
     def port() -> int:
@@ -197,7 +197,7 @@ def _described(
 
 
 async def _part(rig: Rig, spec: ChildSpec, engines: Engines, *, proxied: bool) -> Part:
-    """A process; when proxied, between it and the engines, and between clients and it, stand links."""
+    """Return a process. When proxied, links are between it and the engines, and between clients and it."""
     kind, changed = spec.name.partition("-")[0], dict(spec.environment)
     address = f"{LOOPBACK}:{changed[_PORTS[kind]]}" if kind in _PORTS else ""
     if proxied and kind != "gateway":
@@ -213,6 +213,6 @@ async def _linked(rig: Rig, name: str, url: str) -> str:
     split = urlsplit(url)
     assert split.hostname is not None
     assert split.port is not None
-    link = rig.links[name] = Transport(name, split.hostname, split.port)
+    link = rig.links[name] = Link(name, split.hostname, split.port)
     await link.open()
     return url.replace(f":{split.port}", f":{link.port}", 1)

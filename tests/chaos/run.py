@@ -1,7 +1,7 @@
-"""One run: the suite is started, loaded, hurt by a schedule, healed, and all that happened is written down.
+"""One run: starts the suite, applies load, injects faults, lets the suite recover, and records what happened.
 
-The folder gets schedule.json, the histories (operations, effects, faults, dispatches, seen), the processes' logs, the
-tables' rows and end.json; `check` reads it, now or later.
+The folder gets schedule.json, the histories (operations, effects, faults, dispatches, seen), the logs of the processes,
+the rows of the tables, and end.json. `check` reads it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.chaos.agents import AGENTS, ODD_TOOLS, agents_of
 from tests.chaos.calls import Caller
-from tests.chaos.dispatches import dispatches_noted
+from tests.chaos.dispatches import dispatches_recorded
 from tests.chaos.faults import Faults
 from tests.chaos.journal import Journal, Operations, Row
 from tests.chaos.process_faults import clock_environment
@@ -26,18 +26,18 @@ from tests.chaos.subscribers import GrpcSubscriber, SseSubscriber, Subscriber, f
 from tests.chaos.workload import Workload
 
 SUBSCRIBERS = 20
-"""Of each agent one follows over gRPC and one over SSE."""
-_REST_SECONDS = 15.0  # for connections to be closed in
-_CONNECT_SECONDS = 30.0  # four tool servers start at once; a rule does not depend on it
+"""For each agent, one follows over gRPC and one over SSE."""
+_REST_SECONDS = 15.0  # time to close connections
+_CONNECT_SECONDS = 30.0  # four tool servers start at once; no rule depends on this
 
 
 async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_seconds: float = SETTLE_SECONDS) -> None:
-    """Plays the schedule on a suite of its own under load, and leaves the histories in the folder."""
+    """Play the schedule on a separate suite under load, and write the histories into the folder."""
     out.mkdir(parents=True, exist_ok=True)
     schedule.save(out / "schedule.json")
     faults = set(schedule.faults)
     environment: dict[str, str] = {}
-    with suppress(OSError):  # without a compiler, each jump says that there is no clock to move
+    with suppress(OSError):  # without a compiler, each clock fault reports that it was skipped
         environment = clock_environment(out) if "F14" in faults else {}
     async with running_rig(
         out,
@@ -53,7 +53,7 @@ async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_secon
         workload = Workload(caller, schedule.seed, rate, agents_of(faults), odd)
         subscribers = [_subscriber(rig, number, seen, schedule.seed) for number in range(SUBSCRIBERS)]
         try:
-            async with dispatches_noted(rig, out / "dispatches.jsonl"):
+            async with dispatches_recorded(rig, out / "dispatches.jsonl"):
                 before = await _warm_up(rig, workload, subscribers)
                 async with following(subscribers):
                     end = await _play(rig, workload, subscribers, schedule, settle_seconds)
@@ -73,8 +73,8 @@ def _subscriber(rig: Rig, number: int, seen: Journal, seed: int) -> Subscriber:
 
 
 async def _warm_up(rig: Rig, workload: Workload, subscribers: list[Subscriber]) -> dict[str, Row]:
-    """Has everything used once; returns what the processes hold afterwards, with no session and no subscriber left.
-    Then the sessions are started for the load."""
+    """Use everything once, and return the resources of the processes without sessions and subscribers. Then start the
+    sessions for the load."""
     await workload.prepare()
     await connected(rig, _CONNECT_SECONDS)
     async with following(subscribers):

@@ -1,4 +1,4 @@
-"""What is done to the suite, and when: drawn from a seed, saved, and played again."""
+"""Schedules of faults: drawn from a seed, saved, and repeatable."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HTTP_TOOLS = "http-tools"
-"""The tool server over HTTP."""
+"""The name of the tool server over HTTP."""
 
 SERVICES = ("session-1", "session-2", "command-1", "command-2", "runner-1", "runner-2", "gateway")
 REPLICAS = SERVICES[:6]
@@ -17,7 +17,7 @@ RUNNERS = ("runner-1", "runner-2")
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is done: `at` seconds after the load began, by the action's name, to the target, for `seconds`."""
+    """One action on a target: it begins `at` seconds after the load and takes `seconds`."""
 
     at: float
     fault: str
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All steps of a run of so many seconds."""
+    """All steps of a run."""
 
     seed: int
     faults: tuple[str, ...]
@@ -37,12 +37,12 @@ class Schedule:
     steps: tuple[Step, ...]
 
     def save(self, path: Path) -> None:
-        """Writes it as JSON."""
+        """Write the schedule as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Schedule":
-        """Reads what `save` wrote."""
+        """Read a saved schedule."""
         raw = json.loads(path.read_text(encoding="utf-8"))
         steps = tuple(Step(**step) for step in raw["steps"])
         return cls(raw["seed"], tuple(raw["faults"]), raw["seconds"], steps)
@@ -52,7 +52,7 @@ Drawn = Iterator[tuple[float, Step]]
 
 
 def plan(seed: int, faults: Sequence[str], seconds: float) -> Schedule:
-    """Gives each fault a window of equal length, in turn, and again from the first while a minute each is left."""
+    """Give each fault a window of equal length, in turn. Repeat while every fault gets at least a minute."""
     draw = random.Random(seed)
     rounds = max(1, int(seconds // (60 * len(faults))))
     window = seconds / (rounds * len(faults))
@@ -85,7 +85,7 @@ def _window(draw: random.Random, fault: str, begins: float, ends: float) -> list
 
 
 Recipe = Callable[[random.Random, float], tuple[float, list[Step]]]
-"""Draws the next steps of a fault, `at` counted from now, for the seconds left; and the time to those after."""
+"""Draws the next steps of a fault for the seconds left, with `at` relative to now, and the delay to the next ones."""
 
 
 def _one(

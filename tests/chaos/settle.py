@@ -1,4 +1,4 @@
-"""The end of a run: everything healed, the load gone, and what is left to be written down for the checker."""
+"""The end of a run: waits until everything has ended, and saves the tables for the checker."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from tests.chaos.agents import HURTFUL_TOOLS
+from tests.chaos.agents import HARMFUL_TOOLS
 from tests.chaos.broker_faults import undelivered
 from tests.chaos.journal import read_rows, write_rows
 from tests.chaos.process_faults import tools
@@ -16,10 +16,10 @@ from tests.chaos.rig import Rig
 from tests.chaos.subscribers import Subscriber
 
 SETTLE_SECONDS = 60.0
-"""How long after the last fault everything may take to end (D of the invariants)."""
+"""How long everything may take to end after the last fault (D of the invariants)."""
 
 _ACK_WAIT = 30.0
-_MOST_TIMES = 10  # what is charged ends: tools that hurt for longer than this are a violation by themselves
+_MAX_TIMES = 10  # charged attempts end, so tools that do harm for longer than this are a violation
 
 TABLES: dict[str, str] = {
     "commands": "select (to_jsonb(t) - 'params')"
@@ -45,7 +45,7 @@ _HEADS = "select agent_id, session_id, last_seq from session.heads where agent_i
 
 
 async def until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Asks until the answer is yes or the time is up; says which. Errors of the database count as no."""
+    """Poll until the check holds or the time is up. Returns whether it held. Database errors count as False."""
     ends = time.monotonic() + seconds
     while True:
         try:
@@ -59,14 +59,14 @@ async def until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
 
 
 async def rows(rig: Rig, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Asks the database as its owner."""
+    """Query the database as its owner."""
     async with await psycopg.AsyncConnection.connect(rig.admin_url, autocommit=True) as connection:
         cursor = await connection.execute(query.encode(), parameters or None)
         return await cursor.fetchall()
 
 
 async def connected(rig: Rig, seconds: float) -> bool:
-    """Waits until the agent of every session is connected."""
+    """Wait until the agent of every session is connected."""
 
     async def all_are() -> bool:
         return bool((await rows(rig, "select bool_and(state = 'connected') from command.connections"))[0][0])
@@ -75,10 +75,10 @@ async def connected(rig: Rig, seconds: float) -> bool:
 
 
 async def settle(rig: Rig, seconds: float, healed: float | None = None) -> dict[str, Any]:
-    """Waits until no command is open and no session is stopping; returns {settled, settle_seconds}.
+    """Wait until no command is open and no session is stopping. Returns {settled, settle_seconds}.
 
-    The seconds count from the last fault: the moment when all was healed (of the monotonic clock; now when it is not
-    given), or when a tool last ended, blocked or flooded its server, which its command's attempts do after that too.
+    The seconds count from the last fault. That is `healed` (monotonic clock, default now), or the moment when a tool
+    last crashed, blocked or flooded its server, because later attempts of its command do that again.
     """
 
     async def nothing_is_open() -> bool:
@@ -88,18 +88,18 @@ async def settle(rig: Rig, seconds: float, healed: float | None = None) -> dict[
     settled, ends = False, first + seconds
     while not settled and time.monotonic() < ends:
         settled = await until(nothing_is_open, ends - time.monotonic())
-        ends = min(max(first, _last_hurt(rig.out)) + seconds, first + _MOST_TIMES * seconds)
-    return {"settled": settled, "settle_seconds": round(time.monotonic() - max(first, _last_hurt(rig.out)), 2)}
+        ends = min(max(first, _last_harm(rig.out)) + seconds, first + _MAX_TIMES * seconds)
+    return {"settled": settled, "settle_seconds": round(time.monotonic() - max(first, _last_harm(rig.out)), 2)}
 
 
-def _last_hurt(out: Path) -> float:
-    """When a tool last hurt its server, by the effects log; 0 when none did."""
-    times = [line["time"] for line in read_rows(out / "effects.jsonl") if line["tool"] in HURTFUL_TOOLS]
+def _last_harm(out: Path) -> float:
+    """Return when a tool last harmed its server, according to the effects log, or 0."""
+    times = [line["time"] for line in read_rows(out / "effects.jsonl") if line["tool"] in HARMFUL_TOOLS]
     return max(times, default=0.0)
 
 
 async def caught_up(subscribers: list[Subscriber], rig: Rig, seconds: float) -> bool:
-    """Waits until every subscriber has seen the last event of each session of its agent."""
+    """Wait until every subscriber has seen the last event of each session of its agent."""
 
     async def all_have() -> bool:
         agents = sorted({subscriber.agent_id for subscriber in subscribers})
@@ -115,9 +115,9 @@ async def caught_up(subscribers: list[Subscriber], rig: Rig, seconds: float) -> 
 
 
 async def leftovers(rig: Rig, seconds: float) -> dict[str, Any]:
-    """What is there still once all sessions have ended: tool servers, and dispatches at the runners that live.
+    """Return what is left after all sessions have ended: tool servers, and dispatches to live runners.
 
-    A dispatch whose claim was not answered is delivered again after the consumer's ack_wait, and settled then.
+    A dispatch whose claim got no reply is delivered again after the consumer's ack_wait, and settled then.
     """
 
     async def no_tool_is_left() -> bool:
@@ -132,13 +132,13 @@ async def leftovers(rig: Rig, seconds: float) -> dict[str, Any]:
 
 
 async def _deliveries(rig: Rig) -> dict[str, list[int]]:
-    """The pending and the unacknowledged dispatches of each consumer whose runner lives."""
+    """Return the numbers of pending and unacknowledged dispatches of each consumer whose runner is live."""
     living = [row[0].hex for row in await rows(rig, "select runner_id from command.runners where dead_at is null")]
     found = await undelivered(rig)
     return {name: counts for name, counts in found.items() if any(runner in name for runner in living)}
 
 
 async def dump(rig: Rig, out: Path) -> None:
-    """Writes the tables' rows, one file each."""
+    """Write the rows of the tables, one file for each table."""
     for name, query in TABLES.items():
         write_rows(out / f"{name}.jsonl", (row[0] for row in await rows(rig, query)))

@@ -1,14 +1,14 @@
-"""Stale writes: what a runner wrote of a command that it did not hold any more."""
+"""Stale writes: writes of a runner about a command that it no longer held."""
 
 from tests.chaos.history import ENDED, History, payload
 
 _GIVES_UP = {*ENDED, "command.retrying"}
-_WITH_THE_END = "command.dead_lettered"  # written in one with `command.failed`
+_WITH_THE_END = "command.dead_lettered"  # written together with `command.failed`
 
 
 def stale_writes(history: History) -> list[str]:
-    """Returns one line for each: an event by a runner that did not hold the command at that place in the log, or the
-    record of an attempt under the name of a runner that had not begun it."""
+    """Return a line for each stale write: an event by a runner that did not hold the command at that position of the
+    log, or an attempt recorded for a runner that had not started it."""
     return _stale_events(history) + _stale_attempts(history)
 
 
@@ -23,7 +23,9 @@ def _stale_events(history: History) -> list[str]:
             if event["type"] == _WITH_THE_END:
                 continue
             if event["actor"].startswith("runner:") and event["actor"] != holder:
-                found.append(f"{command_id}: {event['type']} by {event['actor']}, and {holder or 'nobody'} held it")
+                found.append(
+                    f"{command_id}: {event['type']} by {event['actor']}, while {holder or 'no runner'} held it"
+                )
             if event["type"] in _GIVES_UP:
                 holder = ""
     return found
@@ -37,7 +39,7 @@ def _stale_attempts(history: History) -> list[str]:
         if event["type"] == "command.started"
     }
     return [
-        f"{command_id}: attempt {row['attempt']} ended as {row['runner_id']}'s, and {runner} began it"
+        f"{command_id}: attempt {row['attempt']} ended as {row['runner_id']}'s, and {runner} started it"
         for command_id, attempts in history.attempts.items()
         for row in attempts
         if (runner := began.get((command_id, row["attempt"]))) != row["runner_id"]

@@ -1,4 +1,4 @@
-"""What must hold of the work stream: I4 and I5."""
+"""The rules for the work stream: I4 and I5."""
 
 from collections import defaultdict
 
@@ -7,7 +7,8 @@ from tests.chaos.journal import Row
 
 
 def numbers_have_no_gap(history: History) -> list[str]:
-    """I4: a session's seq is 1 to n in the order of positions; a partition's positions are 1 to n; the heads agree."""
+    """I4: a session's seq runs from 1 to n in the order of positions, a partition's positions from 1 to n, and the
+    heads agree."""
     broken = []
     for session_id, events in history.by_session.items():
         seqs = [event["seq"] for event in events]
@@ -34,7 +35,7 @@ def _odd(numbers: list[int]) -> list[int]:
 
 
 def subscribers_see_everything_once(history: History) -> list[str]:
-    """I5: each subscriber saw each event of its agent's sessions once, in order, and none that is not stored."""
+    """I5: each subscriber saw each event of its agent's sessions once and in order, and only stored events."""
     broken = [] if history.end.get("caught_up") else ["a subscriber did not catch up"]
     stored = {(event["session_id"], event["seq"]): event["event_id"] for event in history.events}
     seen: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -42,7 +43,7 @@ def subscribers_see_everything_once(history: History) -> list[str]:
         if "seq" in line:
             seen[line["subscriber"], line["session_id"]].append(line)
             if stored.get((line["session_id"], line["seq"])) != line["event_id"]:
-                broken.append(f"{line['subscriber']} saw {line['event_id']}, which is not stored so")
+                broken.append(f"{line['subscriber']} saw {line['event_id']}, which is not stored at that position")
     for (subscriber, session_id), lines in seen.items():
         seqs = [line["seq"] for line in lines]
         if seqs != list(range(1, len(seqs) + 1)):
@@ -51,7 +52,7 @@ def subscribers_see_everything_once(history: History) -> list[str]:
 
 
 def _unseen(history: History, seen: dict[tuple[str, str], list[Row]]) -> list[str]:
-    """A session's whole stream was seen by each subscriber of its agent."""
+    """Check that each subscriber of an agent saw the whole stream of its sessions."""
     following = {(line["agent_id"], line["subscriber"]) for line in history.rows("seen") if "seq" in line}
     return [
         f"{subscriber} saw {len(seen[subscriber, session_id])} of {len(events)} events of {session_id}"

@@ -1,4 +1,4 @@
-"""Subscribers: follow agents' streams from the beginning, leave and come back with their cursor, over gRPC or SSE."""
+"""Subscribers follow agents' streams from the beginning over gRPC or SSE, disconnect, and resume with their cursor."""
 
 import asyncio
 import random
@@ -16,12 +16,12 @@ from tests.chaos.journal import Journal
 from tests.support.processes import http_client
 from tests.support.server_sent_events import frames_of
 
-_PATIENCE = 60.0  # seconds without a word before the client gives up, and we begin again
-_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "503"}  # no reason to wait before coming back
+_PATIENCE = 60.0  # seconds of silence before the client gives up and the subscriber reconnects
+_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "503"}  # errors after which it reconnects at once
 
 
 class BrokenOffError(Exception):
-    """The stream was refused or lost; the subscriber comes back."""
+    """The stream was rejected or lost. The subscriber reconnects."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -31,7 +31,7 @@ class BrokenOffError(Exception):
 
 @dataclass
 class Subscriber(ABC):
-    """Follows one agent; its events are lines {time, subscriber, transport, agent_id, session_id, seq, event_id}."""
+    """Follows one agent. Records lines {time, subscriber, transport, agent_id, session_id, seq, event_id}."""
 
     name: str
     agent_id: str
@@ -39,12 +39,12 @@ class Subscriber(ABC):
     draw: random.Random
     cursor: str | None = None
     heads: dict[str, int] = field(default_factory=dict)
-    """The last seq that was seen of each session."""
+    """The last seq seen of each session."""
 
     transport: ClassVar[str]
 
     async def run(self) -> None:
-        """Follows until cancelled; leaves by itself every now and then, mid-stream, and comes back elsewhere."""
+        """Follow until cancelled. Disconnects at random in mid-stream, and reconnects elsewhere."""
         while True:
             try:
                 async with asyncio.timeout(self.draw.uniform(4, 30)):
@@ -59,10 +59,10 @@ class Subscriber(ABC):
 
     @abstractmethod
     async def follow(self) -> None:
-        """Follows from the cursor until the stream ends; raises BrokenOffError when it is refused or lost."""
+        """Follow from the cursor until the stream ends. Raises BrokenOffError if it is rejected or lost."""
 
     def saw(self, session_id: str, seq: int, event_id: str, cursor: str) -> None:
-        """Notes an event."""
+        """Record an event."""
         self.cursor = cursor
         self.heads[session_id] = seq
         self.journal.note(
@@ -73,10 +73,10 @@ class Subscriber(ABC):
 
 @dataclass
 class GrpcSubscriber(Subscriber):
-    """Follows over gRPC, at one session service after the other, by a connection of its own each time."""
+    """Follows over gRPC. Each connection is new and goes to a random session service."""
 
     places: Sequence[tuple[str, str]] = ()
-    """The addresses of a session and a command service each."""
+    """Pairs of the addresses of a session and a command service."""
 
     key: str = ""
 
@@ -98,7 +98,7 @@ class GrpcSubscriber(Subscriber):
 
 @dataclass
 class SseSubscriber(Subscriber):
-    """Follows over Server-Sent Events, as a browser does: through the gateway, with the id of the last event."""
+    """Follows over Server-Sent Events like a browser: through the gateway, with the id of the last event."""
 
     gateway: str = ""
     key: str = ""
@@ -124,7 +124,7 @@ class SseSubscriber(Subscriber):
 
 @asynccontextmanager
 async def following(subscribers: Sequence[Subscriber]) -> AsyncIterator[None]:
-    """Has all of them follow while the block runs; afterwards all have left."""
+    """Run all subscribers while the block runs."""
     tasks = [asyncio.create_task(each.run(), name=each.name) for each in subscribers]
     try:
         yield

@@ -1,4 +1,4 @@
-"""The checker finds what it is there for, in small histories made by hand; a sound one has no violation."""
+"""The checker finds each kind of violation in small hand-made histories, and none in a sound one."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ def _event(position: int, seq: int, type_: str, *, command: str | None = None, s
 
 
 def _cancelled(rows: list[Row], state: int, **about: str) -> None:
-    asked = {"op": 3, "kind": "cancel", "time": 1.0, **about}
-    rows.extend([{**asked, "phase": "invoke"}, {**asked, "phase": "ok", "state": state}])
+    cancel = {"op": 3, "kind": "cancel", "time": 1.0, **about}
+    rows.extend([{**cancel, "phase": "invoke"}, {**cancel, "phase": "ok", "state": state}])
 
 
 def _sound() -> dict[str, Any]:
@@ -78,11 +78,11 @@ def _rules(folder: Path, rows: dict[str, Any], **end: Any) -> set[str]:
     return {violation.rule for violation in check(folder)}
 
 
-def test_a_sound_history_has_no_violation(tmp_path: Path) -> None:
+def test_sound_history_has_no_violation(tmp_path: Path) -> None:
     assert _rules(tmp_path, _sound()) == set()
 
 
-def test_an_empty_history_shows_nothing_and_is_no_success(tmp_path: Path) -> None:
+def test_empty_history_is_a_violation(tmp_path: Path) -> None:
     assert {violation.rule for violation in check(tmp_path)} == {"run"}
 
 
@@ -130,19 +130,19 @@ CHANGES: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("rule", "file", "change"), CHANGES)
-def test_each_rule_is_found_violated(tmp_path: Path, rule: str, file: str, change: Any) -> None:
+def test_violation_of_each_rule_is_found(tmp_path: Path, rule: str, file: str, change: Any) -> None:
     rows = _sound()
     change(rows[file])
     assert rule in _rules(tmp_path, rows)
 
 
-def test_a_cancel_that_came_too_late_changes_nothing(tmp_path: Path) -> None:
+def test_late_cancel_is_no_violation(tmp_path: Path) -> None:
     rows = _sound()
     _cancelled(rows["operations"], COMMAND_STATE_SUCCEEDED, command_id=COMMAND)
     assert _rules(tmp_path, rows) == set()
 
 
-def test_a_cancel_whose_submit_never_came_is_kept(tmp_path: Path) -> None:
+def test_cancel_without_a_submit_is_no_violation(tmp_path: Path) -> None:
     rows = _sound()
     for phase in ("invoke", "info"):
         rows["operations"].append({"op": 4, "kind": "submit", "time": 1.0, "phase": phase, "key": "key-2"})
@@ -151,7 +151,7 @@ def test_a_cancel_whose_submit_never_came_is_kept(tmp_path: Path) -> None:
     assert _rules(tmp_path, rows) == set()
 
 
-def test_what_did_not_end_in_time_is_found(tmp_path: Path) -> None:
+def test_command_or_tool_that_did_not_end_in_time_is_found(tmp_path: Path) -> None:
     assert _rules(tmp_path, _sound(), settled=False) == {"I1"}
     assert _rules(tmp_path, _sound(), tools=[7]) == {"I11"}
 
@@ -165,7 +165,7 @@ def test_what_did_not_end_in_time_is_found(tmp_path: Path) -> None:
         ({"pid": 2, "descriptors": 99, "kib": 900 << 10}, set()),  # it was started again
     ],
 )
-def test_a_process_that_holds_more_than_before_is_found(tmp_path: Path, after: Row, rules: set[str]) -> None:
+def test_process_that_leaks_resources_is_found(tmp_path: Path, after: Row, rules: set[str]) -> None:
     before = {"pid": 1, "descriptors": 40, "kib": 100 << 10}
     resources = {"before": {"gateway": before}, "after": {"gateway": after}}
     assert _rules(tmp_path, _sound(), resources=resources) == rules

@@ -1,4 +1,4 @@
-"""The failpoints that the processes of a run get."""
+"""The failpoints that a run deals to its processes."""
 
 import json
 import random
@@ -27,32 +27,32 @@ def all_pairs(kind: str) -> set[Pair]:
     return {(name, str(action)) for name in names for action in actions_at(name)}
 
 
-def test_each_failpoint_is_of_one_kind_of_process() -> None:
+def test_each_failpoint_belongs_to_one_kind_of_process() -> None:
     held = Counter(name for kind in KINDS for name in {name for name, _ in all_pairs(kind)})
     assert held == dict.fromkeys(NAMES, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_that_can_happen_is_dealt(kind: str, tmp_path: Path) -> None:
-    deck, wanted = Deck(kind, random.Random(1), tmp_path / "log"), all_pairs(kind)
+def test_every_action_at_every_failpoint_is_dealt(kind: str, tmp_path: Path) -> None:
+    deck, expected = Deck(kind, random.Random(1), tmp_path / "log"), all_pairs(kind)
     seen: Counter[Pair] = Counter()
-    while len(seen) < len(wanted):
+    while len(seen) < len(expected):
         dealt = pairs(read_rules(deck.deal()))
         assert len({name for name, _ in dealt}) == len(dealt) == 6
         assert [action for _, action in dealt].count(Action.CRASH) <= 1
         seen.update(dealt)
-        assert sum(seen.values()) <= 3 * len(wanted)
-    assert set(seen) == wanted
+        assert sum(seen.values()) <= 3 * len(expected)
+    assert set(seen) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_has_not_happened_is_dealt_more_often(kind: str, tmp_path: Path) -> None:
-    log, wanted = tmp_path / "log", sorted(all_pairs(kind))
-    note(log, wanted[::2])
+def test_rules_without_effect_so_far_are_dealt_more_often(kind: str, tmp_path: Path) -> None:
+    log, expected = tmp_path / "log", sorted(all_pairs(kind))
+    note(log, expected[::2])
     deck, seen = Deck(kind, random.Random(1), log), Counter[Pair]()
-    for _ in range(len(wanted)):
+    for _ in range(len(expected)):
         seen.update(pairs(read_rules(deck.deal())))
-    assert set(seen) == set(wanted)
-    for alike in ([pair for pair in wanted if (pair[1] == Action.CRASH) is crash] for crash in (True, False)):
-        happened = {pair: seen[pair] for pair in alike if pair in wanted[::2]}
+    assert set(seen) == set(expected)
+    for alike in ([pair for pair in expected if (pair[1] == Action.CRASH) is crash] for crash in (True, False)):
+        happened = {pair: seen[pair] for pair in alike if pair in expected[::2]}
         assert max(happened.values()) < min(seen[pair] for pair in alike if pair not in happened)

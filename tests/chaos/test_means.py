@@ -1,4 +1,4 @@
-"""The means of the faults do what they say: a fault that hurts nobody would prove nothing."""
+"""The fault injectors work: a fault without an effect would prove nothing."""
 
 import asyncio
 import os
@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from tests.chaos.process_faults import clock_environment
-from tests.chaos.proxy import BLACKHOLE, CALM, Transport
+from tests.chaos.proxy import BLACKHOLE, CALM, Link
 from tests.support.engines import TestPostgres
 
-_TELL = """
+_PRINT_CLOCK = """
 import os, time
 print(os.getpid(), flush=True)
 wall, ends = time.time(), time.monotonic() + 20
@@ -26,34 +26,34 @@ print(time.time(), flush=True)
 
 
 @pytest.fixture
-async def link(postgres: TestPostgres) -> AsyncIterator[Transport]:
+async def link(postgres: TestPostgres) -> AsyncIterator[Link]:
     port = int(postgres.admin_url.rpartition(":")[2].partition("/")[0])
-    made = Transport("test>postgres", "127.0.0.1", port)
+    made = Link("test>postgres", "127.0.0.1", port)
     await made.open()
     yield made
     await made.close()
 
 
-async def _connect(url: str, link: Transport) -> psycopg.AsyncConnection:
+async def _connect(url: str, link: Link) -> psycopg.AsyncConnection:
     at = url.rpartition(":")
     through = f"{at[0]}:{link.port}/{at[2].partition('/')[2]}"
     return await psycopg.AsyncConnection.connect(through, autocommit=True, connect_timeout=5)
 
 
-def test_a_process_has_another_wall_clock_and_the_same_steady_one(tmp_path: Path) -> None:
+def test_clock_fault_shifts_the_wall_clock_only(tmp_path: Path) -> None:
     environment = {**os.environ, **clock_environment(tmp_path)}
-    command = [sys.executable, "-I", "-c", _TELL]
+    command = [sys.executable, "-I", "-c", _PRINT_CLOCK]
     (tmp_path / "clocks").mkdir()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         (tmp_path / "clocks" / process.stdout.readline().strip()).write_text("-3600")
-        told = float(process.stdout.readline())
-    assert -3605 < told - time.time() < -3595
+        shifted = float(process.stdout.readline())
+    assert -3605 < shifted - time.time() < -3595
 
 
-@pytest.mark.parametrize(("drop", "left"), [(Transport.drop_reply, [(1,)]), (Transport.drop_request, [])])
-async def test_a_dropped_reply_leaves_the_statement_committed_and_a_dropped_request_nothing(
-    database_url: str, link: Transport, drop: Callable[[Transport, str], None], left: list[tuple[int]]
+@pytest.mark.parametrize(("drop", "left"), [(Link.drop_reply, [(1,)]), (Link.drop_request, [])])
+async def test_dropped_reply_follows_a_commit_and_dropped_request_does_not(
+    database_url: str, link: Link, drop: Callable[[Link, str], None], left: list[tuple[int]]
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
         await owner.execute("create table t (n integer)")
@@ -66,19 +66,19 @@ async def test_a_dropped_reply_leaves_the_statement_committed_and_a_dropped_requ
         assert link.dropped == ["insert into t"]
 
 
-async def test_a_blackhole_answers_nothing_and_ends_with_a_reset(database_url: str, link: Transport) -> None:
+async def test_blackhole_loses_replies_and_ends_with_a_reset(database_url: str, link: Link) -> None:
     connection = await _connect(database_url, link)
     link.turn(BLACKHOLE)
-    asking = asyncio.create_task(connection.execute("select 1"))
-    assert not (await asyncio.wait([asking], timeout=0.5))[0]
+    query = asyncio.create_task(connection.execute("select 1"))
+    assert not (await asyncio.wait([query], timeout=0.5))[0]
     link.turn(CALM)
     with pytest.raises(psycopg.OperationalError):
-        await asking
+        await query
     async with await _connect(database_url, link) as again:
         await again.execute("select 1")
 
 
-async def test_a_cut_resets_what_is_connected_and_lets_others_in(database_url: str, link: Transport) -> None:
+async def test_cut_resets_connections_and_accepts_new_ones(database_url: str, link: Link) -> None:
     connection = await _connect(database_url, link)
     await connection.execute("select 1")
     link.cut()

@@ -1,4 +1,4 @@
-"""The mutations change code that is there, in the place where it is in force."""
+"""The mutations replace code that exists and is in effect."""
 
 from pathlib import Path
 
@@ -12,6 +12,6 @@ _BY_NAME = [pytest.param(mutation, id=mutation.name) for mutation in MUTATIONS]
 
 
 @pytest.mark.parametrize("mutation", _BY_NAME)
-def test_what_a_mutation_replaces_is_there(mutation: Mutation) -> None:
+def test_mutation_replaces_existing_code(mutation: Mutation) -> None:
     for file, old, _ in mutation.patches:
         assert old in (_ROOT / file).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The proofs count and measure what they say; one of them is run, as small as can be."""
+"""The proofs count and measure correctly. One of them runs at its smallest size."""
 
 import asyncio
 import json
@@ -24,11 +24,11 @@ from tests.support.eventually import eventually
 COMMAND = "01900000-0000-7000-8000-000000000001"
 
 
-def _history(folder: Path, told: list[tuple[str, str]], attempts: list[tuple[int, str]]) -> History:
-    """A run of one command, from its events (type, runner) and its attempts (number, runner)."""
+def _history(folder: Path, written: list[tuple[str, str]], attempts: list[tuple[int, str]]) -> History:
+    """Return a run of one command with these events (type, runner) and attempts (number, runner)."""
     started = 0
     events: list[Row] = []
-    for position, (type_, actor) in enumerate(told, 1):
+    for position, (type_, actor) in enumerate(written, 1):
         started += type_ == "command.started"
         events.append({
             "tenant_id": "acme", "partition": 1, "position": position, "type": type_, "actor": actor,
@@ -46,23 +46,23 @@ TAKEN_OVER = [
 ]  # fmt: skip
 
 
-def test_a_command_that_was_taken_over_has_no_stale_write(tmp_path: Path) -> None:
+def test_takeover_is_no_stale_write(tmp_path: Path) -> None:
     assert stale_writes(_history(tmp_path, TAKEN_OVER, [(1, "a"), (2, "b")])) == []
 
 
 @pytest.mark.parametrize("place", [3, 4, 5])
 @pytest.mark.parametrize("type_", ["command.progress", "command.completed", "command.cancel_acknowledged"])
-def test_whatever_a_runner_writes_after_it_lost_the_command_is_stale(tmp_path: Path, place: int, type_: str) -> None:
-    """Also while nobody holds it, and after its end."""
-    told = [*TAKEN_OVER[:place], (type_, "runner:a"), *TAKEN_OVER[place:]]
-    assert len(stale_writes(_history(tmp_path, told, [(1, "a"), (2, "b")]))) >= 1
+def test_write_after_losing_the_command_is_stale(tmp_path: Path, place: int, type_: str) -> None:
+    """Also while no runner holds it, and after its end."""
+    written = [*TAKEN_OVER[:place], (type_, "runner:a"), *TAKEN_OVER[place:]]
+    assert len(stale_writes(_history(tmp_path, written, [(1, "a"), (2, "b")]))) >= 1
 
 
-def test_an_attempt_that_ended_under_another_runners_name_is_stale(tmp_path: Path) -> None:
+def test_attempt_that_another_runner_ended_is_stale(tmp_path: Path) -> None:
     assert len(stale_writes(_history(tmp_path, TAKEN_OVER, [(1, "a"), (2, "a")]))) == 1
 
 
-def test_a_row_tells_the_percentiles_the_aim_and_the_verdict() -> None:
+def test_row_shows_percentiles_aim_and_verdict() -> None:
     spans = Spans("from here to there", [float(n) for n in range(101)], [(0.99, 99.0), (1.0, 99.5)])
     assert spans.met is False
     assert spans.row == (
@@ -71,21 +71,21 @@ def test_a_row_tells_the_percentiles_the_aim_and_the_verdict() -> None:
     assert Spans("x", [1.0], [(0.99, 2.0)]).met is True
 
 
-def test_what_never_came_misses_any_aim() -> None:
+def test_pending_span_misses_every_aim() -> None:
     spans = Spans("x", [1.0, 2.0], [(0.99, 5.0)], pending=1)
     assert spans.met is False
     assert "2, 1 of them never" in spans.row
     assert Spans("x", [], [(0.99, 5.0)]).met is False
 
 
-def test_a_tally_is_held_against_its_bounds_alone() -> None:
+def test_tally_is_compared_with_its_bounds() -> None:
     assert Tally("x", 10, 0, most=0).met is True
     assert Tally("x", 10, 9, least=10).met is False
     assert Tally("x", 10, 3).met is None
     assert table([Tally("x", 1_000, 2, most=2)]) == f"{HEAD}\n| x | 2 of 1,000 |  |  |  | ≤ 2 | met |"
 
 
-async def test_the_process_of_a_tool_is_found_and_is_an_orphan_without_its_server(tmp_path: Path) -> None:
+async def test_tool_process_without_its_server_is_an_orphan(tmp_path: Path) -> None:
     meta = {"callboard/command-id": COMMAND, "callboard/attempt": 1}
     params = {"name": "hold", "arguments": {"process": True}, "_meta": meta}
     call = {"id": 1, "method": "tools/call", "params": params}
@@ -105,12 +105,12 @@ async def test_the_process_of_a_tool_is_found_and_is_an_orphan_without_its_serve
         assert orphans(tmp_path, [os.getpid()]) == [line["child"]]
     finally:
         os.kill(line["child"], signal.SIGKILL)
-    assert await child.gone(asyncio.get_running_loop().time() + 5) is not None
+    assert await child.ended(asyncio.get_running_loop().time() + 5) is not None
 
 
 @pytest.mark.slow(10)
-async def test_a_killed_tool_is_gone_and_leaves_no_process(tmp_path: Path) -> None:
-    """Four cancels by killing, on a suite of their own."""
-    kill = cancels.Case("kill", CANCEL_MODE_KILL, heeds=False, share=1.0, sessions=2, together=1)
+async def test_killed_tool_leaves_no_process(tmp_path: Path) -> None:
+    """Four cancels with mode kill, on a separate suite."""
+    kill = cancels.Case("kill", CANCEL_MODE_KILL, stops=False, share=1.0, sessions=2, together=1)
     figures = await cancels.run(tmp_path, 4, seed=1, cases=[kill])
     assert all(figure.met for figure in figures), table(figures)

@@ -1,4 +1,4 @@
-"""A schedule is a matter of its seed alone."""
+"""A schedule depends only on its seed."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from tests.chaos.schedule import RECIPES, Schedule, plan
 ALL = list(RECIPES)
 
 
-def test_the_same_seed_gives_the_same_schedule_and_another_one_another() -> None:
+def test_schedule_depends_on_the_seed() -> None:
     assert plan(7, ALL, 300) == plan(7, ALL, 300)
     assert plan(7, ALL, 300) != plan(8, ALL, 300)
 
 
-def test_a_saved_schedule_is_read_back_as_it_was(tmp_path: Path) -> None:
+def test_schedule_round_trips_through_its_file(tmp_path: Path) -> None:
     made = plan(7, ALL, 300)
     made.save(tmp_path / "schedule.json")
     assert Schedule.load(tmp_path / "schedule.json") == made
@@ -23,7 +23,7 @@ def test_a_saved_schedule_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ALL)
 @pytest.mark.parametrize("seed", range(4))
-def test_each_fault_does_something_within_its_time(fault: str, seed: int) -> None:
+def test_each_fault_has_steps_within_its_time(fault: str, seed: int) -> None:
     steps = plan(seed, [fault], 20).steps
     assert steps
     for step in steps:

@@ -1,4 +1,4 @@
-"""The tool server over HTTP hurts as it is told to, and tells what it did."""
+"""The tool server over HTTP has the requested fault, and records what it did."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def _phases(folder: Path) -> list[str]:
         ("break", FailureCode.CONNECTION_LOST, {"start", "end"}),
     ],
 )
-async def test_a_fault_fails_what_is_asked_meanwhile(
+async def test_fault_fails_commands_while_it_lasts(
     tmp_path: Path, server: Part, fault: str, code: FailureCode, phases: set[str]
 ) -> None:
     async with connected(tmp_path, {"transport": "http", "url": f"http://{server.address}/mcp"}, grace=1) as connection:
@@ -44,13 +44,13 @@ async def test_a_fault_fails_what_is_asked_meanwhile(
         assert (failure.code, set(_phases(tmp_path))) == (code, phases)
 
 
-async def test_without_a_fault_it_works_and_tells_of_it(tmp_path: Path, server: Part) -> None:
+async def test_server_works_without_a_fault(tmp_path: Path, server: Part) -> None:
     async with connected(tmp_path, {"transport": "http", "url": f"http://{server.address}/mcp"}) as connection:
         await connection.execute(tool("work", {"seconds": 0}), Recorder())
     assert _phases(tmp_path) == ["start", "end"]
 
 
-async def test_whoever_follows_a_redirect_is_noted(tmp_path: Path, server: Part) -> None:
+async def test_followed_redirect_is_recorded(tmp_path: Path, server: Part) -> None:
     with bad_answers(tmp_path, "redirect"):
         async with httpx2.AsyncClient(follow_redirects=True, trust_env=False) as client:
             answer = await client.post(f"http://{server.address}/mcp", json={})

@@ -1,9 +1,9 @@
-"""An MCP server over stdio whose tools log what they really did, to a file outside the system, synced line by line.
+"""An MCP server over stdio whose tools log what they did to a file outside the system, synced line by line.
 
     python tool_server.py EFFECTS
 
-A line: {time, tool, phase, commandId, attempt, pid, mark}; `time` in seconds of the monotonic clock, `phase` one of
-start, end, error, cancelled; `mark` is unique to the execution and stands in its result.
+A line: {time, tool, phase, commandId, attempt, pid, mark}. `time` is in seconds of the monotonic clock. `phase` is
+start, end, error or cancelled. `mark` is unique to the execution and is part of its result.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ REPEATABLE = ToolAnnotations(read_only_hint=False, idempotent_hint=True, open_wo
 
 
 class Effects:
-    """Middleware: notes each call of a tool before it begins and when it has ended."""
+    """Middleware that records each tool call before it begins and after it has ended."""
 
     def __init__(self, file: Path) -> None:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, phase: str, params: dict[str, Any], mark: str) -> None:
-        """Appends one line and has it on the disk before the tool goes on."""
+        """Append a line and sync it to the disk."""
         meta = params.get("_meta") or {}
         line = {
             "time": time.monotonic(), "tool": params.get("name"), "phase": phase,
@@ -67,7 +67,7 @@ def _mark() -> str:
 
 
 def make_server(effects: Effects) -> MCPServer[Any]:
-    """Builds the server."""
+    """Build the server."""
     server: MCPServer[Any] = MCPServer("chaos", version="1.0.0", middleware=[effects], log_level="ERROR")
     add_usual_tools(server)
     add_odd_tools(server)
@@ -75,11 +75,11 @@ def make_server(effects: Effects) -> MCPServer[Any]:
 
 
 def add_usual_tools(server: MCPServer[Any]) -> None:
-    """Adds the tools that end by themselves."""
+    """Add the tools that end by themselves."""
 
     @server.tool(annotations=REPEATABLE)
     async def work(seconds: float, context: Context[Any, Any]) -> dict[str, str]:
-        """Take so long, and tell of each half second; end at once when cancelled."""
+        """Take some seconds, and report progress every half second. Ends at once when cancelled."""
         for step in range(int(seconds * 2)):
             await asyncio.sleep(0.5)
             await context.report_progress(step, seconds * 2, "at it")
@@ -88,7 +88,7 @@ def add_usual_tools(server: MCPServer[Any]) -> None:
 
     @server.tool(annotations=REPEATABLE)
     async def stubborn(seconds: float) -> dict[str, str]:
-        """Take so long, and ignore being cancelled."""
+        """Take some seconds, and ignore cancels."""
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             try:
@@ -104,28 +104,28 @@ def add_usual_tools(server: MCPServer[Any]) -> None:
 
 
 def add_odd_tools(server: MCPServer[Any]) -> None:
-    """Adds the tools that hurt the server or whoever reads it."""
+    """Add the tools that harm the server or its client."""
 
     @server.tool(annotations=REPEATABLE)
     async def crash() -> str:
-        """End the whole server on the spot."""
+        """Kill the server at once."""
         os._exit(3)
 
     @server.tool(annotations=REPEATABLE)
     async def hang() -> str:
-        """Block the whole server: it answers nobody any more."""
+        """Block the server, so that it answers nothing any more."""
         time.sleep(3600)  # noqa: ASYNC251
         return ""
 
     @server.tool(annotations=REPEATABLE)
     async def garbage() -> dict[str, str]:
-        """Write what is no JSON-RPC to stdout, then answer."""
+        """Write invalid JSON-RPC to stdout, then answer."""
         os.write(1, b'\xff\xfe this is no frame \x00\n{"jsonrpc":\n')
         return {"mark": _mark()}
 
     @server.tool(annotations=REPEATABLE, structured_output=False)
     async def big(size: int) -> str:
-        """Return a text of so many bytes."""
+        """Return a text of `size` bytes."""
         return "x" * size
 
 

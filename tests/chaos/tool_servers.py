@@ -1,4 +1,4 @@
-"""The tool servers of a run: their catalogue, and the one over HTTP, a part of the rig whose answers can be spoilt."""
+"""The tool servers of a run: their server registry, and the server over HTTP, whose answers can be made faulty."""
 
 import json
 import os
@@ -22,10 +22,10 @@ _READY_SECONDS = 60.0
 
 
 def http_tools(out: Path) -> Part:
-    """The server over HTTP, not started yet."""
+    """Return the server over HTTP, not started yet."""
     port = free_port(LOOPBACK)
     address = f"{LOOPBACK}:{port}"
-    # The folder, not the file of the effects: that one marks the servers over stdio, which end with their session.
+    # The folder instead of the effects file, because the file identifies the stdio servers, which end with sessions.
     arguments = [str(out), str(out / _FAULT_FILE), str(port)]
     spec = ChildSpec(
         name=HTTP_TOOLS,
@@ -40,7 +40,7 @@ def http_tools(out: Path) -> Part:
 
 @contextmanager
 def bad_answers(out: Path, fault: str) -> Iterator[None]:
-    """Has every answer of the server over HTTP spoilt while the block runs."""
+    """Give every answer of the server over HTTP a fault while the block runs."""
     file = out / _FAULT_FILE
     file.write_text(fault)
     try:
@@ -50,7 +50,7 @@ def bad_answers(out: Path, fault: str) -> Iterator[None]:
 
 
 def server_registry(out: Path, http: Part | None) -> str:
-    """The entries as TOML, whose strings and lists are JSON's."""
+    """Return the server registry as TOML. Its strings and lists have the syntax of JSON."""
     arguments = json.dumps([str(_STDIO_SERVER), str(out / "effects.jsonl")])
     entries = [
         f'[servers.{STDIO_ENTRY}]\ntransport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'

@@ -1,4 +1,4 @@
-"""W1 and W2: submits at a steady rate to ten agents, long tools among them; sessions are restarted now and then."""
+"""W1 and W2: submits at a steady rate to ten agents, some for long tools, with occasional restarts of sessions."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ from libs.rpc.stubs import Stubs
 from tests.chaos.agents import AGENTS, ECHOING, Tool, connector_of, drawn_tool
 from tests.chaos.calls import CALL_SECONDS, Caller
 
-_MOST_AT_ONCE = 400
-_QUICK_EACH = 30  # commands for each agent to warm up with
-_LIFE_EVERY = 2.0  # seconds between two changes of some session
+_MAX_CONCURRENT = 400
+_WARM_UP_COMMANDS = 30  # for each agent
+_CHANGE_INTERVAL = 2.0  # seconds between two changes of a session
 
 
 @dataclass
 class Workload:
-    """Submits until it is told to stop. `seed` fixes what is asked, in which order."""
+    """Submits commands until stopped. `seed` determines the commands and their order."""
 
     caller: Caller
     seed: int
@@ -37,30 +37,32 @@ class Workload:
     """Submits a second."""
     agents: list[str] = field(default_factory=lambda: AGENTS)
     odd_tools: tuple[Tool, ...] = ()
-    """Tools that are called now and then beside the others, with their arguments."""
+    """Tools that are called occasionally, with their arguments."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     number: int = 0
     last_starts: dict[str, str] = field(default_factory=dict)
-    """The key of each agent's last start."""
+    """The key of the last start of each agent's session."""
 
     async def prepare(self) -> None:
-        """Makes the agents and starts their sessions."""
+        """Create the agents and start their sessions."""
         for agent in self.agents:
             request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=connector_of(agent)))
             await self.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
         await self.start_all()
 
     async def start_all(self) -> None:
-        """Starts the session of every agent."""
+        """Start the session of every agent."""
         await asyncio.gather(*(self.start(agent) for agent in self.agents))
 
     async def stop_all(self) -> None:
-        """Stops the session of every agent."""
+        """Stop the session of every agent."""
         await asyncio.gather(*(self.stop(agent) for agent in self.agents))
 
     async def warm_up(self) -> None:
-        """Asks every agent for quick things, so that pools and caches are filled before a process is measured."""
-        await asyncio.gather(*(self._send(self._quick(agent)) for agent in self.agents for _ in range(_QUICK_EACH)))
+        """Run quick commands with every agent, to fill pools and caches before the processes are measured."""
+        await asyncio.gather(
+            *(self._send(self._quick(agent)) for agent in self.agents for _ in range(_WARM_UP_COMMANDS))
+        )
 
     def _quick(self, agent: str) -> CommandSpec:
         self.number += 1
@@ -73,14 +75,14 @@ class Workload:
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Submits at the rate, and changes sessions, until told to stop; then waits for all answers."""
+        """Submit at the rate and change sessions until `stopping` is set. Then wait for all answers."""
         draw, loop = random.Random(self.seed), asyncio.get_running_loop()
-        due = lives = loop.time()
+        due = changed = loop.time()
         while not stopping.is_set():
-            if len(self.tasks) < _MOST_AT_ONCE:
+            if len(self.tasks) < _MAX_CONCURRENT:
                 self._spawn(self.submit(draw))
-            if loop.time() - lives > _LIFE_EVERY:
-                lives = loop.time()
+            if loop.time() - changed > _CHANGE_INTERVAL:
+                changed = loop.time()
                 self._spawn(self._change_session(draw.choice(self.agents), draw))
             due = max(due + 1 / self.rate, loop.time() - 1)
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -91,8 +93,8 @@ class Workload:
         task.add_done_callback(self.tasks.discard)
 
     def submit(self, draw: random.Random) -> Awaitable[None]:
-        """One submit with a key of its own; a tenth is repeated, some are repeated with another body, and some are
-        cancelled, before the submit or after it."""
+        """Submit one command with a new key. A tenth is repeated, some are repeated with another body, and some are
+        cancelled, before or after the submit."""
         self.number += 1
         return self._submit(self._spec(f"key-{self.number}", draw), draw.random())
 
@@ -168,27 +170,27 @@ class Workload:
         return "run_tool", {"tool": tool, "arguments": arguments}
 
     async def start(self, agent: str, again: str = "") -> str:
-        """Starts the agent's session, with a key that was used before when one is given; returns how that ended."""
-        key = again or self._life_key("start")
+        """Start the agent's session, with an earlier key if one is given. Returns the outcome."""
+        key = again or self._new_key("start")
         self.last_starts[agent] = key
         request = StartSessionRequest(agent_id=agent, request_id=key)
-        return await self._live("start", agent, key, lambda c: c.sessions.StartSession(request, timeout=CALL_SECONDS))
+        return await self._change("start", agent, key, lambda c: c.sessions.StartSession(request, timeout=CALL_SECONDS))
 
     async def stop(self, agent: str) -> str:
-        """Stops the agent's session, and returns how that ended."""
-        key = self._life_key("stop")
+        """Stop the agent's session. Returns the outcome."""
+        key = self._new_key("stop")
         request = StopSessionRequest(agent_id=agent, request_id=key)
-        return await self._live("stop", agent, key, lambda c: c.sessions.StopSession(request, timeout=CALL_SECONDS))
+        return await self._change("stop", agent, key, lambda c: c.sessions.StopSession(request, timeout=CALL_SECONDS))
 
     async def restart(self, agent: str) -> str:
-        """Restarts the agent's session, and returns how that ended."""
-        key = self._life_key("restart")
+        """Restart the agent's session. Returns the outcome."""
+        key = self._new_key("restart")
         request = RestartSessionRequest(agent_id=agent, request_id=key)
-        return await self._live(
+        return await self._change(
             "restart", agent, key, lambda c: c.sessions.RestartSession(request, timeout=CALL_SECONDS)
         )
 
-    async def _live(self, kind: str, agent: str, key: str, call: Callable[[Stubs], Awaitable[Any]]) -> str:
+    async def _change(self, kind: str, agent: str, key: str, call: Callable[[Stubs], Awaitable[Any]]) -> str:
         phase, _ = await self.caller.until_known(
             kind, call, lambda answer: {"session_id": answer.session.session_id, "state": answer.session.state,
                                         "previous": getattr(getattr(answer, "previous", None), "session_id", "")},
@@ -196,7 +198,7 @@ class Workload:
         )  # fmt: skip
         return phase
 
-    def _life_key(self, kind: str) -> str:
+    def _new_key(self, kind: str) -> str:
         self.number += 1
         return f"{kind}-{self.number}"
 
@@ -205,6 +207,6 @@ class Workload:
             await self.restart(agent)
         else:
             await self.stop(agent)
-            if draw.random() < 0.8:  # the answer is that of then, whatever became of the session
+            if draw.random() < 0.8:  # returns the earlier answer, whatever happened to the session since
                 await self.start(agent, again=self.last_starts[agent])
             await self.start(agent)

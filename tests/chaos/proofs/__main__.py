@@ -1,4 +1,4 @@
-"""make chaos-proofs: what is promised of faults, measured in numbers, each on a suite of its own.
+"""Measures what Callboard promises under faults, each proof on a separate suite (`make chaos-proofs`).
 
 python -m tests.chaos.proofs --only kills --seed 7
 python -m tests.chaos.proofs --only pauses --times 5      smaller, while developing
@@ -17,7 +17,7 @@ from tests.chaos.proofs.figures import HEAD, Figure
 
 
 def main() -> int:
-    """Runs the proofs and prints their rows; 1 when an aim was missed."""
+    """Run the proofs and print their rows. Returns 1 if an aim was missed."""
     options = _parser().parse_args()
     seed = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed
     out = options.out or Path(tempfile.mkdtemp(prefix=f"callboard-proofs-{seed}-"))
@@ -43,10 +43,12 @@ def _print(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.proofs")
-    parser.add_argument("--only", choices=list(PROOFS), help="this proof alone")
-    parser.add_argument("--times", type=int, default=0, help="pauses, kills, wipes or cancels; each proof's own number")
+    parser.add_argument("--only", choices=list(PROOFS), help="run only this proof")
+    parser.add_argument(
+        "--times", type=int, default=0, help="the number of repetitions; the default depends on the proof"
+    )
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--out", type=Path, help="where the runs are saved, a folder for each proof")
+    parser.add_argument("--out", type=Path, help="the folder for the saved runs")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The proofs by name, each with its full size."""
+"""The proofs by name, with their full sizes."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.chaos.proofs import cancels, kills, pauses, wipes
 from tests.chaos.proofs.figures import Figure
 
 Proof = Callable[[Path, int, int], Coroutine[Any, Any, list[Figure]]]
-"""Takes the folder that gets the run, how many times, and the seed; returns what was measured."""
+"""Takes the folder for the run, the number of repetitions and the seed. Returns the measured figures."""
 
 PROOFS: Mapping[str, tuple[Proof, int]] = {
     "pauses": (pauses.run, pauses.PAUSES),

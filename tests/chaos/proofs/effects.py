@@ -1,4 +1,4 @@
-"""What the tools of a run have noted so far, read as it grows."""
+"""Reads the effects of a run while the tools record them."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.chaos.journal import Row
 
 
 class Effects:
-    """The lines of one file of effects; each look reads what has come since the last one."""
+    """The lines of an effects file. Each query first reads the new lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -15,15 +15,15 @@ class Effects:
         self._found: dict[tuple[str, int, str], Row] = {}
 
     def line(self, command_id: str, attempt: int, phase: str) -> Row | None:
-        """What was noted of an attempt in this phase (start, end, cancelled), None while there is nothing."""
+        """Return the line of an attempt and a phase (start, end, cancelled), or None if there is none yet."""
         self._read()
         return self._found.get((command_id, attempt, phase))
 
     def last(self, command_id: str, phase: str) -> Row | None:
-        """What was noted last of a command in this phase, in whatever attempt: one that was claimed while its agent
-        was being connected anew begins in a later one."""
+        """Return the last line of a command in this phase, of any attempt: a command that was claimed while its agent
+        was being reconnected starts in a later attempt."""
         self._read()
-        rows = [row for (id_, _, noted), row in self._found.items() if (id_, noted) == (command_id, phase)]
+        rows = [row for (id_, _, recorded), row in self._found.items() if (id_, recorded) == (command_id, phase)]
         return rows[-1] if rows else None
 
     @property

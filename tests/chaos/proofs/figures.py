@@ -1,4 +1,4 @@
-"""What a proof measured, held against its aim, as rows of one table."""
+"""The figures of a proof, compared with their aims, as rows of a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ class Figure(Protocol):
 
     @property
     def row(self) -> str:
-        """It, in markdown."""
+        """The row in Markdown."""
 
     @property
     def met(self) -> bool | None:
-        """Whether its aim was met, None when it has none."""
+        """Whether the aim was met, or None without an aim."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """`found` of `of` things were so; `most` and `least` of them may be."""
+    """A count: `found` of `of` things. `most` and `least` bound it."""
 
     what: str
     of: int
@@ -47,9 +47,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Spans:
-    """Seconds that things took. `pending` of them were given up on: they count with the time waited, and miss any aim.
+    """Durations in seconds. `pending` of them never ended: they count with the time waited, and miss every aim.
 
-    `aims` says for shares of them (0.99; 1.0 is the slowest) how many seconds they may take.
+    `aims` gives limits in seconds for shares of them (0.99, or 1.0 for the slowest).
     """
 
     what: str
@@ -61,8 +61,8 @@ class Spans:
     def met(self) -> bool | None:
         if not self.aims:
             return None
-        held = [percentile(self.seconds, share) <= limit for share, limit in self.aims if self.seconds]
-        return bool(held) and all(held) and not self.pending
+        within = [percentile(self.seconds, share) <= limit for share, limit in self.aims if self.seconds]
+        return bool(within) and all(within) and not self.pending
 
     @property
     def row(self) -> str:
@@ -73,7 +73,7 @@ class Spans:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """All rows, under their head."""
+    """Return all rows with the header."""
     return "\n".join([HEAD, *(figure.row for figure in figures)])
 
 

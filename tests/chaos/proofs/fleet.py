@@ -1,4 +1,4 @@
-"""The suite of a proof: agents whose tool runs until it is let go, their sessions, and the commands in them."""
+"""The suite of a proof: agents whose tool runs until its gate opens, their sessions, and their commands."""
 
 import asyncio
 import contextlib
@@ -23,45 +23,46 @@ from tests.chaos.rig import Rig, running_rig
 from tests.chaos.settle import SETTLE_SECONDS, connected, dump, leftovers, settle
 from tests.chaos.workload import Workload
 
-_MEANT = RunnerSettings.model_fields
-LEASE: float = _MEANT["lease"].default
-DEFAULTS = {f"CALLBOARD_{name.upper()}": str(_MEANT[name].default) for name in ("lease", "heartbeat", "drain")}
-"""What the product comes with; the rig's own are shorter."""
+_FIELDS = RunnerSettings.model_fields
+LEASE: float = _FIELDS["lease"].default
+DEFAULTS = {f"CALLBOARD_{name.upper()}": str(_FIELDS[name].default) for name in ("lease", "heartbeat", "drain")}
+"""The product's defaults. The rig's own values are shorter."""
 SERVER = Path(__file__).with_name("quick_server.py")
 _CONNECT_SECONDS = 60.0
-_AT_ONCE = 50  # submits under way
-_LEFT_SECONDS = 15.0  # for what is left of the tools to go, once all sessions have stopped
-_BACKOFF = Duration(nanos=10_000_000)  # the shortest: what a proof measures is not the wait before a retry
+_MAX_CONCURRENT = 50  # submits
+_LEFT_SECONDS = 15.0  # time for the tools to end after all sessions have stopped
+_BACKOFF = Duration(nanos=10_000_000)  # the shortest, because a proof does not measure the wait before a retry
 
 
 class Fleet:
-    """What a proof does to the suite as a client, all of it written down for the checker.
+    """The client of a proof. It records all calls for the checker.
 
-    The agents in `unheeding` have a server that heeds no cancel, and stands in the catalogue as such.
+    The agents in `ignoring_cancels` have a server that is registered with `cancel = "kill"`.
     """
 
-    def __init__(self, rig: Rig, agents: Sequence[str], seed: int, unheeding: Collection[str] = ()) -> None:
+    def __init__(self, rig: Rig, agents: Sequence[str], seed: int, ignoring_cancels: Collection[str] = ()) -> None:
         self.rig = rig
         self.agents = agents
-        self._unheeding = unheeding
+        self._ignoring_cancels = ignoring_cancels
         self.effects = Effects(rig.out / "effects.jsonl")
         self.operations = Operations(rig.out / "operations.jsonl")
         self.caller = Caller([rig.client(0), rig.client(1)], self.operations, random.Random(seed))
-        self.lives = Workload(self.caller, seed, rate=0)
-        self._limit = asyncio.Semaphore(_AT_ONCE)
+        self.workload = Workload(self.caller, seed, rate=0)
+        self._limit = asyncio.Semaphore(_MAX_CONCURRENT)
         self._number = 0
 
     async def begin(self) -> None:
-        """Makes the agents, starts their sessions, and waits until all are connected."""
+        """Create the agents, start their sessions, and wait until all are connected."""
         for agent in self.agents:
-            connector = Connector(kind="mcp", server="unheeding" if agent in self._unheeding else "quick")
+            server = "ignoring-cancels" if agent in self._ignoring_cancels else "quick"
+            connector = Connector(kind="mcp", server=server)
             request = CreateAgentRequest(agent=Agent(agent_id=agent, connector=connector))
             await self.caller.clients[0].agents.CreateAgent(request, timeout=CALL_SECONDS)
-        await asyncio.gather(*(self.lives.start(agent) for agent in self.agents))
+        await asyncio.gather(*(self.workload.start(agent) for agent in self.agents))
         assert await connected(self.rig, _CONNECT_SECONDS), "not all agents were connected"
 
     async def submit(self, agent: str, **arguments: Any) -> str:
-        """Submits a call of the tool `hold` with these arguments; returns the command's id."""
+        """Submit a call of the tool `hold` with these arguments. Returns the command's id."""
         self._number += 1
         key = f"key-{self._number}"
         spec = CommandSpec(
@@ -78,24 +79,24 @@ class Fleet:
         return await self.caller.until_known(
             "submit",
             lambda client: client.commands.SubmitCommand(request, timeout=CALL_SECONDS),
-            lambda told: {"command_id": told.command.command_id, "session_id": told.command.session_id},
+            lambda answer: {"command_id": answer.command.command_id, "session_id": answer.command.session_id},
             key=spec.request_id, agent_id=spec.agent_id,
         )  # fmt: skip
 
     async def submit_round(self, agents: Sequence[str], many: int, **arguments: Any) -> list[str]:
-        """Submits so many commands, to these agents in turn."""
+        """Submit so many commands, to these agents in turn."""
         return await asyncio.gather(*(self.submit(agents[n % len(agents)], **arguments) for n in range(many)))
 
     def gate(self, name: str) -> Path:
-        """The file of a gate, which is closed until the file is made."""
+        """Return the file of a gate. The gate is closed until the file exists."""
         return self.rig.out / f"gate-{name}"
 
     async def conclude(self) -> list[Violation]:
-        """Waits for all to end, stops all sessions, writes down what is left, and has the checker read the run."""
+        """Wait until all commands have ended, stop all sessions, save the run, and check it."""
         end = await settle(self.rig, SETTLE_SECONDS)
-        await asyncio.gather(*(self.lives.stop(agent) for agent in self.agents))
+        await asyncio.gather(*(self.workload.stop(agent) for agent in self.agents))
         end["stopped"] = (await settle(self.rig, SETTLE_SECONDS))["settled"]
-        end["caught_up"] = True  # nobody follows
+        end["caught_up"] = True  # there are no subscribers
         end |= await leftovers(self.rig, _LEFT_SECONDS)
         await dump(self.rig, self.rig.out)
         (self.rig.out / "end.json").write_text(json.dumps(end, indent=1) + "\n", encoding="utf-8")
@@ -109,19 +110,19 @@ async def running_fleet(
     seed: int,
     environment: Mapping[str, str],
     runners: int = 2,
-    unheeding: Collection[str] = (),
+    ignoring_cancels: Collection[str] = (),
 ) -> AsyncIterator[Fleet]:
-    """A suite of its own, with these settings, its agents connected; the folder gets what a saved run has."""
+    """Run a separate suite with these settings and connected agents, and save the run in the folder."""
     out.mkdir(parents=True, exist_ok=True)
     server_registry = out / "servers.toml"
     arguments = json.dumps(["-S", "-E", str(SERVER), str(out / "effects.jsonl")])
     entry = f'transport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
     server_registry.write_text(
-        f'[servers.quick]\n{entry}[servers.unheeding]\n{entry}cancel = "kill"\n', encoding="utf-8"
+        f'[servers.quick]\n{entry}[servers.ignoring-cancels]\n{entry}cancel = "kill"\n', encoding="utf-8"
     )
     changed = {"CALLBOARD_SERVERS_FILE": str(server_registry), **environment}
     async with running_rig(out, proxied=False, environment=changed, runners=runners) as rig:
-        fleet = Fleet(rig, agents, seed, unheeding)
+        fleet = Fleet(rig, agents, seed, ignoring_cancels)
         try:
             await fleet.begin()
             yield fleet

@@ -1,4 +1,4 @@
-"""Which runner holds what, by the database."""
+"""Queries which runner holds which sessions and commands."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ from tests.support.part import Part
 
 Result = TypeVar("Result")
 _SECONDS = 60.0
-_MOST_SPOILT = 5
+_MAX_SPOILT = 5
 _HOLDER = """
 select n.runner_id, r.name, array_agg(n.agent_id order by n.agent_id) from command.connections n
 join command.runners r using (runner_id) where n.state = 'connected' and r.dead_at is null
@@ -29,7 +29,7 @@ where c.runner_id = %s and c.command_id = any (%s::uuid[]) and c.state = 'runnin
 
 @dataclass(frozen=True)
 class Holder:
-    """An incarnation of a runner, its process, and the agents whose sessions it holds."""
+    """An incarnation of a runner, its process, and the agents of its sessions."""
 
     runner_id: UUID
     part: Part
@@ -37,18 +37,18 @@ class Holder:
 
 
 async def holder(fleet: Fleet) -> Holder:
-    """Returns the runner that holds the most sessions, once all are connected."""
+    """Wait until all agents are connected, and return the runner with the most sessions."""
     assert await connected(fleet.rig, _SECONDS), "not all agents were connected"
     runner_id, name, agents = (await rows(fleet.rig, _HOLDER))[0]
     return Holder(runner_id, fleet.rig.parts[name], agents)
 
 
-async def hold(fleet: Fleet, by: Holder, many: int, gates: Sequence[str], *, tells: bool = False) -> list[str]:
-    """Submits commands to the runner's agents, and waits until each of them runs in its tool; returns their ids.
+async def hold(fleet: Fleet, by: Holder, many: int, gates: Sequence[str], *, reports: bool = False) -> list[str]:
+    """Submit commands to the runner's agents, and wait until all of their tools run. Returns the ids.
 
-    A short lease can lapse by itself on a busy machine. Then nothing is waited for: `leased` finds fewer than `many`.
+    A short lease can expire by itself on a busy machine. Then this returns early, and `leased` finds fewer than `many`.
     """
-    ids = await fleet.submit_round(by.agents, many, gates=gates, tells=tells)
+    ids = await fleet.submit_round(by.agents, many, gates=gates, reports=reports)
 
     async def all_begun() -> bool:
         lives = bool((await rows(fleet.rig, _LIVES, by.runner_id))[0][0])
@@ -59,12 +59,12 @@ async def hold(fleet: Fleet, by: Holder, many: int, gates: Sequence[str], *, tel
 
 
 async def leased(fleet: Fleet, by: Holder, ids: Sequence[str]) -> int:
-    """Returns how many of the commands run under this runner's lease, which has not lapsed."""
+    """Return how many of the commands run under this runner's valid lease."""
     return int((await rows(fleet.rig, _LEASED, by.runner_id, list(ids)))[0][0])
 
 
 async def ended(fleet: Fleet, ids: Sequence[str], seconds: float = _SECONDS) -> None:
-    """Waits until all of them have ended, or the time is up: the checker tells of those that never do."""
+    """Wait until all commands have ended, or the time is up. The checker reports commands that never end."""
 
     async def all_have() -> bool:
         query = "select bool_and(finished_at is not null) from command.commands where command_id = any (%s::uuid[])"
@@ -74,17 +74,17 @@ async def ended(fleet: Fleet, ids: Sequence[str], seconds: float = _SECONDS) -> 
 
 
 async def repeated(times: int, work: Callable[[int], Awaitable[Result | None]]) -> tuple[list[Result], int]:
-    """Works until so many rounds have a result; returns the results, and how many rounds had none."""
+    """Repeat `work` until `times` rounds have a result. Returns the results, and the number of rounds without one."""
     results: list[Result] = []
     for number in itertools.count():
         if len(results) == times:
             break
-        assert number - len(results) <= times + _MOST_SPOILT, "the machine is too busy for so short a lease"
+        assert number - len(results) <= times + _MAX_SPOILT, "the machine is too busy for such a short lease"
         if (result := await work(number)) is not None:
             results.append(result)
     return results, number - times
 
 
 async def database_time(fleet: Fleet) -> float:
-    """Returns the database's clock, in seconds since 1970."""
+    """Return the database's clock in seconds since 1970."""
     return float((await rows(fleet.rig, "select extract(epoch from clock_timestamp())::float8"))[0][0])

@@ -1,4 +1,4 @@
-"""Kills: a runner that holds commands is killed, and how long it takes until each of them is claimed again."""
+"""Kills: kills a runner that holds commands, and measures how long it takes until each is claimed again."""
 
 import asyncio
 from pathlib import Path
@@ -20,9 +20,9 @@ where command_id = any (%s::uuid[]) and attempt = 2
 
 
 async def run(out: Path, times: int, seed: int) -> list[Figure]:
-    """Kills runners so many times, under the default lease; the aim is the lease and 5 s for the slowest claim.
+    """Kill runners `times` times, under the default lease. The aim for the slowest claim is the lease plus 5 s.
 
-    Both ends of a span are read from the database's clock: just before the kill, and in the claim.
+    Both ends of a span are measured by the database's clock: just before the kill, and in the claim.
     """
     async with running_fleet(out, AGENTS, seed, DEFAULTS) as fleet:
         kills, spoilt = await repeated(times, lambda number: _kill(fleet, number))
@@ -34,13 +34,13 @@ async def run(out: Path, times: int, seed: int) -> list[Figure]:
             f"from the kill of the runner that had {HELD} leased to the next claim, under a lease of {LEASE:g} s",
             [*waits, *[_PATIENCE] * never], [(1.0, _AIM)], pending=never,
         ),
-        Tally("rounds begun again: a lease had lapsed by itself", times + spoilt, spoilt),
+        Tally("rounds repeated because a lease had expired by itself", times + spoilt, spoilt),
         Tally("rules violated in the saved run", many, len(violations), most=0),
     ]  # fmt: skip
 
 
 async def _kill(fleet: Fleet, number: int) -> list[float] | None:
-    """Returns the seconds until each of the 20 was claimed again; None when they were not all leased before."""
+    """Return the seconds until each of the 20 was claimed again, or None if not all were leased before."""
     by = await holder(fleet)
     gate = fleet.gate(f"{number}")
     ids = await hold(fleet, by, HELD, [str(gate), ""])

@@ -1,7 +1,7 @@
-"""Pauses: a runner is stopped for longer than its lease, its commands are taken by another, and it is continued.
+"""Pauses: stops a runner for longer than its lease, lets another take its commands, and continues it.
 
-What it held ends while it is stopped: the results wait in its pipes when it wakes up. Of each round's commands some are
-over by then, and some run under the lease of the runner that took them.
+Its tools end during the pause, so that their results wait in its pipes when it continues. By then some of the commands
+have ended, and some run under the lease of the other runner.
 """
 
 import random
@@ -33,8 +33,8 @@ where command_id = any (%s::uuid[]) and attempt > 1 and runner_id is distinct fr
 
 @dataclass(frozen=True)
 class Pause:
-    """One of them: of how many commands the runner had the lease at its beginning, how many tools had ended and how
-    many commands had been taken over before it went on; and how long it took, in seconds."""
+    """One pause: how many commands the runner had leased at its beginning, how many tools had ended and how many
+    commands had been taken over before its end, and how many seconds it lasted."""
 
     runner_id: str
     leased: int
@@ -44,7 +44,7 @@ class Pause:
 
 
 async def run(out: Path, times: int, seed: int) -> list[Figure]:
-    """Pauses runners so many times; the aim is that none of them writes of a command that it has lost."""
+    """Pause runners `times` times. The aim is that none of them writes about a command that it has lost."""
     draw = random.Random(seed)
     async with running_fleet(out, AGENTS, seed, SETTINGS) as fleet:
         pauses, spoilt = await repeated(times, lambda number: _pause(fleet, number, draw))
@@ -52,29 +52,29 @@ async def run(out: Path, times: int, seed: int) -> list[Figure]:
         runners = [fleet.rig.parts[name] for name in fleet.rig.named("runner")]
         ours = {pause.runner_id for pause in pauses}
         lost = [line for line in logged(runners, "lease_lost") if line["runner_id"] in ours]
-        abandon = logged(runners, "attempt_fenced")
-        refused = [line for line in logged(runners, "attempt_ended") if line["state"] == "fenced"]
+        abandoned = logged(runners, "attempt_fenced")
+        rejected = [line for line in logged(runners, "attempt_ended") if line["state"] == "fenced"]
     held = times * HELD
     (out / "stale.txt").write_text("\n".join(stale := stale_writes(History(out))), encoding="utf-8")
     return [
-        Tally("commands leased by the runner as it was paused", held, sum(p.leased for p in pauses), least=held),
-        Tally("of these, taken over before it went on", held, sum(p.taken for p in pauses), least=held),
-        Tally("of these, with a result that waited for it in its pipe", held, sum(p.finished for p in pauses)),
+        Tally("commands leased by the runner when it was paused", held, sum(p.leased for p in pauses), least=held),
+        Tally("of these, taken over before it continued", held, sum(p.taken for p in pauses), least=held),
+        Tally("of these, with a result that waited in its pipe", held, sum(p.finished for p in pauses)),
         Tally("stale writes of paused runners", held, len(stale), most=0),
         Tally("rules violated in the saved run", held, len(violations), most=0),
-        Tally("paused runners that gave up their lease", times, len(lost), least=times),
-        Tally("attempts that were let go, or refused as fenced", held, len(abandon) + len(refused)),
-        Tally("rounds begun again: the short lease had lapsed by itself", times + spoilt, spoilt),
-        Spans("how long a pause lasted", [p.lasted for p in pauses]),
+        Tally("paused runners that noticed the loss of their lease", times, len(lost), least=times),
+        Tally("attempts abandoned, or rejected as fenced", held, len(abandoned) + len(rejected)),
+        Tally("rounds repeated because the short lease had expired by itself", times + spoilt, spoilt),
+        Spans("length of a pause", [p.lasted for p in pauses]),
     ]
 
 
 async def _pause(fleet: Fleet, number: int, draw: random.Random) -> Pause | None:
-    """Returns None when the lease was gone before the pause."""
+    """Pause a runner once. Returns None if it had lost its lease before the pause."""
     by = await holder(fleet)
     first, second = fleet.gate(f"{number}-paused"), fleet.gate(f"{number}-continued")
-    ids = await hold(fleet, by, HELD // 2, [str(first), ""], tells=True)
-    ids += await hold(fleet, by, HELD - HELD // 2, [str(first), str(second)], tells=True)
+    ids = await hold(fleet, by, HELD // 2, [str(first), ""], reports=True)
+    ids += await hold(fleet, by, HELD - HELD // 2, [str(first), str(second)], reports=True)
     fleet.rig.faults.note(phase="begin", action="pause", target=by.part.name, runner_id=str(by.runner_id))
     began, taken = time.monotonic(), 0
     by.part.pause()
@@ -96,7 +96,7 @@ async def _pause(fleet: Fleet, number: int, draw: random.Random) -> Pause | None
 
 
 async def _taken(fleet: Fleet, by: Holder, ids: list[str], ends: float) -> int:
-    """Waits until that time, and until all commands have been taken over; returns how many have."""
+    """Wait until that time and until all commands have been taken over. Returns how many have."""
 
     async def all_are() -> bool:
         return time.monotonic() >= ends and await _count_taken(fleet, by, ids) == len(ids)

@@ -1,4 +1,4 @@
-"""The tool processes of a run: when one is gone, and which have nobody that looks after them."""
+"""The tool processes of a run: when one ends, and which are orphans."""
 
 import asyncio
 import os
@@ -9,32 +9,32 @@ from tests.chaos.process_faults import tools
 
 
 class Watched:
-    """A process whose end the kernel tells of, at once, whoever its parent is."""
+    """A process whose end the kernel reports at once, whichever parent it has."""
 
     def __init__(self, pid: int) -> None:
-        """Raises ProcessLookupError when there is none of this id."""
+        """Watch a process. Raises ProcessLookupError if it does not exist."""
         self._descriptor = os.pidfd_open(pid)
-        self._gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_reader(self._descriptor, self._ended)
+        self._end: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self._descriptor, self._on_end)
 
-    async def gone(self, ends: float) -> float | None:
-        """Returns when it ended, by the loop's clock; None when it still runs at `ends`. To be asked once."""
+    async def ended(self, ends: float) -> float | None:
+        """Return when it ended by the loop's clock, or None if it still runs at `ends`. Call this once."""
         try:
             async with asyncio.timeout_at(ends):
-                return await self._gone
+                return await self._end
         except TimeoutError:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             return None
         finally:
             os.close(self._descriptor)
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
-        self._gone.set_result(asyncio.get_running_loop().time())
+        self._end.set_result(asyncio.get_running_loop().time())
 
 
 def orphans(out: Path, runners: Iterable[int]) -> list[int]:
-    """The tool processes of a run whose parent is neither one of the runners nor a tool process."""
+    """Return the tool processes of a run whose parent is neither a runner nor a tool process."""
     found = tools(out)
     keepers = {*found, *runners}
     return [pid for pid in found if (parent := _parent(pid)) is not None and parent not in keepers]

@@ -1,17 +1,17 @@
-"""An MCP server over stdio that is up within a tenth of a second: the standard library alone, without dataclasses.
+"""An MCP server over stdio that starts within a tenth of a second: it uses only the standard library.
 
     python -S -E quick_server.py EFFECTS
 
-Its one tool, `hold`, takes {gates, heeds, process, tells} and runs until it is let go:
+Its only tool, `hold`, takes {gates, stops, process, reports} and runs until its gate opens:
 
-- `gates`: a file for each attempt, the last one for all further; the attempt ends once its file is there. "" is open
-  already, and without gates an attempt never ends by itself.
-- `heeds`: whether it ends when it is cancelled.
-- `process`: whether it runs a process of its own meanwhile, a child of the server, in the server's group.
-- `tells`: whether it reports progress, four times a second.
+- `gates`: a file for each attempt, the last one for all further attempts. An attempt ends once its file exists. "" is
+  an open gate. Without gates an attempt never ends by itself.
+- `stops`: whether it ends when it is cancelled.
+- `process`: whether it runs a process meanwhile, a child of the server in the server's group.
+- `reports`: whether it reports progress, four times a second.
 
-What was done is written to EFFECTS in the lines of `tests.chaos.tool_server`, with `child`, the id of that process.
-It leaves its children behind when its input ends: whoever started it has to end them.
+EFFECTS gets the lines of `tests.chaos.tool_server`, with `child`, the id of that process. The server leaves its
+children behind when its input ends; its parent has to end them.
 """
 
 import json
@@ -22,8 +22,8 @@ import sys
 import time
 from typing import Any
 
-_LOOK_SECONDS = 0.05
-_TELL_SECONDS = 0.25
+_POLL_SECONDS = 0.05
+_REPORT_SECONDS = 0.25
 _CHUNK = 1 << 16
 _NO_SUCH_METHOD = -32601
 TOOL = {
@@ -34,7 +34,7 @@ TOOL = {
 
 
 class Call:
-    """One call of the tool that is under way."""
+    """A running call of the tool."""
 
     def __init__(self, request: dict[str, Any], child: int) -> None:
         arguments, meta = request["params"].get("arguments") or {}, request["params"].get("_meta") or {}
@@ -43,27 +43,27 @@ class Call:
         self.attempt = meta.get("callboard/attempt")
         self.mark = os.urandom(16).hex()
         self.child = child
-        self.heeds = bool(arguments.get("heeds", True))
+        self.stops = bool(arguments.get("stops", True))
         gates = arguments.get("gates") or []
         self._gate = gates[min(int(self.attempt or 1), len(gates)) - 1] if gates else None
-        self._token = meta.get("progressToken") if arguments.get("tells") else None
+        self._token = meta.get("progressToken") if arguments.get("reports") else None
         self._steps = 0
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def may_end(self) -> bool:
-        """Whether its gate is open."""
+        """Report whether its gate is open."""
         return self._gate is not None and (not self._gate or os.path.exists(self._gate))  # noqa: PTH110 - slow import
 
     def progress(self) -> dict[str, Any] | None:
-        """What it has to tell now, None when it has not."""
-        if self._token is None or time.monotonic() - self._told < _TELL_SECONDS:
+        """Return the progress to report now, or None."""
+        if self._token is None or time.monotonic() - self._reported < _REPORT_SECONDS:
             return None
-        self._told, self._steps = time.monotonic(), self._steps + 1
+        self._reported, self._steps = time.monotonic(), self._steps + 1
         return {"progressToken": self._token, "progress": self._steps, "message": self.mark}
 
 
 class Server:
-    """Reads requests and looks at gates, in one thread."""
+    """Reads requests and polls gates, in one thread."""
 
     def __init__(self, effects: str) -> None:
         self._effects = effects
@@ -74,7 +74,7 @@ class Server:
         """Serve until the input ends."""
         rest = b""
         while True:
-            ready, _, _ = select.select([0], [], [], _LOOK_SECONDS if self._calls else None)
+            ready, _, _ = select.select([0], [], [], _POLL_SECONDS if self._calls else None)
             if ready:
                 if not (chunk := os.read(0, _CHUNK)):
                     return
@@ -90,7 +90,7 @@ class Server:
             self._begin(message)
         elif method == "notifications/cancelled":
             call = self._calls.get(params.get("requestId"))
-            if call is not None and call.heeds:
+            if call is not None and call.stops:
                 self._end(call, "cancelled")
         elif method == "initialize":
             self._answer(
@@ -116,8 +116,8 @@ class Server:
             self._answer(
                 call.id, content=[{"type": "text", "text": text}], structuredContent={"mark": call.mark}, isError=False
             )
-        elif told := call.progress():
-            self._send(method="notifications/progress", params=told)
+        elif progress := call.progress():
+            self._send(method="notifications/progress", params=progress)
 
     def _end(self, call: Call, phase: str) -> None:
         del self._calls[call.id]
@@ -143,7 +143,7 @@ class Server:
 
 
 def _sleeper(name: str) -> int:
-    """Start a `sleep` that goes by this name, so that it is found among all processes; return its id."""
+    """Start a `sleep` with this name as its first argument, by which it can be found. Return its id."""
     nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
     return os.posix_spawn("/bin/sleep", [name, "86400"], os.environ, file_actions=nothing)
 

@@ -1,7 +1,7 @@
-"""Wipes: NATS's store is removed while commands stand in the stream, and how long it takes until they do so again.
+"""Wipes: removes NATS's store while dispatches are in the stream, and measures how long their republication takes.
 
-Every slot of the runner is busy, so nothing that was published is claimed before all of it is published again. More is
-submitted all the while.
+Every slot of the runner is busy, so no published command is claimed before all are published again. More commands are
+submitted meanwhile.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from tests.chaos.schedule import Schedule, Step
 from tests.chaos.settle import rows, until
 
 WIPES = 12
-STANDING = 300
-"""Commands that stand in the stream, published and not claimed, when it goes."""
+IN_FLIGHT = 300
+"""The number of commands that are published and not claimed when the stream is removed."""
 AGENTS = [f"tool-{number}" for number in range(1, 5)]
 _SLOTS = 16
 SETTINGS = {**DEFAULTS, "CALLBOARD_RUNNER_SLOTS": str(_SLOTS)}
@@ -26,8 +26,8 @@ _KINDS = ("nats_wipe", "nats_wipe_live")
 _DOWN_SECONDS = 1.0
 _AIM = 30.0  # seconds
 _PATIENCE = 60.0  # seconds
-_LOAD_EVERY = 0.1  # seconds
-_STANDING = """
+_LOAD_INTERVAL = 0.1  # seconds
+_IN_FLIGHT = """
 select count(distinct epoch), min(epoch), count(*) from command.ready
 where command_id = any (%s::uuid[]) and published_seq is not null
 """
@@ -39,20 +39,20 @@ where not exists (select from command.ready d where d.command_id = i.id
 
 
 async def run(out: Path, times: int, seed: int) -> list[Figure]:
-    """Wipes the store so many times, in turn while the broker is down and while it runs.
+    """Wipe the store `times` times, alternately while the broker is down and while it runs.
 
-    A span begins when the broker is killed, or when the store of the running one is removed; it ends when the command
-    is marked as stored in the new stream, seen within 0.2 s. Both ends are read from the database's clock.
+    A span begins when the broker is killed, or when the store of the running broker is removed. It ends when the
+    command is marked as stored in the new stream, detected within 0.2 s. Both are measured by the database's clock.
     """
     async with running_fleet(out, AGENTS, seed, SETTINGS, runners=1) as fleet:
-        faults = Faults(fleet.rig, fleet.lives)
+        faults = Faults(fleet.rig, fleet.workload)
         waits = {kind: list[float]() for kind in _KINDS}
         lost = dict.fromkeys(_KINDS, 0)
         for number in range(times):
             kind = _KINDS[number % len(_KINDS)]
             found = await _wipe(fleet, faults, number, kind)
-            waits[kind] += [*found, *[_PATIENCE] * (STANDING - len(found))]
-            lost[kind] += STANDING - len(found)
+            waits[kind] += [*found, *[_PATIENCE] * (IN_FLIGHT - len(found))]
+            lost[kind] += IN_FLIGHT - len(found)
         violations = await fleet.conclude()
         ((open_, many),) = await rows(fleet.rig, "select count(*) - count(finished_at), count(*) from command.commands")
     names = {"nats_wipe": "the wipe of a stopped broker", "nats_wipe_live": "the wipe of a running broker"}
@@ -65,12 +65,12 @@ async def run(out: Path, times: int, seed: int) -> list[Figure]:
 
 
 async def _wipe(fleet: Fleet, faults: Faults, number: int, kind: str) -> list[float]:
-    """Returns the seconds until each command stood in the stream again, those left out that did not in a minute."""
+    """Return the seconds until each command was published again, without those that took more than a minute."""
     by, gate = await holder(fleet), fleet.gate(str(number))
     busy = await hold(fleet, by, _SLOTS, [str(gate)])
     assert await leased(fleet, by, busy) == _SLOTS
-    ids = await fleet.submit_round(AGENTS, STANDING, gates=[""])
-    epoch = await _standing(fleet, ids)
+    ids = await fleet.submit_round(AGENTS, IN_FLIGHT, gates=[""])
+    epoch = await _published(fleet, ids)
     step = Step(0.0, "F5", kind, "nats", _DOWN_SECONDS)
     began = await database_time(fleet)
     async with _load(fleet):
@@ -82,20 +82,20 @@ async def _wipe(fleet: Fleet, faults: Faults, number: int, kind: str) -> list[fl
     return [at - began for at in again]
 
 
-async def _standing(fleet: Fleet, ids: list[str]) -> str:
-    """Waits until all of them stand in the stream; returns its epoch."""
+async def _published(fleet: Fleet, ids: list[str]) -> str:
+    """Wait until all of them are in the stream. Returns its epoch."""
 
     async def all_do() -> bool:
-        return bool((await rows(fleet.rig, _STANDING, ids))[0][2] == len(ids))
+        return bool((await rows(fleet.rig, _IN_FLIGHT, ids))[0][2] == len(ids))
 
     assert await until(all_do, _PATIENCE), "not all commands were published"
-    epochs, epoch, _ = (await rows(fleet.rig, _STANDING, ids))[0]
+    epochs, epoch, _ = (await rows(fleet.rig, _IN_FLIGHT, ids))[0]
     assert epochs == 1
     return str(epoch)
 
 
 async def _published_again(fleet: Fleet, ids: list[str], epoch: str) -> list[float]:
-    """Returns when each was first seen to stand in another epoch, in seconds of the database's clock."""
+    """Return when each was first seen in another epoch, in seconds of the database's clock."""
     seen: dict[str, float] = {}
 
     async def all_are() -> bool:
@@ -109,7 +109,7 @@ async def _published_again(fleet: Fleet, ids: list[str], epoch: str) -> list[flo
 
 @contextlib.asynccontextmanager
 async def _load(fleet: Fleet) -> AsyncIterator[None]:
-    """Submits ten commands a second meanwhile."""
+    """Submit ten commands a second while the block runs."""
 
     async def submit() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -118,7 +118,7 @@ async def _load(fleet: Fleet) -> AsyncIterator[None]:
                 tasks.create_task(fleet.submit(AGENTS[number % len(AGENTS)], gates=[""]))
                 number += 1
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), _LOAD_EVERY)
+                    await asyncio.wait_for(over.wait(), _LOAD_INTERVAL)
 
     over = asyncio.Event()
     submitting = asyncio.create_task(submit())
