@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, prints a table, and writes JSON. Exits with 1 when a figure could not be measured."""
+"""`python -m bench` measures, prints a table, and writes JSON. Exits with 1 if a figure could not be measured."""
 
 import argparse
 import asyncio
@@ -23,36 +23,36 @@ from bench.stats import Row
 _ROOT = Path(__file__).resolve().parent
 _PAGE = _ROOT.parent / "docs" / "performance.md"
 _FIGURE_SECONDS = 300.0
-_WIDTH = 160  # where there is no terminal
+_WIDTH = 160  # without a terminal
 
 
 def _arguments() -> argparse.Namespace:
     names = [figure.name for figure in FIGURES]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", metavar="NAME,...", help=f"only these figures: {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="under a minute; to see that it works, not for numbers")
-    parser.add_argument("--full", action="store_true", help="growth up to 10^6 rows; takes minutes more")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the JSON, bench/out/<time>.json if not given")
-    parser.add_argument("--markdown", action="store_true", help="also write the table into docs/performance.md")
+    parser.add_argument("--quick", action="store_true", help="a check in under a minute; the numbers mean little")
+    parser.add_argument("--full", action="store_true", help="growth up to 10^6 rows; takes some minutes more")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the JSON; bench/out/<time>.json")
+    parser.add_argument("--markdown", action="store_true", help="write the table into docs/performance.md, too")
     parser.add_argument("--from", type=Path, dest="source", metavar="FILE", help="show this JSON instead of measuring")
     arguments = parser.parse_args()
-    wanted = arguments.only.split(",") if arguments.only else names
-    if unknown := sorted(set(wanted) - set(names)):
-        parser.error(f"no figure is called {', '.join(unknown)}; there are {', '.join(names)}")
-    arguments.figures = [figure for figure in FIGURES if figure.name in wanted]
+    selected = arguments.only.split(",") if arguments.only else names
+    if unknown := sorted(set(selected) - set(names)):
+        parser.error(f"unknown figures: {', '.join(unknown)}; the figures are {', '.join(names)}")
+    arguments.figures = [figure for figure in FIGURES if figure.name in selected]
     return arguments
 
 
 async def _measure(rig: Rig, figure: Figure, console: Console) -> Sequence[Row]:
-    """Measure a figure; what fails becomes a row that says so, and the others go on."""
+    """Measure a figure. A failure becomes a row with the error, and the other figures continue."""
     began = time.perf_counter()
     known = len(rig.restarted)
     try:
         async with asyncio.timeout(_FIGURE_SECONDS):
             rows = await figure.measure(rig)
         if names := rig.restarted[known:]:
-            raise RuntimeError(f"ended while it was measured: {', '.join(names)}")
-    except Exception as error:  # noqa: BLE001 - the boundary: one figure's failure leaves the others
+            raise RuntimeError(f"processes ended during the measurement: {', '.join(names)}")
+    except Exception as error:  # noqa: BLE001 - the failure of one figure must not stop the others
         console.log(f"{figure.name}: {type(error).__name__}: {error}", style="red", markup=False)
         rows = [Row(figure.name, figure.name, "", error=f"{type(error).__name__}")]
     console.log(f"{figure.name} ({time.perf_counter() - began:.1f} s)")
@@ -90,7 +90,7 @@ def main() -> int:
         try:
             run = uvloop.run(_run(arguments, console))
         except (asyncio.CancelledError, KeyboardInterrupt):
-            console.log("stopped; nothing is left")
+            console.log("stopped; no processes or files are left")
             return 130
         path = arguments.json or _ROOT / "out" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
         run.write(path)

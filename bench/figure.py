@@ -1,4 +1,4 @@
-"""What a figure is, and how it is measured beside its floor."""
+"""Figures, and how they are measured beside their floors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,7 @@ Sample = Callable[[], Awaitable[float]]
 
 @dataclass(slots=True)
 class Sides:
-    """What is compared. `extra` are rows that fall out of the same samples."""
+    """The two sides of a comparison. `extra` are rows from the same samples."""
 
     ours: Sample
     floor: Sample | None = None
@@ -23,24 +23,24 @@ class Sides:
 
 
 class Figure(Protocol):
-    """Something to measure, by name."""
+    """Something that can be measured."""
 
     @property
     def name(self) -> str:
-        """What `--only` calls it."""
+        """The name for `--only`."""
 
     @property
     def alone(self) -> bool:
-        """Whether it needs a suite that nothing else was measured on."""
+        """Whether it needs a suite on which nothing else was measured."""
 
     async def measure(self, rig: Rig) -> Sequence[Row]:
-        """Measure it, and return a row for each number."""
+        """Measure it, and return a row for each figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A figure with a floor. Both are warmed up by one sample that does not count, then floor and ours take turns, so
-    that what else the machine does falls on both.
+    """A figure with a floor. One sample of each warms up and does not count. Then the floor and Callboard take turns,
+    so that other load on the machine affects both.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Comparison:
     alone: bool = False
 
     async def measure(self, rig: Rig) -> Sequence[Row]:
-        """Take the samples in turn."""
+        """Take the samples alternately."""
         row = Row(
             self.name, self.title, self.unit, aim=self.aim, floor_title=self.floor_title, peers=self.peers
         )  # fmt: skip
@@ -63,7 +63,7 @@ class Comparison:
                     for warmed in sides.extra:
                         warmed.ours.clear()
                         warmed.floors.clear()
-                await asyncio.sleep(rig.settle)  # so that none of ours falls on the floor
+                await asyncio.sleep(rig.settle)  # so that Callboard's pending work does not affect the floor
                 floor = await sides.floor() if sides.floor else None
                 ours = await sides.ours()
                 if number:
@@ -74,12 +74,12 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """Figures that have no floor to take turns with."""
+    """Figures without a floor."""
 
     name: str
     take: Callable[[Rig], Awaitable[Sequence[Row]]]
     alone: bool = False
 
     async def measure(self, rig: Rig) -> Sequence[Row]:
-        """Take them."""
+        """Take the figures."""
         return await self.take(rig)

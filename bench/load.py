@@ -1,4 +1,4 @@
-"""Agents with sessions to send commands to, and a watch over what came of the commands."""
+"""Agents with sessions that execute commands, and a watch that counts the completed commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ _CONNECTED = "agent.connected"
 
 
 class Load:
-    """Sessions of echo agents; `completed` counts the commands whose completion was seen on the agents' streams."""
+    """Sessions of echo agents. `completed` counts the completions seen on the agents' streams."""
 
     def __init__(self, rig: Rig, agents: Sequence[str]) -> None:
         self.agents = agents
@@ -30,34 +30,34 @@ class Load:
         self.completed = 0
         self.seen: list[Event] | None = None
         self._client = rig.client
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def submit(self, number: int) -> SubmitCommandResponse:
-        """Submit one command, to the agents in turn."""
+        """Submit one command, to each agent in turn."""
         self.submitted += 1
         spec = CommandSpec(agent_id=self.agents[number % len(self.agents)], type="echo", params_json=PARAMS)
         return await self._client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
 
     async def submit_many(self, number: int, size: int = 100) -> None:
-        """Submit commands by one call, to one agent, in turn; all have to be accepted."""
+        """Submit commands in one call, to each agent in turn. All must be accepted."""
         spec = CommandSpec(agent_id=self.agents[number % len(self.agents)], type="echo", params_json=PARAMS)
         self.submitted += size
         response = await self._client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * size))
         assert all(result.HasField("command") for result in response.results)
 
     async def until(self, outstanding: int) -> None:
-        """Wait until at most so many commands are not completed."""
+        """Wait until at most `outstanding` commands are not completed."""
         while self.submitted - self.completed > outstanding:
-            self._moved.clear()
+            self._changed.clear()
             async with asyncio.timeout(PATIENCE):
-                await self._moved.wait()
+                await self._changed.wait()
 
     async def drained(self) -> None:
-        """Wait until all are completed."""
+        """Wait until all commands are completed."""
         await self.until(0)
 
     async def watch(self, agent: str) -> None:
-        """Count what completes."""
+        """Count the completed commands of an agent."""
         request = StreamEventsRequest(agent_id=agent, types=["command.started", "command.completed"])
         call = self._client.events.StreamEvents(request)
         try:
@@ -70,7 +70,7 @@ class Load:
         self.completed += sum(event.type == "command.completed" for event in events)
         if self.seen is not None:
             self.seen += events
-        self._moved.set()
+        self._changed.set()
 
 
 async def make_agent(rig: Rig, *, exclusive: bool = True) -> str:
@@ -82,7 +82,7 @@ async def make_agent(rig: Rig, *, exclusive: bool = True) -> str:
 
 
 async def start_connected(rig: Rig, agent: str) -> str:
-    """Start a session and return its id when a runner has connected it."""
+    """Start a session, wait until a runner has connected it, and return its id."""
     session = (await rig.client.sessions.StartSession(StartSessionRequest(agent_id=agent))).session
     call = rig.client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id, types=[_CONNECTED]))
     try:
@@ -102,12 +102,12 @@ async def stop_session(rig: Rig, session_id: str) -> None:
 
 @asynccontextmanager
 async def running_load(rig: Rig, agents: int) -> AsyncIterator[Load]:
-    """So many agents with a connected session each, watched; the sessions are stopped afterwards."""
+    """Create agents with a connected and watched session each. The sessions are stopped afterwards."""
     load = Load(rig, [await make_agent(rig) for _ in range(agents)])
     load.sessions += [await start_connected(rig, agent) for agent in load.agents]
     watches = [asyncio.create_task(load.watch(agent), name=f"watch {agent}") for agent in load.agents]
     try:
-        await asyncio.sleep(0.3)  # an agent's stream begins now, and now is when the service has the call
+        await asyncio.sleep(0.3)  # an agent's stream begins when its service receives the call
         yield load
         await load.drained()
     finally:

@@ -1,4 +1,4 @@
-"""What is shown of a run: a table for the terminal, JSON, and Markdown for the documentation."""
+"""Reports of a run: a table for the terminal, JSON, and Markdown for the documentation."""
 
 import platform
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MET = {True: "met", False: "missed", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run and the machine that it was on, without anything that names the machine."""
+    """A run, with data about the machine that does not identify it."""
 
     date: str
     mode: str
@@ -33,13 +33,13 @@ class Run:
 
     @classmethod
     def of(cls, rows: Sequence[Row], mode: str, seconds: float, postgres: str) -> "Run":
-        """Describe a run that has just ended."""
+        """Return a run that has just ended."""
         versions = {"python": platform.python_version(), "postgres": postgres}
         versions |= {package: version(package) for package in _PACKAGES}
         return cls(datetime.now(UTC).isoformat(timespec="seconds"), mode, seconds, cpu_count() or 1, versions, rows)
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the run as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fields = {name: getattr(self, name) for name in ("date", "mode", "seconds", "cores", "versions")}
         body = {**fields, "rows": [row.to_json() for row in self.rows]}
@@ -47,13 +47,13 @@ class Run:
 
     @classmethod
     def read(cls, path: Path) -> "Run":
-        """Read what `write` wrote."""
+        """Read a run that `write` wrote."""
         body: dict[str, Any] = orjson.loads(path.read_bytes())
         return cls(**{**body, "rows": [Row.from_json(row) for row in body["rows"]]})
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Write a number with as many digits as mean something."""
+    """Format a number with its significant digits."""
     if value is None:
         return "–"
     size = abs(value)
@@ -64,7 +64,7 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Return what the columns hold: figure, floor, ours, ratio, aim, met, peers."""
+    """Return the cells of a row: figure, floor, ours, ratio, aim, met, peers."""
     floor = number(row.floor_median, row.unit)
     if row.floor_title and row.floor_median is not None:
         floor = f"{floor} ({row.floor_title})"
@@ -89,7 +89,7 @@ def show(run: Run, console: Console) -> None:
 
 
 def markdown(run: Run) -> str:
-    """Write the table for the documentation."""
+    """Return the table for the documentation."""
     versions = ", ".join(f"{name} {value}" for name, value in run.versions.items())
     lines = [
         f"Measured {run.date[:10]} on {run.cores} cores with `python -m bench` ({run.mode}); {versions}.",
@@ -102,7 +102,7 @@ def markdown(run: Run) -> str:
 
 
 def put_between_marks(text: str, table: str) -> str:
-    """Replace what lies between the marks; raises ValueError when they are not there."""
+    """Replace the text between the marks. Raises ValueError if they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -1,4 +1,4 @@
-"""The suite as `callboard up` runs it, on a home of its own that is gone afterwards, and the floors beside it."""
+"""Runs the suite as `callboard up` does, in a temporary home, and the floors beside it."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses, UpSettings
 
 PORTS = ("CALLBOARD_HTTP_PORT", "CALLBOARD_SESSION_PORT", "CALLBOARD_COMMAND_PORT")
-_LONGEST_SUSPENSION = 3.0  # seconds: of the lease of 6, up to 2 have gone by at any moment
+_MAX_SUSPENSION = 3.0  # seconds; of the lease of 6, up to 2 may have passed
 _SCHEMA = (
     "create schema bench",
     "create table bench.rows (tenant text, id uuid default gen_random_uuid(), body text not null,"
@@ -39,7 +39,7 @@ _SCHEMA = (
 
 @dataclass(kw_only=True)
 class Rig:
-    """What a figure needs: addresses, a client with an admin's key, and the processes."""
+    """The suite for a figure: addresses, a client with an admin's key, and the processes."""
 
     engines: Engines
     addresses: Addresses
@@ -51,7 +51,7 @@ class Rig:
     quick: bool
     full: bool
     restarted: list[str]
-    """The processes that ended and were started again; none should."""
+    """The processes that ended and were restarted. There should be none."""
     _names: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 30)))
 
     @property
@@ -61,19 +61,19 @@ class Rig:
 
     @property
     def settle(self) -> float:
-        """For how many seconds to let be what the suite does behind its last answer."""
+        """How many seconds to wait for work that the suite does after its last answer."""
         return 0.1 if self.quick else 0.25
 
     def size(self, quick: int, usual: int) -> int:
-        """Choose how much to do."""
+        """Return the size for the mode of the run."""
         return quick if self.quick else usual
 
     def name(self, kind: str) -> str:
-        """Make a name that was not used before."""
+        """Return an unused name."""
         return f"{kind}-{next(self._names)}"
 
     async def serve(self, module: str, ready: Callable[[str], Any], **environment: str) -> str:
-        """Run a module of the bench as a process, unless it runs; return its host:port."""
+        """Run a module of the benchmark as a process, and return its host:port."""
         address = f"{LOOPBACK}:{free_port(LOOPBACK, but_not=self.addresses.ports)}"
         shared = {"BENCH_ADDRESS": address, "DATABASE_URL": self.engines.admin_url, "NATS_URL": self.engines.nats_url}
         spec = ChildSpec(
@@ -91,17 +91,17 @@ class Rig:
         return await self.serve("bench.floors.server", grpc_serves)
 
     async def gateway(self) -> str:
-        """Start the gateway, unless it runs; return its host:port. Raises ChildError when it does not come up."""
+        """Start the gateway unless it runs, and return its host:port. Raises ChildError if it does not start."""
         if self.gateway_spec.name not in self.supervisor.pids:
             await self.supervisor.start(self.gateway_spec)
         return self.addresses.gateway
 
     @contextmanager
     def runner_suspended(self) -> Iterator[None]:
-        """Suspend the runner while submitting alone is measured; at most for so long that it keeps its lease."""
+        """Suspend the runner to measure submits alone, but not for longer than it keeps its lease."""
         runner = self.supervisor.pids["runner-1"]
         os.kill(runner, signal.SIGSTOP)
-        late = asyncio.get_running_loop().call_later(_LONGEST_SUSPENSION, os.kill, runner, signal.SIGCONT)
+        late = asyncio.get_running_loop().call_later(_MAX_SUSPENSION, os.kill, runner, signal.SIGCONT)
         try:
             yield
         finally:
@@ -109,19 +109,19 @@ class Rig:
             os.kill(runner, signal.SIGCONT)
 
     def resident_bytes(self, process: str) -> int:
-        """Return the resident memory of a process, without what it shares with files."""
+        """Return the resident anonymous memory of a process."""
         status = Path(f"/proc/{self.supervisor.pids[process]}/status").read_text(encoding="ascii")
         fields = dict(line.split(":", 1) for line in status.splitlines())
         return int(fields["RssAnon"].split()[0]) * 1024
 
     async def database(self) -> psycopg.AsyncConnection:
-        """Connect to the database as its owner; every statement commits by itself."""
+        """Connect to the database as its owner, with autocommit."""
         return await psycopg.AsyncConnection.connect(self.engines.admin_url, autocommit=True)
 
 
 @asynccontextmanager
 async def running_suite(*, quick: bool, full: bool) -> AsyncIterator[Rig]:
-    """Start engines, services and one runner; stop them in reverse order and leave nothing."""
+    """Run the engines, the services and one runner. Nothing is left of them afterwards."""
     folder = _make_folder()
     try:
         async with _suite_on(Home(folder), quick=quick, full=full) as rig:
@@ -160,13 +160,13 @@ async def _suite_on(home: Home, *, quick: bool, full: bool) -> AsyncIterator[Rig
 
 def _make_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="callboard-bench-"))
-    # root's Postgres runs as `nobody`, who has to walk through to its own folder
+    # Under root, Postgres runs as `nobody`, which needs to reach its own folder.
     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
     return folder
 
 
 def _remove(folder: Path) -> None:
-    """Remove the home, and Postgres' data where it could not be kept in it."""
+    """Remove the home, and Postgres' data if they are outside it."""
     note = folder / "postgres" / "data-location.txt"
     if note.exists():
         shutil.rmtree(note.read_text(encoding="utf-8").splitlines()[0], ignore_errors=True)

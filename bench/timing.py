@@ -1,15 +1,15 @@
-"""Timing calls: one after the other, or so many in flight."""
+"""Times calls, sequentially or with several in flight."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 Call = Callable[[int], Awaitable[object]]
-"""Does the n-th call."""
+"""Makes the n-th call."""
 
 
 async def burst(total: int, in_flight: int, call: Call) -> float:
-    """Do `total` calls with `in_flight` of them at a time; return how many a second."""
+    """Make `total` calls, `in_flight` at a time, and return the rate per second."""
     numbers = iter(range(total))
 
     async def work() -> None:
@@ -24,10 +24,10 @@ async def burst(total: int, in_flight: int, call: Call) -> float:
 
 
 async def each_ms(total: int, call: Call) -> list[float]:
-    """Do calls one after the other; return how many milliseconds each took."""
-    took = []
+    """Make calls sequentially, and return the duration of each in milliseconds."""
+    durations = []
     for number in range(total):
         began = time.perf_counter()
         await call(number)
-        took.append((time.perf_counter() - began) * 1000)
-    return took
+        durations.append((time.perf_counter() - began) * 1000)
+    return durations

@@ -1,1 +1,1 @@
-"""Load generators that need more than gRPC stubs."""
+"""Load generators beyond gRPC stubs."""

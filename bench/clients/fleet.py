@@ -1,4 +1,4 @@
-"""The side of the bench that steers a process of subscribers."""
+"""Controls a process of subscribers."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ FLOOR = f"/{SERVICE}/Stream"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """When the last event arrived, by the clock, and the median way of all in ms."""
+    """When the last event arrived (wall clock), and the median latency of all in ms."""
 
     end: float
     p50_ms: float
@@ -43,24 +43,24 @@ class Fleet:
         return line.strip()
 
     async def ready(self) -> Self:
-        """Wait until every stream has begun."""
+        """Wait until every stream has started."""
         assert await self._line() == b"ready"
         return self
 
     async def expect(self, events: int) -> None:
-        """Begin to count; so many events will come on each stream."""
+        """Start to count. Each stream will receive `events` events."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"%d\n" % events)
         assert await self._line() == b"go"
 
     async def arrived(self) -> Arrival:
-        """Wait until all came."""
+        """Wait until all events have arrived."""
         return Arrival(**orjson.loads(await self._line()))
 
 
 @asynccontextmanager
 async def subscribed(rig: Rig, address: str, session_id: str, streams: int) -> AsyncIterator[Fleet]:
-    """Follow a session by so many streams; with an empty session id, the bare server's stream."""
+    """Follow a session with `streams` streams. An empty session id means the stream of the bare server."""
     request = StreamEventsRequest(session_id=session_id, start=STREAM_START_BEGINNING) if session_id else None
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.clients.subscribers",

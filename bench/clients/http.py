@@ -1,4 +1,4 @@
-"""The least of an HTTP/1.1 client: JSON by POST over connections that stay open."""
+"""A minimal HTTP/1.1 client: POSTs JSON over keep-alive connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +23,7 @@ async def _post(connection: Connection, request: bytes) -> int:
 async def posting(
     address: str, path: str, body: bytes, key: str, connections: int
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Yield a call that posts the body over whichever connection is free and takes any 2xx for an answer."""
+    """Yield a call that posts the body over any free connection and expects a 2xx status."""
     host, _, port = address.rpartition(":")
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n"

@@ -1,9 +1,9 @@
-"""Many streams in a process of their own: it counts what arrives on them and how long it was on its way.
+"""A process with many streams. It counts the events that arrive and measures their latency.
 
-Told by BENCH_ADDRESS, BENCH_METHOD (a path), BENCH_REQUEST (hex), BENCH_KEY and BENCH_STREAMS. It prints a line
-`ready` when every stream has had its first message. Then, for each line `<n>` on its input, it prints `go`,
-waits until every stream has had n more events of the bench, and prints a line of JSON: `end`, the time of the
-last, and `p50_ms` of the ways from an event's `t`. It ends with its input.
+Configured by BENCH_ADDRESS, BENCH_METHOD (a path), BENCH_REQUEST (hex), BENCH_KEY and BENCH_STREAMS. It prints `ready`
+once every stream has received its first message. For each line `<n>` on its input it prints `go`, waits until every
+stream has received n more events of the benchmark, and prints a line of JSON: `end`, the time of the last event, and
+`p50_ms`, the median latency since the events' `t`. It exits at the end of its input.
 """
 
 import asyncio
@@ -24,27 +24,27 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 
 class Subscribers:
-    """The streams, and what came on them since the last `reset`."""
+    """The streams, and the events received since the last `reset`."""
 
     def __init__(self, streams: int) -> None:
         self.streams = streams
         self.begun = 0
         self._count = 0
-        self._wanted = -1
-        self._ways: list[float] = []
-        self.moved = asyncio.Event()
+        self._expected = -1
+        self._latencies: list[float] = []
+        self.changed = asyncio.Event()
         self._end = 0.0
 
     def reset(self, events: int) -> None:
-        """Forget what came, and expect so many events on each stream."""
-        self._count, self._wanted, self._ways = 0, events * self.streams, []
+        """Start to count again, and expect `events` events on each stream."""
+        self._count, self._expected, self._latencies = 0, events * self.streams, []
 
     async def result(self) -> dict[str, float]:
-        """Wait until all came."""
-        while self._count < self._wanted:
-            self.moved.clear()
-            await self.moved.wait()
-        return {"end": self._end, "p50_ms": percentile(self._ways, 0.5)}
+        """Wait until all expected events have arrived."""
+        while self._count < self._expected:
+            self.changed.clear()
+            await self.changed.wait()
+        return {"end": self._end, "p50_ms": percentile(self._latencies, 0.5)}
 
     async def follow(self, channel: grpc.aio.Channel) -> None:
         """Read one stream."""
@@ -57,7 +57,7 @@ class Subscribers:
                 if first:
                     first = False
                     self.begun += 1
-                    self.moved.set()
+                    self.changed.set()
                 if raw != b"ready":
                     self._take(StreamEventsResponse.FromString(raw))
         finally:
@@ -68,11 +68,11 @@ class Subscribers:
         if not ours:
             return
         now = time.time()
-        self._ways += [(now - orjson.loads(event.payload_json)["t"]) * 1000 for event in ours]
+        self._latencies += [(now - orjson.loads(event.payload_json)["t"]) * 1000 for event in ours]
         self._count += len(ours)
-        if self._count >= self._wanted:
+        if self._count >= self._expected:
             self._end = now
-            self.moved.set()
+            self.changed.set()
 
 
 async def serve() -> None:
@@ -85,8 +85,8 @@ async def serve() -> None:
     channels = [grpc.aio.insecure_channel(os.environ["BENCH_ADDRESS"], options=_OPTIONS) for _ in range(count)]
     tasks = [asyncio.create_task(subscribers.follow(channels[i % count])) for i in range(subscribers.streams)]
     while subscribers.begun < subscribers.streams:
-        subscribers.moved.clear()
-        await subscribers.moved.wait()
+        subscribers.changed.clear()
+        await subscribers.changed.wait()
     print("ready", flush=True)
     while line := await lines.readline():
         subscribers.reset(int(line))

@@ -1,4 +1,4 @@
-"""The figures of design 8, each in a module of its own, in the order in which they are measured."""
+"""The figures of design 8, one module each, in the order of measurement."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""Commands accepted a second when they come by 100 to a call, 4 calls in flight.
+"""Commands accepted per second, 100 in a call, 4 calls in flight.
 
-Ours: `BulkSubmitCommands` to 16 agents in turn, the runner suspended during a sample. Floor: 100 rows to a statement,
-4 connections, no RPC. The aim is to be ahead of the peers; the ratio to the floor is for the record.
+Ours: `BulkSubmitCommands` to 16 agents in turn; the runner is suspended during a sample. Floor: 100 rows in a
+statement, 4 connections, no RPC. The aim is to be faster than the peers; the ratio to the floor is informative.
 """
 
 from collections.abc import AsyncIterator

@@ -1,10 +1,9 @@
-"""Commands submitted a second by single calls, 32 of them in flight.
+"""Commands submitted per second by single calls, 32 in flight.
 
-Ours: `SubmitCommand` to 16 agents in turn, whose commands go to log partitions of their own, as those of many
-agents do; another row has all of them for one agent. The runner is suspended during a sample, so that it is
-submitting alone: the floor's messages have no consumer either. A third row is the first with the runner at
-work. Floor: a bare grpc.aio server that commits a row in a group and waits until JetStream has stored a message
-for it.
+Ours: `SubmitCommand` to 16 agents in turn, which use several log partitions, as many agents do. A second row sends all
+commands to one agent. The runner is suspended during a sample, because the floor's messages have no consumer either. A
+third row is the first one with the runner at work. Floor: a bare grpc.aio server that commits a row in a group and
+waits until JetStream has stored a message for it.
 """
 
 from collections.abc import AsyncIterator

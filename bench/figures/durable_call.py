@@ -1,8 +1,8 @@
-"""A durable unary call on an idle suite, p50 in ms.
+"""The duration of a durable unary call on an idle suite, p50 in ms.
 
-Ours: `SubmitCommand` of an echo command, the next one after the command's end was seen, and `AppendEvents` of
-one event; through gRPC stubs. Floor: a bare grpc.aio server whose one handler inserts a row and commits,
-the same number of calls from the same process. Calls are made one after the other.
+Ours: `SubmitCommand` of an echo command, each after the end of the previous one, and `AppendEvents` of one event, over
+gRPC stubs. Floor: a bare grpc.aio server whose only handler inserts a row and commits, with the same number of calls
+from the same process. Calls are sequential.
 """
 
 from collections.abc import AsyncIterator

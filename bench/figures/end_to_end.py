@@ -1,9 +1,8 @@
-"""Commands a second from the first submit to the last completion, every event stored.
+"""Commands per second from the first submit to the last completion, with every event stored.
 
 Ours: `BulkSubmitCommands` of 100 echo commands, 4 calls in flight, to 16 agents in turn, at most 6,000
-outstanding; counted by `StreamEvents` subscribers that see `command.completed` of every command. There is no
-floor: the aim is to be ahead of the fastest peer that writes to disk always, and the submit of the same
-commands is in the same number.
+outstanding; counted by `StreamEvents` subscribers that see `command.completed` of every command. There is no floor. The
+aim is to be faster than the fastest peer that always writes to disk. The figure includes the submits.
 """
 
 import time

@@ -1,6 +1,6 @@
-"""Events appended a second, 100 to a call, 4 calls in flight.
+"""Events appended per second, 100 in a call, 4 calls in flight.
 
-Ours: `AppendEvents` of 100 events to 4 sessions of different agents in turn. Floor: 100 rows to a statement, 4
+Ours: `AppendEvents` of 100 events to 4 sessions of different agents in turn. Floor: 100 rows in a statement, 4
 connections, no RPC.
 """
 
@@ -20,7 +20,7 @@ BATCH = 100
 
 
 def append_request(session_id: str, size: int) -> AppendEventsRequest:
-    """Ask for so many equal events."""
+    """Return a request for `size` equal events."""
     event = NewEvent(type="custom.bench", payload_json=PARAMS)
     return AppendEventsRequest(session_id=session_id, events=[event] * size)
 

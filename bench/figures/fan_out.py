@@ -1,11 +1,10 @@
-"""One session's events to 100 and to 1,000 streams.
+"""The fan-out of one session's events to 100 and to 1,000 streams.
 
-Rate: deliveries a second, from the first call until the last stream has the last event; events are appended one
-to a call, 4 calls in flight, so that the streams are what limits. Latency: from before the append's call to the
-event's arrival at each of 100 streams, p50 over all deliveries, an event every 50 ms. Ours: `AppendEvents` and
-`StreamEvents`. Floor: a bare grpc.aio server whose one call commits a row (in a group) and writes the same
-bytes, serialized once by the caller, to as many streams. The streams are read by another process, 50 to a
-channel.
+Rate: deliveries per second, from the first call until the last stream has the last event. Each call appends one event,
+4 calls in flight, so that the streams are the bottleneck. Latency: from before the append call to the event's arrival
+at each of 100 streams, p50 over all deliveries, with an event every 50 ms. Ours: `AppendEvents` and `StreamEvents`.
+Floor: a bare grpc.aio server whose only call commits a row (in a group) and writes the same bytes, serialized once by
+the caller, to as many streams. Another process reads the streams, 50 in a channel.
 """
 
 import asyncio
@@ -43,7 +42,7 @@ def _payload() -> str:
 
 
 def _floor_message() -> bytes:
-    """Make what the session service writes for one event."""
+    """Return the message that the session service writes for one event."""
     event = Event(
         event_id="01936b5c-0000-7000-8000-000000000000", seq=1000, type=EVENT_TYPE, level=EVENT_LEVEL_INFO,
         session_id="ses-0123456789abcdef0123456789abcdef", agent_id="bench-1", actor="key:0123456789ab",
@@ -85,8 +84,8 @@ async def _sides(rig: Rig, streams: int, events: tuple[int, int], *, latency: bo
             event = NewEvent(type=EVENT_TYPE, payload_json=_payload())
             await rig.client.events.AppendEvents(AppendEventsRequest(session_id=load.sessions[0], events=[event]))
 
-        async def take(one: Fleet, send: Send) -> float:
-            return await (_latency(one, count, send) if latency else _rate(one, streams, count, send))
+        async def take(readers: Fleet, send: Send) -> float:
+            return await (_latency(readers, count, send) if latency else _rate(readers, streams, count, send))
 
         yield Sides(partial(take, fleet, append), partial(take, bare, floor_send))
 

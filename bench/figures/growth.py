@@ -1,9 +1,9 @@
-"""How the rates of append and submit change from 10^3 to 10^5 rows (10^6 with --full; --quick stops at 10^4), on a
-suite of its own.
+"""How the rates of append and submit change from 10^3 to 10^5 rows (10^6 with --full, 10^4 with --quick), on a separate
+suite.
 
-At each size the tables of events and of commands hold at least so many rows: events by `AppendEvents` of 1,000
-to a call, finished commands as copies of one in the database. Then events are appended 100 to a call and
-commands submitted 100 to a call, the runner suspended. The floor's column is the rate at 10^3 rows.
+At each size the tables of events and commands have at least so many rows: events from `AppendEvents` calls of 1,000,
+and commands copied from a finished one in the database. Then events are appended and commands submitted, 100 in a call,
+with the runner suspended. The floor's column is the rate at 10^3 rows.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from one, generate_series(1, %s)
 
 
 async def _fill(rig: Rig, load: Load, rows: int) -> None:
-    """Bring events and commands to so many rows."""
+    """Fill the tables of events and commands up to `rows` rows."""
     async with await rig.database() as connection:
         cursor = await connection.execute(
             b"select (select sum(last_seq) from session.heads)::bigint, (select count(*) from command.commands)"

@@ -1,8 +1,8 @@
-"""Resident memory for each 1,000 idle sessions, and for each idle subscriber, on a suite of its own.
+"""Resident memory per 1,000 idle sessions and per idle subscriber, on a separate suite.
 
-RssAnon of the session service before and after 500 streams follow one idle session; then that of the session
-service, the command service and the runner before and after 1,000 sessions of one echo agent, which is not exclusive,
-were started and connected. No floor: nothing to compare it with keeps as much.
+It compares RssAnon of the session service before and after 500 streams follow one idle session, then RssAnon of the
+session service, the command service and the runner before and after 1,000 sessions of one echo agent that is not
+exclusive were started and connected. There is no floor, because nothing comparable keeps as much.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _SETTLE = 1.0
 
 
 async def _sessions(rig: Rig, agent: str, count: int) -> list[str]:
-    """Start sessions and wait until all are connected."""
+    """Start sessions, and wait until all are connected."""
     connected, sessions = 0, []
     call = rig.client.events.StreamEvents(StreamEventsRequest(agent_id=agent, types=["agent.connected"]))
 
@@ -51,7 +51,7 @@ async def _sessions(rig: Rig, agent: str, count: int) -> list[str]:
 
 
 async def _subscriber(rig: Rig, session_id: str, streams: int) -> float:
-    """Return the KiB of the session service for each stream of an idle session."""
+    """Return the KiB of the session service per stream of an idle session."""
     async with subscribed(rig, rig.addresses.session, session_id, 20):
         await asyncio.sleep(_SETTLE)
         empty = rig.resident_bytes("session")
@@ -63,9 +63,9 @@ async def _subscriber(rig: Rig, session_id: str, streams: int) -> float:
 async def _take(rig: Rig) -> Sequence[Row]:
     count, streams = rig.size(200, 1000), rig.size(100, 500)
     agent = await make_agent(rig, exclusive=False)
-    one = await start_connected(rig, agent)
-    each = await _subscriber(rig, one, streams)
-    warm = await _sessions(rig, agent, 50)  # pools and caches are made by the first ones
+    first = await start_connected(rig, agent)
+    each = await _subscriber(rig, first, streams)
+    warm = await _sessions(rig, agent, 50)  # the first sessions fill pools and caches
     before = {name: rig.resident_bytes(name) for name in _PROCESSES}
     sessions = warm + await _sessions(rig, agent, count)
     await asyncio.sleep(_SETTLE)
@@ -75,7 +75,7 @@ async def _take(rig: Rig) -> Sequence[Row]:
         for name in _PROCESSES
     ]  # fmt: skip
     await burst(len(sessions), IN_FLIGHT, lambda number: stop_session(rig, sessions[number]))
-    await stop_session(rig, one)
+    await stop_session(rig, first)
     return [*rows, Row("memory_subscriber", "idle subscriber, session service", "KiB", [each])]
 
 

@@ -1,8 +1,7 @@
-"""REST over gRPC: commands submitted a second by POST, 32 requests in flight.
+"""REST over gRPC: commands submitted per second by POST, 32 requests in flight.
 
-Ours: POST `/api/v1/agents/{id}/command` at the gateway. Floor: a bare Starlette application under uvicorn that
-makes the same gRPC call with the same key. Both call the same command service; the runner is suspended during a
-sample.
+Ours: POST `/api/v1/agents/{id}/command` to the gateway. Floor: a bare Starlette application under uvicorn that makes
+the same gRPC call with the same key. Both call the same command service. The runner is suspended during a sample.
 """
 
 from collections.abc import AsyncIterator

@@ -1,9 +1,8 @@
-"""Sessions created a second, 32 calls in flight.
+"""Sessions created per second, 32 calls in flight.
 
-Ours: `StartSession` on one agent that is not `exclusive`, so all of a sample's sessions share a log
-partition only as far as their ids do. The runner is suspended during a sample: connecting the agents is other
-work than creating the sessions. They are stopped after the sample. Floor: a bare grpc.aio server with group
-commit, a row a call.
+Ours: `StartSession` for one agent that is not `exclusive`, so that the sessions of a sample are spread over the log
+partitions by their ids. The runner is suspended during a sample, because connecting agents is not part of creating
+sessions. The sessions are stopped after the sample. Floor: a bare grpc.aio server with group commit, one row per call.
 """
 
 from collections.abc import AsyncIterator

@@ -1,10 +1,9 @@
-"""From the submit call to the command's start, idle, p50 in ms.
+"""The time from the submit call to the command's start on an idle suite, p50 in ms.
 
-Ours: from the moment before `SubmitCommand` is called to the `created_at` of the command's `command.started`,
-both by this machine's clock; the next command follows after the end of the one before. A second row is the way
-from the command's `enqueued_at` to its start: what the caller's own round trip does not cover. Floor: from
-before a publish to JetStream to the message's arrival in the same process, by `libs.bus` (Publisher and
-PullLoop), one at a time.
+Ours: from before the call of `SubmitCommand` to the `created_at` of `command.started`, both by this machine's clock.
+Each command follows the end of the previous one. A second row is the time from the command's `enqueued_at` to its
+start, which excludes the caller's round trip. Floor: from before a publish to JetStream to the message's arrival in the
+same process, with `libs.bus` (Publisher and PullLoop), one at a time.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ from bench.rig import Rig
 from bench.stats import Aim, Row, median
 from bench.timing import each_ms
 
-_PAUSE = 0.005  # seconds; the runner's last words on the command before are said by then
+_PAUSE = 0.005  # seconds; by then the runner has finished the previous command
 
 
 async def _one(load: Load) -> tuple[float, float]:
-    """Submit a command; return the milliseconds from the call, and from its entry, to its start."""
+    """Submit a command. Return the milliseconds from the call, and from `enqueued_at`, to its start."""
     load.seen = []
     began = time.time()
     command = (await load.submit(0)).command
@@ -37,18 +36,18 @@ async def _one(load: Load) -> tuple[float, float]:
 @asynccontextmanager
 async def _sides(rig: Rig) -> AsyncIterator[Sides]:
     commands = rig.size(20, 80)
-    entered = Row("entry_to_start", "enqueued_at → command.started, idle, p50", "ms")
+    from_entry = Row("entry_to_start", "enqueued_at → command.started, idle, p50", "ms")
     async with delivering(rig) as deliver, running_load(rig, 1) as load:
 
         async def floor() -> float:
             return median(await each_ms(commands, deliver))
 
         async def ours() -> float:
-            ways = [await _one(load) for _ in range(commands)]
-            entered.ours.append(median([way for _, way in ways]))
-            return median([way for way, _ in ways])
+            times = [await _one(load) for _ in range(commands)]
+            from_entry.ours.append(median([entry for _, entry in times]))
+            return median([call for call, _ in times])
 
-        yield Sides(ours, floor, [entered])
+        yield Sides(ours, floor, [from_entry])
 
 
 SUBMIT_TO_START = Comparison(

@@ -1,1 +1,1 @@
-"""Floors: the least that a figure's guarantee costs with the same parts, and nothing of Callboard."""
+"""Floors: the minimal cost of a figure's guarantee with the same components and without Callboard."""

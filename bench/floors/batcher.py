@@ -1,4 +1,4 @@
-"""Group commit at its simplest: what arrives while a transaction commits forms the next one."""
+"""A minimal group commit: items that arrive during a commit form the next batch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 class Batcher(Generic[Item]):
-    """Gives what waits to `flush`, at most `most` at a time; one batch is under way at a time."""
+    """Passes waiting items to `flush`, at most `most` at a time, one batch after another."""
 
     def __init__(self, flush: Callable[[list[Item]], Awaitable[None]], most: int = 100) -> None:
         self._flush = flush
@@ -17,7 +17,7 @@ class Batcher(Generic[Item]):
         self._task: asyncio.Task[None] | None = None
 
     async def run(self, item: Item) -> None:
-        """Return when the item's batch is done."""
+        """Return once the item's batch is done."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._task is None:

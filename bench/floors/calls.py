@@ -1,4 +1,4 @@
-"""Calls of the bare server."""
+"""Calls to the bare server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,5 +21,5 @@ async def floor_channel(rig: Rig) -> AsyncIterator[grpc.aio.Channel]:
 
 def unary(channel: grpc.aio.Channel, method: str) -> Unary:
     """Return one of its unary methods."""
-    made: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{method}")
-    return made
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{method}")
+    return call

@@ -1,4 +1,4 @@
-"""A message's way through JetStream: published, stored, delivered to a durable consumer of the same process."""
+"""The delivery of a message by JetStream: published, stored, and received by a durable consumer in the same process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +12,7 @@ _STREAM = StreamSpec(name="BENCH_DELIVERY", subjects=("bench_delivery.>",))
 
 @asynccontextmanager
 async def delivering(rig: Rig) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Yield a call that publishes a message and returns when it has arrived."""
+    """Yield a call that publishes a message and returns once it has arrived."""
     bus = await Bus.connect(rig.engines.nats_url, "bench-delivery")
     streams = Streams(bus)
     await streams.ensure_stream(_STREAM)

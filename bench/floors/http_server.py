@@ -1,4 +1,4 @@
-"""A bare HTTP server: one Starlette route that makes the gRPC call, under uvicorn with uvloop and httptools."""
+"""A bare HTTP server: a Starlette route that makes the gRPC call, under uvicorn with uvloop and httptools."""
 
 import os
 

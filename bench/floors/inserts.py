@@ -13,7 +13,7 @@ from bench.rig import Rig
 
 @asynccontextmanager
 async def inserting(rig: Rig, connections: int, rows: int) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Yield a call that inserts so many rows and commits, over whichever connection is free."""
+    """Yield a call that inserts `rows` rows and commits, over any free connection."""
     free: asyncio.Queue[psycopg.AsyncConnection] = asyncio.Queue()
     bodies = [BODY.decode()] * rows
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Rows into one table with a primary key, by plain psycopg: one statement, one transaction."""
+"""Inserts rows into a table with a primary key, with plain psycopg: one statement, one transaction."""
 
 from collections.abc import Sequence
 from uuid import uuid4
@@ -15,5 +15,5 @@ async def insert_one(connection: psycopg.AsyncConnection, body: str) -> None:
 
 
 async def insert_many(connection: psycopg.AsyncConnection, bodies: Sequence[str]) -> None:
-    """Insert rows by one statement and commit."""
+    """Insert rows in one statement and commit."""
     await connection.execute(MANY, ([uuid4() for _ in bodies], list(bodies)), prepare=True)

@@ -1,10 +1,10 @@
 """A bare grpc.aio server. Its methods, on bytes:
 
-- Insert: commits one row.
-- Batch: commits the row together with those of the calls that arrived meanwhile.
-- Publish: the same, and the stream of the broker has stored a message for it.
-- Stream: writes what is sent to `Send` from then on, the same bytes to every stream.
-- Send: commits the row as Batch does, and hands the bytes to all streams.
+- Insert commits one row.
+- Batch commits the row together with the rows of calls that arrived meanwhile.
+- Publish does the same, and waits until the broker has stored a message for it.
+- Stream writes the bytes that `Send` receives from then on.
+- Send commits the row as Batch does, and passes the bytes to all streams.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _READY = b"ready"
 
 
 class Floor:
-    """The five methods."""
+    """The five methods of the server."""
 
     def __init__(self, connection: psycopg.AsyncConnection, publisher: Publisher) -> None:
         self._connection = connection

@@ -1,7 +1,7 @@
-"""`python -m examples.demo`: Callboard's main story, played in the terminal.
+"""`python -m examples.demo` plays Callboard's main story in the terminal.
 
-It starts a suite of its own and leaves nothing behind; or it plays on a running one, which CALLBOARD_SESSION_ADDRESS,
-CALLBOARD_COMMAND_ADDRESS and CALLBOARD_KEY (of an admin) name.
+It starts a temporary suite and leaves nothing behind. To use a running suite instead, set CALLBOARD_SESSION_ADDRESS,
+CALLBOARD_COMMAND_ADDRESS and CALLBOARD_KEY (an admin's key).
 """
 
 import argparse
@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 async def run(screen: Screen) -> int:
     """Play the story and return the exit code."""
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine that runs has one
+    assert task is not None  # noqa: S101 - a running coroutine has a task
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancelling() or task.cancel())
     try:
@@ -38,11 +38,11 @@ async def run(screen: Screen) -> int:
 
 
 async def play(screen: Screen) -> None:
-    """Play on the suite that is given, else on one of the demo's own."""
+    """Play on the given suite, or on a temporary one."""
     async with AsyncExitStack() as stack:
         endpoints = given(os.environ)
         if endpoints is None:
-            screen.step("A suite of its own: Postgres, NATS, three services, a runner; real processes")
+            screen.step("Start a suite: Postgres, NATS, three services and a runner, as real processes")
             endpoints = await stack.enter_async_context(own_suite(screen.note))
         client = await stack.enter_async_context(
             Client(endpoints.key, session_address=endpoints.session, command_address=endpoints.command)
@@ -53,7 +53,7 @@ async def play(screen: Screen) -> None:
 def main() -> None:
     """Read the arguments and play."""
     parser = argparse.ArgumentParser(prog="demo", description="Callboard's main story, played in the terminal.")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write what is shown as a picture, too")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also write the output as a picture")
     options = parser.parse_args()
     with Screen(options.svg) as screen:
         code = asyncio.run(run(screen))

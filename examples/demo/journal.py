@@ -1,4 +1,4 @@
-"""The session's work stream as the demo follows it: kept, shown, and waited on."""
+"""Follows the work stream of the session: keeps the events, shows them, and waits for them."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _PATIENCE_SECONDS = 20
 
 
 class Journal:
-    """Follows one session from its first event to its last, in the background."""
+    """Follows one session in the background, from its first event to its last."""
 
     def __init__(self, client: Client, session_id: str, show: Callable[[Event], None]) -> None:
         self.events: list[Event] = []
@@ -30,7 +30,7 @@ class Journal:
                 self._changed.notify_all()
 
     async def until(self, *types: str, command_id: str = "") -> Event:
-        """Return the first event of one of these types, and of the command if one is given, once it is there."""
+        """Wait for the first event of one of these types, of the given command if there is one, and return it."""
         seen = 0
         async with asyncio.timeout(_PATIENCE_SECONDS), self._changed:
             while True:
@@ -44,10 +44,10 @@ class Journal:
                 await self._changed.wait()
 
     async def ended(self) -> None:
-        """Wait until the stream has ended by itself, as it does after the session's last event."""
+        """Wait until the stream ends by itself, after the session's last event."""
         await asyncio.wait_for(asyncio.shield(self._following), _PATIENCE_SECONDS)
 
     async def close(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)

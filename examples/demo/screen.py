@@ -1,4 +1,4 @@
-"""What the demo shows: steps, the events as they come, a progress bar where there is a terminal."""
+"""The output of the demo: steps, events as they arrive, and a progress bar if there is a terminal."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _STYLES = {
 
 
 class Screen:
-    """Prints a line for each event; the bar stays below them. Without a terminal, all of it is plain lines."""
+    """Prints a line for each event, with a progress bar below. Without a terminal, it prints plain lines only."""
 
     def __init__(self, picture: Path | None = None) -> None:
         self._picture = picture
@@ -49,7 +49,7 @@ class Screen:
     ) -> None:
         self._progress.stop()
         if self._picture and error is None:
-            # Without the fonts that Rich would have the reader's browser fetch from elsewhere.
+            # Remove the fonts that a browser would load from another site.
             svg = re.sub(r"@font-face \{.*?\}\s*", "", self._console.export_svg(title="make demo"), flags=re.DOTALL)
             self._picture.write_text(svg, encoding="utf-8")
 
@@ -59,11 +59,11 @@ class Screen:
         self._console.print(f"▸ {text}", style="bold", markup=False)
 
     def note(self, text: str) -> None:
-        """Say something by the way."""
+        """Print a remark."""
         self._console.print(f"  {text}", style="dim", markup=False, soft_wrap=True)
 
     def event(self, event: Event) -> None:
-        """Show an event: its number, type, level and what matters of its payload."""
+        """Show an event: its number, type, level and the main part of its payload."""
         if event.type != "command.progress":
             self._line(str(event.seq), event)
         elif event.command_id in self._bars:
@@ -82,7 +82,7 @@ class Screen:
             self._console.print(line, soft_wrap=True)
 
     def _fold(self, event: Event) -> None:
-        """Show progress as a line a quarter, with the numbers of the events that it stands for."""
+        """Show progress as one line per quarter, with the numbers of the events that it covers."""
         self._folded.append(event.seq)
         payload = event.payload
         quarter = int(4 * payload["progress"] / (payload["total"] or 1))
@@ -91,7 +91,7 @@ class Screen:
             self._quarter, self._folded = quarter % 4, []
 
     def table(self, title: str, rows: dict[str, str]) -> None:
-        """Show names and values."""
+        """Show a table of names and values."""
         table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
         for name, value in rows.items():
             table.add_row(f"  {name}", Text(value))
@@ -99,12 +99,12 @@ class Screen:
         self._console.print(table)
 
     def failure(self, text: str) -> None:
-        """Say why the demo ends early."""
+        """Print why the demo ends early."""
         self._console.print(text, style="bold red", markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, command_id: str, total: int) -> Iterator[None]:
-        """Show the command's progress as a bar while the block lasts; as lines where there is no terminal."""
+        """Show the command's progress as a bar while the block runs, or as lines without a terminal."""
         if self._console.is_interactive:
             self._bars[command_id] = self._progress.add_task("count", total=total)
         try:
@@ -122,16 +122,16 @@ class Screen:
 
 
 def summary(event: Event) -> str:
-    """Return in a few words what an event says beyond its type."""
+    """Return a short summary of an event's payload."""
     payload: dict[str, Any] = event.payload
     if event.type == "command.enqueued":
         return f"{payload['type']} {event.command_id[-6:]}"
-    say = _SUMMARIES.get(event.type)
-    return say(payload) if say else str(payload.get("reason") or "")
+    summarise = _SUMMARIES.get(event.type)
+    return summarise(payload) if summarise else str(payload.get("reason") or "")
 
 
 def _failed(payload: dict[str, Any]) -> str:
-    """Say why an attempt failed; the SDK puts the tool's name before its words."""
+    """Summarise why an attempt failed. The SDK puts the tool's name in front of the message."""
     return f"attempt {payload['attempt']}: {payload['error']['message'].rpartition(': ')[2]}"
 
 

@@ -1,4 +1,4 @@
-"""The story: an agent's session from start to stop, with everything that can happen to a command on the way."""
+"""The story: an agent's session from start to stop, with everything that can happen to a command."""
 
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ _OUTCOMES = ("command.completed", "command.dead_lettered", "command.cancelled")
 
 
 class Story:
-    """Plays on one suite; what it creates there it ends and deletes again, but for the events, which stay."""
+    """Plays on one suite. It ends and deletes everything that it creates, except the events."""
 
     def __init__(self, client: Client, screen: Screen) -> None:
         self._client = client
@@ -24,7 +24,7 @@ class Story:
         self._began = time.monotonic()
 
     async def play(self) -> None:
-        """Tell it from start to end."""
+        """Play from start to end."""
         self._screen.step(f"An agent: {self._agent_id}, reached through the MCP server `trial`")
         await self._client.agents.create(
             self._agent_id, display_name="Demo", connector={"kind": "mcp", "server": "trial"}
@@ -36,7 +36,7 @@ class Story:
             await self._client.agents.delete(self._agent_id)
 
     async def _session(self) -> None:
-        self._screen.step("Start its session, and follow the work stream from the first event on")
+        self._screen.step("Start its session, and follow the work stream from the first event")
         started = await self._client.sessions.start(self._agent_id)
         journal = Journal(self._client, started.session_id, self._screen.event)
         try:
@@ -50,26 +50,28 @@ class Story:
             await journal.close()
 
     async def _work(self, journal: Journal) -> None:
-        self._screen.step("A command: accepted, run and answered; each step is an event")
+        self._screen.step("A command is accepted, run and answered; each step is an event")
         await self._outcome(journal, await self._run("echo", {"text": "hello, Callboard"}))
-        self._screen.step(f"A long one: `count` reports its progress on the way to {_COUNT}")
+        self._screen.step(f"A long command: `count` reports its progress up to {_COUNT}")
         command_id = await self._run("count", {"to": _COUNT})
         with self._screen.bar(command_id, _COUNT):
             await self._outcome(journal, command_id)
 
     async def _retry(self, journal: Journal) -> None:
-        self._screen.step("A flaky tool: it fails twice, is tried again with backoff, and works")
+        self._screen.step("A flaky tool fails twice, is retried with backoff, and works")
         options: CommandOptionsInput = {"max_attempts": 3, "backoff": 0.4}
         await self._outcome(journal, await self._run("flaky", {"key": token_hex(6), "failures": 2}, options))
 
     async def _dead_letters(self, journal: Journal) -> None:
-        self._screen.step("A tool that fails and is not safe to repeat: a dead letter at once")
+        self._screen.step("A tool that fails and is not safe to repeat becomes a dead letter at once")
         failed = await self._run("fail", {"message": "the disk is full"})
         await self._outcome(journal, failed)
         await self._inspect(failed)
         await self._client.dead_letters.purge(failed)
-        self._screen.note("nothing to save here: purged, its events remain")
-        self._screen.step("Out of attempts: a dead letter too; it is requeued when the cause has passed")
+        self._screen.note("purged; its events remain")
+        self._screen.step(
+            "A command without attempts left is a dead letter, too; it is requeued after the cause is fixed"
+        )
         failed = await self._run("flaky", {"key": token_hex(6), "failures": 1}, {"max_attempts": 1})
         await self._outcome(journal, failed)
         await self._inspect(failed)
@@ -77,7 +79,7 @@ class Story:
         await self._outcome(journal, requeued.command_id)
 
     async def _stop(self, journal: Journal) -> None:
-        self._screen.step("Stop while a command runs: it is cancelled, and the stream ends")
+        self._screen.step("Stop while a command runs: the command is cancelled, and the stream ends")
         command_id = await self._run("sleep", {"seconds": 600})
         await journal.until("command.started", command_id=command_id)
         await self._client.sessions.stop(agent_id=self._agent_id, reason="end of the demo")
@@ -97,19 +99,19 @@ class Story:
     async def _inspect(self, command_id: str) -> None:
         letter = await self._client.dead_letters.get(command_id)
         attempts = f"{len(letter.attempts)} attempt{'s' * (len(letter.attempts) != 1)}"
-        self._screen.note(f"dead letter {command_id[-6:]}: {letter.reason}, after {attempts}; its params are kept")
+        self._screen.note(f"dead letter {command_id[-6:]}: {letter.reason} after {attempts}; its parameters are kept")
 
     def _close(self, journal: Journal) -> None:
         numbers = [event.seq for event in journal.events]
-        told = Counter(event.type for event in journal.events)
+        counts = Counter(event.type for event in journal.events)
         gapless = "without a gap" if numbers == list(range(1, len(numbers) + 1)) else "WITH GAPS"
         self._screen.table(
             "What happened",
             {
                 "events": f"{len(numbers)}, numbered 1 to {numbers[-1]} {gapless}",
-                "commands": f"{told['command.enqueued']} accepted, {told['command.completed']} completed, "
-                f"{told['command.dead_lettered']} dead letters, {told['command.cancelled']} cancelled",
-                "attempts": f"{told['command.started']}, {told['command.retrying']} of them to be tried again",
+                "commands": f"{counts['command.enqueued']} accepted, {counts['command.completed']} completed, "
+                f"{counts['command.dead_lettered']} dead letters, {counts['command.cancelled']} cancelled",
+                "attempts": f"{counts['command.started']}, {counts['command.retrying']} of them retried",
                 "time": f"{time.monotonic() - self._began:.1f} s",
             },
         )

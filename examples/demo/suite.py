@@ -1,4 +1,4 @@
-"""The suite that the demo plays on: one that runs already, or one of its own in a temporary home."""
+"""The suite for the demo: a running one, or a temporary one."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ _PORTS = ("CALLBOARD_HTTP_PORT", "CALLBOARD_SESSION_PORT", "CALLBOARD_COMMAND_PO
 
 
 class SuiteError(Exception):
-    """The suite could not be started; the text holds its last lines."""
+    """The suite could not be started. The message contains the last lines of its output."""
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the services listen, and the key to call them with."""
+    """The addresses of the services, and a key."""
 
     session: str
     command: str
@@ -34,7 +34,7 @@ class Endpoints:
 
 
 def given(environment: Mapping[str, str]) -> Endpoints | None:
-    """Return the running suite that the environment names, None when it names none."""
+    """Return the running suite that the environment names, or None."""
     session, command = environment.get("CALLBOARD_SESSION_ADDRESS"), environment.get("CALLBOARD_COMMAND_ADDRESS")
     key = environment.get("CALLBOARD_KEY")
     return Endpoints(session, command, key) if session and command and key else None
@@ -42,10 +42,10 @@ def given(environment: Mapping[str, str]) -> Endpoints | None:
 
 @asynccontextmanager
 async def own_suite(say: Callable[[str], None]) -> AsyncIterator[Endpoints]:
-    """Run `callboard up` on free ports while the block lasts; leaves no process and no file."""
+    """Run `callboard up` on free ports while the block runs. Leaves no process and no file."""
     home = Path(tempfile.gettempdir()) / f"callboard-demo-{token_hex(4)}"
     environment = {**os.environ, **dict.fromkeys(_PORTS, "0"), "CALLBOARD_HOME": str(home), "NO_COLOR": "1"}
-    for name in ("DATABASE_URL", "NATS_URL"):  # the demo makes up agents: it keeps out of real databases
+    for name in ("DATABASE_URL", "NATS_URL"):  # the demo must not create its agents in a real database
         environment.pop(name, None)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli", "up",
@@ -54,7 +54,7 @@ async def own_suite(say: Callable[[str], None]) -> AsyncIterator[Endpoints]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C is the demo's, which stops the suite in order
+        start_new_session=True,  # only the demo receives Ctrl-C, and it stops the suite gracefully
     )  # fmt: skip
     lines: list[str] = []
     reading = asyncio.create_task(_read(process, lines, say), name="suite output")
@@ -67,8 +67,8 @@ async def own_suite(say: Callable[[str], None]) -> AsyncIterator[Endpoints]:
 
 
 async def _read(process: asyncio.subprocess.Process, lines: list[str], say: Callable[[str], None]) -> None:
-    """Keep what the suite prints, and pass on its steps until it is up."""
-    assert process.stdout is not None  # noqa: S101 - asked for a pipe
+    """Keep the output of the suite, and show its steps until it is up."""
+    assert process.stdout is not None  # noqa: S101 - stdout is a pipe
     is_up = False
     async for raw in process.stdout:
         line = raw.decode(errors="replace").rstrip()
@@ -79,7 +79,7 @@ async def _read(process: asyncio.subprocess.Process, lines: list[str], say: Call
 
 
 async def _endpoints(process: asyncio.subprocess.Process, home: Path, lines: list[str]) -> Endpoints:
-    """Wait until the suite has written where it listens, which it does when all parts are ready."""
+    """Wait for the endpoints file, which the suite writes once all parts are ready."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_READY_SECONDS):
             while process.returncode is None:
@@ -92,7 +92,7 @@ async def _endpoints(process: asyncio.subprocess.Process, home: Path, lines: lis
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the suite in order; a second signal makes it kill its parts, and a third kind leaves it no choice."""
+    """Stop the suite gracefully. A second SIGTERM makes it kill its parts, and SIGKILL ends it."""
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             process.send_signal(number)

@@ -1,1 +1,1 @@
-"""A small MCP server to try Callboard with."""
+"""A small MCP server for trying Callboard."""

@@ -1,10 +1,10 @@
-"""An MCP server to try things with, in one file: it may be run by path from anywhere.
+"""A small MCP server for trying Callboard, in one file, so that it can be run by path from anywhere.
 
     python -m examples.trial_server                    over stdio
     python examples/trial_server/__main__.py --http 0  over HTTP on 127.0.0.1, the URL on stderr
 
-`--state DIR` holds the counters of `flaky`, which outlive the server; `--effects FILE` gets a line of JSON,
-synced to the disk, when a tool starts and when it ends, with the command id and attempt that Callboard sent.
+`--state DIR` is the folder for the counters of `flaky`, which survive the server. `--effects FILE` gets a line of JSON,
+synced to the disk, when a tool starts and when it ends, with the command id and the attempt that Callboard sent.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 
 READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 REPEATABLE = ToolAnnotations(read_only_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -33,13 +33,13 @@ DESTROYS = ToolAnnotations(read_only_hint=False, idempotent_hint=False, destruct
 
 
 class Effects:
-    """What the server really did: appended line by line, each synced before the tool goes on."""
+    """Records what the tools did, line by line. Each line is synced before the tool continues."""
 
     def __init__(self, file: Path) -> None:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(self, phase: str, params: dict[str, Any]) -> None:
-        """Append one line; `phase` is start, end, error or cancelled."""
+        """Append a line. `phase` is start, end, error or cancelled."""
         meta = params.get("_meta") or {}
         line = {
             "tool": params.get("name"),
@@ -53,7 +53,7 @@ class Effects:
         os.fsync(self._descriptor)
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Middleware of the server: wrap every call of a tool."""
+        """Record every tool call, as middleware of the server."""
         if ctx.method != "tools/call":
             return await call_next(ctx)
         params = dict(ctx.params or {})
@@ -71,14 +71,14 @@ class Effects:
 
 
 class Counters:
-    """Counts by key, one file each: the length of the file is the count, so that adding one is atomic."""
+    """Counters by key. Each is a file whose length is the count, so that an increment is atomic."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
 
     def add(self, key: str) -> int:
-        """Add one, and return the count with it."""
+        """Add one, and return the new count."""
         file = self._directory / hashlib.sha256(key.encode()).hexdigest()
         with file.open("ab") as stream:
             stream.write(b"+")
@@ -101,7 +101,7 @@ def make_server(counters: Counters, effects: Effects | None = None) -> MCPServer
 
     @server.resource("trial://about", name="about", mime_type="text/plain")
     def about() -> str:
-        """What this server is."""
+        """Describe this server."""
         return "The trial server of Callboard."
 
     @server.prompt()
@@ -113,7 +113,7 @@ def make_server(counters: Counters, effects: Effects | None = None) -> MCPServer
 
 
 def add_quiet_tools(server: MCPServer[Any]) -> None:
-    """Add the tools that do what they are told."""
+    """Add the tools that succeed."""
 
     @server.tool(annotations=READS)
     async def echo(text: str) -> str:
@@ -122,7 +122,7 @@ def add_quiet_tools(server: MCPServer[Any]) -> None:
 
     @server.tool(annotations=READS)
     async def count(to: int, context: Context[Any, Any], delay: float = 0.05) -> int:
-        """Count from 1, reporting progress at each step; `delay` is the seconds between two."""
+        """Count from 1 and report progress at each step; `delay` is the time between steps in seconds."""
         for step in range(1, to + 1):
             await context.report_progress(step, to, f"{step} of {to}")
             await asyncio.sleep(delay)
@@ -130,15 +130,15 @@ def add_quiet_tools(server: MCPServer[Any]) -> None:
 
     @server.tool(annotations=READS)
     async def sleep(seconds: float) -> float:
-        """Wait; ends at once when cancelled."""
+        """Wait, and end at once when cancelled."""
         await asyncio.sleep(seconds)
         return seconds
 
     @server.tool(annotations=READS, structured_output=False)
     async def big(bytes: int) -> str:  # noqa: A002 - the name that callers see
-        """Return a text of that many bytes, 64 MiB at most."""
-        if not 0 <= bytes <= MOST_BYTES:
-            raise ToolError(f"bytes must be between 0 and {MOST_BYTES}")
+        """Return a text of that many bytes, at most 64 MiB."""
+        if not 0 <= bytes <= MAX_BYTES:
+            raise ToolError(f"bytes must be between 0 and {MAX_BYTES}")
         return "x" * bytes
 
 
@@ -160,17 +160,17 @@ def add_failing_tools(server: MCPServer[Any], counters: Counters) -> None:
 
     @server.tool(annotations=DESTROYS)
     async def crash() -> str:
-        """Kill the server's process on the spot."""
+        """Kill the server's process at once."""
         os._exit(70)
 
 
 def add_notes(server: MCPServer[Any]) -> None:
-    """Add the tools whose state lives and dies with the process."""
+    """Add the tools whose state lasts as long as the process."""
     kept: list[str] = []
 
     @server.tool(annotations=CHANGES)
     async def note(text: str) -> int:
-        """Keep a note; returns how many there are."""
+        """Keep a note, and return the number of notes."""
         kept.append(text)
         return len(kept)
 
@@ -181,8 +181,8 @@ def add_notes(server: MCPServer[Any]) -> None:
 
 
 async def serve_http(server: MCPServer[Any], port: int) -> None:
-    """Serve streamable HTTP; `port` 0 takes any free one."""
-    import uvicorn  # comes with mcp; stdio needs none of it
+    """Serve streamable HTTP. `port` 0 means any free port."""
+    import uvicorn  # comes with mcp; stdio does not need it
 
     listener = socket.create_server(("127.0.0.1", port))
     sys.stderr.write(f"listening on http://127.0.0.1:{listener.getsockname()[1]}/mcp\n")
@@ -192,11 +192,11 @@ async def serve_http(server: MCPServer[Any], port: int) -> None:
 
 
 def main() -> None:
-    """Read the arguments and serve until stdin ends or a signal comes."""
-    parser = argparse.ArgumentParser(prog="trial_server", description="A small MCP server to try Callboard with.")
+    """Read the arguments, and serve until stdin ends or a signal arrives."""
+    parser = argparse.ArgumentParser(prog="trial_server", description="A small MCP server for trying Callboard.")
     parser.add_argument("--http", type=int, metavar="PORT", help="serve HTTP instead of stdio; 0 is any free port")
     default_state = Path(tempfile.gettempdir()) / f"callboard-trial-{os.getuid()}"
-    parser.add_argument("--state", type=Path, default=default_state, metavar="DIR", help="counters of flaky")
+    parser.add_argument("--state", type=Path, default=default_state, metavar="DIR", help="folder for flaky's counters")
     parser.add_argument("--effects", type=Path, metavar="FILE", help="append a line when a tool starts and ends")
     options = parser.parse_args()
     server = make_server(Counters(options.state), Effects(options.effects) if options.effects else None)
