@@ -1,10 +1,10 @@
-"""What the database says of a runner's calls."""
+"""Result codes of the database functions that runners call."""
 
 from enum import StrEnum
 
 
 class ClaimCode(StrEnum):
-    """What became of a claim."""
+    """The result of a claim."""
 
     OK = "ok"
     GONE = "gone"

@@ -1,4 +1,4 @@
-"""How the end of an attempt, and what happens before it, is written."""
+"""The records of an attempt: its end, and the reports before it."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of an attempt; see `command.finish` for the fields."""
+    """The end of an attempt. The SQL function `command.finish` describes the fields."""
 
     command_id: UUID
     token: UUID
@@ -36,4 +36,4 @@ class Report:
 
 
 LARGE_RESULT_BYTES = 256 * 1024
-"""Results above this are stored apart from their command."""
+"""Results larger than this are stored in a table of their own."""

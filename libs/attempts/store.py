@@ -1,4 +1,4 @@
-"""The ends of attempts in Postgres: the one way in which a runner or the reconciler ends an attempt."""
+"""Stores the ends of attempts in Postgres. Runners and the reconciler end attempts only through this module."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Finishes(Protocol):
     """Ends attempts. Every end is fenced by the lease token of its claim."""
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt; returns the state that the command is in now, or `fenced` when the lease is gone."""
+        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class PostgresFinishes:
         self._finishes: KeyedBatcher[tuple[str, int], Finish, str] = KeyedBatcher(self._flush_finishes)
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt; answers the state that the command is in now, or `fenced`."""
+        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
         return await self._finishes.run((tenant_id, partition), finish)
 
     async def _flush_finishes(self, key: tuple[str, int], finishes: Sequence[Finish]) -> Sequence[str]:

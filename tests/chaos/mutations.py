@@ -88,7 +88,7 @@ MUTATIONS = (
         "I6",
     ),
     one_patch(
-        "a stop waits for nobody",
+        "a stop does not wait for commands",
         _ADVANCE,
         "if v_cancel.open_commands = 0 then",
         "if true then",

@@ -100,7 +100,7 @@ def add_usual_tools(server: MCPServer[Any]) -> None:
     @server.tool(annotations=REPEATABLE)
     async def fail() -> str:
         """Fail."""
-        raise ToolError("as asked")
+        raise ToolError("failed on purpose")
 
 
 def add_odd_tools(server: MCPServer[Any]) -> None:

@@ -145,7 +145,7 @@ delete from command.commands c using old o where c.tenant_id = o.tenant_id and c
 select tenant_id, command_id, agent_id, session_id, type, reason from command.dead_letters
 where not published order by dead_at limit 200;
 
--- name: mark_letters
+-- name: mark_published
 update command.dead_letters set published = true
 where (tenant_id, command_id) in (select * from unnest(%s::text[], %s::uuid[]));
 

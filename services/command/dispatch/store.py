@@ -134,7 +134,7 @@ class PostgresDelivery:
     async def mark_published_letters(self, letters: Sequence[PendingPublication]) -> None:
         """Remember that the stream has them."""
         tenants, ids = [letter.tenant_id for letter in letters], [letter.command_id for letter in letters]
-        await self._database.changed(_SQL["mark_letters"], (tenants, ids))
+        await self._database.changed(_SQL["mark_published"], (tenants, ids))
 
     async def oldest_snapshot(self) -> float:
         """Return for how many seconds the oldest snapshot has been held, 0 when none is."""

@@ -43,7 +43,7 @@ class PostgresAttempts:
         self._finishes = PostgresFinishes(database, notifier)
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work | None:
-        """Return what is to be done for a command, None when there is none."""
+        """Return what a command has to do, or None if there is no such command."""
         return await self._reads.run(tenant_id, command_id)
 
     async def _flush_reads(self, tenant_id: str, ids: Sequence[UUID]) -> Sequence[Work | None]:
@@ -57,20 +57,20 @@ class PostgresAttempts:
 
     async def _flush_claims(self, key: tuple[str, int, UUID], ids: Sequence[UUID]) -> Sequence[Claim]:
         tenant_id, partition, runner_id = key
-        asked = list(dict.fromkeys(ids))
-        rows = await self._database.records(_ClaimRow, _SQL["claim"], (tenant_id, partition, runner_id, asked))
+        unique = list(dict.fromkeys(ids))
+        rows = await self._database.records(_ClaimRow, _SQL["claim"], (tenant_id, partition, runner_id, unique))
         rows[0].announce(self._notifier, tenant_id, partition)
         claims = {row.command_id: _claim(row) for row in rows}
         seen: set[UUID] = set()
         answers = []
-        for command_id in ids:  # of two deliveries of one command in a batch, the second finds it gone
+        for command_id in ids:  # of two deliveries of a command in one batch, the second is rejected
             twice = command_id in seen
             seen.add(command_id)
             answers.append(Claim(ClaimCode.GONE, command_id, None, 0, 0, 0) if twice else claims[command_id])
         return answers
 
     async def report(self, tenant_id: str, partition: int, report: Report) -> bool:
-        """Store progress or output; false when the lease is gone."""
+        """Store progress or output. Returns False if the lease no longer holds."""
         return await self._reports.run((tenant_id, partition), report)
 
     async def _flush_reports(self, key: tuple[str, int], reports: Sequence[Report]) -> Sequence[bool]:
@@ -89,7 +89,7 @@ class PostgresAttempts:
         return [report.command_id not in fenced for report in reports]
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt; answers the state that the command is in now, or `fenced`."""
+        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
         return await self._finishes.finish(tenant_id, partition, finish)
 
 

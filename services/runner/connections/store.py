@@ -1,4 +1,4 @@
-"""The connections of sessions' agents in Postgres."""
+"""Stores the connections of sessions' agents in Postgres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class _FailRow(Appended):
 
 
 class PostgresConnections:
-    """Which runner holds which session's agent; connects are batched by log partition and runner."""
+    """Stores which runner holds which session. Connects are batched by log partition and runner."""
 
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
@@ -33,11 +33,11 @@ class PostgresConnections:
         self._connects: KeyedBatcher[tuple[str, int, UUID], tuple[UUID, str], bool] = KeyedBatcher(self._flush_connects)
 
     async def wanted(self, runner_id: UUID, limit: int) -> list[WantedConnection]:
-        """Take sessions that want a connection; none for a runner that was declared dead."""
+        """Assign up to `limit` sessions that need a connection to the runner. A dead runner gets none."""
         return await self._database.records(WantedConnection, _SQL["wanted"], (runner_id, runner_id, limit))
 
     async def connected(self, tenant_id: str, partition: int, runner_id: UUID, session_uid: UUID, event: str) -> bool:
-        """Say that a session's agent is connected; false when the session is no longer the runner's."""
+        """Record that a session's agent is connected. Returns False if the session no longer belongs to the runner."""
         return await self._connects.run((tenant_id, partition, runner_id), (session_uid, event))
 
     async def _flush_connects(
@@ -53,7 +53,7 @@ class PostgresConnections:
         return [uid in connected for uid, _ in items]
 
     async def connect_failed(self, tenant_id: str, session_uid: UUID, runner_id: UUID, delay: float) -> None:
-        """Give a connection back, to be tried by anyone after so many seconds."""
+        """Release a session, so that any runner may connect it after `delay` seconds."""
         await self._database.changed(_SQL["connect_failed"], (delay, tenant_id, session_uid, runner_id))
 
     async def fail_session(self, tenant_id: str, partition: int, session_uid: UUID, actor: str, error: str) -> None:
@@ -66,5 +66,5 @@ class PostgresConnections:
         self._notifier.sessions_closing()
 
     async def closed(self, tenant_id: str, session_uid: UUID, runner_id: UUID) -> None:
-        """Say that a connection is closed."""
+        """Record that a connection is closed."""
         await self._database.changed(_SQL["closed"], (tenant_id, session_uid, runner_id))

@@ -1,4 +1,4 @@
-"""The leases of runners in Postgres."""
+"""Stores the leases of runners in Postgres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,25 +28,25 @@ class _Running:
 
 
 class PostgresLeases:
-    """One row for each runner; a heartbeat touches no command (concurrency, rule 3)."""
+    """Runners have one row each. A heartbeat touches no command (concurrency, rule 3)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def register(self, runner_id: UUID, name: str, slots: int, lease: float) -> None:
-        """Enter a runner, with a first lease of so many seconds."""
+        """Register a runner with a first lease of `lease` seconds."""
         await self._database.changed(_SQL["register"], (runner_id, name, slots, lease))
 
     async def heartbeat(self, runner_id: UUID, lease: float) -> bool:
-        """Extend the runner's lease. Returns False when the runner was declared dead: it owns nothing any more."""
+        """Extend the lease to `lease` seconds from now. Returns False if the runner was declared dead."""
         return await self._database.changed(_SQL["heartbeat"], (lease, runner_id)) == 1
 
     async def leave(self, runner_id: UUID) -> None:
-        """Declare the runner dead at its own wish; what it still holds is taken from it at once."""
+        """Declare the runner dead at its own request. Whatever it still holds is freed at once."""
         await self._database.changed(_SQL["leave"], (runner_id,))
 
     async def instructions(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Instructions:
-        """Return what is asked of a runner that executes these commands, as (tenant, command, lease token)."""
+        """Return the instructions for a runner. `executing` lists its commands as (tenant, command, lease token)."""
         lost: list[UUID] = []
         if executing:
             items = [{"tenant_id": tenant, "id": command_id, "token": token} for tenant, command_id, token in executing]
