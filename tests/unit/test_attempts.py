@@ -144,9 +144,10 @@ async def test_command_without_a_connection_is_released_uncharged_and_is_no_susp
 
 async def test_command_that_was_released_too_often_fails() -> None:
     store, agent = Memory(released=20), Agent()
-    agent_lost = asyncio.get_running_loop().call_later(0.01, agent.lost.set)
-    await attempts(store, agent).run(delivered())
-    agent_lost.cancel()
+    running = asyncio.create_task(attempts(store, agent).run(delivered()))
+    await eventually(lambda: agent.executing == 1)
+    agent.lost.set()
+    await running
     assert (store.ends[0].outcome, store.ends[0].reason) == ("failed", "RELEASED_TOO_OFTEN")
 
 
