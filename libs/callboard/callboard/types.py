@@ -173,8 +173,8 @@ code of a command's failed attempt. The comment of each value gives the gRPC cod
 - `COMMAND_TIMEOUT`: attempt: the attempt ran longer than the command's timeout.
 - `CONNECTION_LOST`: attempt: the connection to the agent broke while the command ran.
 - `AGENT_UNAVAILABLE`: attempt: the agent could not be connected.
-- `SERVER_NOT_REGISTERED`: attempt, and FAILED_PRECONDITION / 409: the operator's catalogue has no server of that
-    name (`server`).
+- `SERVER_NOT_REGISTERED`: attempt, and FAILED_PRECONDITION / 409: the operator's server registry has no server of
+    that name (`server`).
 - `AGENT_PROTOCOL_ERROR`: attempt: the agent broke its protocol.
 - `RESULT_TOO_LARGE`: attempt: the result is larger than the suite stores.
 - `LEASE_EXPIRED`: attempt: the runner's lease lapsed; it died or was paused.
@@ -563,7 +563,7 @@ class Connector:
     """The kind of executor: `mcp`, or `echo` for trials."""
 
     server: str
-    """The name of a server in the operator's catalogue. Required for `mcp`."""
+    """The name of a server in the operator's server registry. Required for `mcp`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -922,7 +922,7 @@ class ConnectorInput(TypedDict, total=False):
     """The kind of executor: `mcp`, or `echo` for trials."""
 
     server: str
-    """The name of a server in the operator's catalogue. Required for `mcp`."""
+    """The name of a server in the operator's server registry. Required for `mcp`."""
 
 
 class DeadLetterFilterInput(TypedDict, total=False):

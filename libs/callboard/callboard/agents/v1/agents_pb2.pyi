@@ -111,7 +111,7 @@ class Connector(_message.Message):
     kind: _builtins.str
     """The kind of executor: `mcp`, or `echo` for trials."""
     server: _builtins.str
-    """The name of a server in the operator's catalogue. Required for `mcp`."""
+    """The name of a server in the operator's server registry. Required for `mcp`."""
     def __init__(
         self,
         *,

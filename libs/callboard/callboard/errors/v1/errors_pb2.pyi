@@ -111,7 +111,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_AGENT_UNAVAILABLE: _ErrorReason.ValueType  # 70
     """attempt: the agent could not be connected."""
     ERROR_REASON_SERVER_NOT_REGISTERED: _ErrorReason.ValueType  # 71
-    """attempt, and FAILED_PRECONDITION / 409: the operator's catalogue has no server of that name (`server`)."""
+    """attempt, and FAILED_PRECONDITION / 409: the operator's server registry has no server of that name (`server`)."""
     ERROR_REASON_AGENT_PROTOCOL_ERROR: _ErrorReason.ValueType  # 72
     """attempt: the agent broke its protocol."""
     ERROR_REASON_RESULT_TOO_LARGE: _ErrorReason.ValueType  # 73
@@ -220,7 +220,7 @@ ERROR_REASON_CONNECTION_LOST: ErrorReason.ValueType  # 69
 ERROR_REASON_AGENT_UNAVAILABLE: ErrorReason.ValueType  # 70
 """attempt: the agent could not be connected."""
 ERROR_REASON_SERVER_NOT_REGISTERED: ErrorReason.ValueType  # 71
-"""attempt, and FAILED_PRECONDITION / 409: the operator's catalogue has no server of that name (`server`)."""
+"""attempt, and FAILED_PRECONDITION / 409: the operator's server registry has no server of that name (`server`)."""
 ERROR_REASON_AGENT_PROTOCOL_ERROR: ErrorReason.ValueType  # 72
 """attempt: the agent broke its protocol."""
 ERROR_REASON_RESULT_TOO_LARGE: ErrorReason.ValueType  # 73
