@@ -1,8 +1,8 @@
 """Sends the requests of scripts to a gateway, and reads what callers may rely on of the answers."""
 
 import json
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import httpx2
@@ -44,7 +44,9 @@ class RestCaller:
             stack.push_async_callback(response.aclose)
             answer = {"status": response.status_code, "headers": _kept(response.headers)}
             if response.headers.get("content-type", "").startswith("text/event-stream"):
-                answer["frames"], answer["ends"] = await _frames(response, take)
+                # Closed by us, and not when it is forgotten: the stream would end with it.
+                lines: Any = await stack.enter_async_context(aclosing(response.aiter_lines()))
+                answer["frames"], answer["ends"] = await _frames(lines, take)
             elif content := await response.aread():
                 answer |= _read(response, content)
             if hold:
@@ -114,11 +116,11 @@ def _operation(operation: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _frames(response: httpx2.Response, take: int) -> tuple[list[dict[str, Any]], bool]:
+async def _frames(lines: AsyncIterator[str], take: int) -> tuple[list[dict[str, Any]], bool]:
     """The frames of a stream, keepalives left out, and whether it ended by itself."""
     frames: list[dict[str, Any]] = []
     frame: dict[str, Any] = {}
-    async for line in response.aiter_lines():
+    async for line in lines:
         if line.startswith(":"):
             if "keepalive" not in line:
                 frame["comment"] = line[1:].strip()

@@ -19,8 +19,8 @@ async def test_answers_are_as_recorded(
     async with running_suite(database_url, app_database_url, nats_server.url, tmp_path) as suite:
         played = await play_all(suite)
     found = [_compare(area, answers, is_recording=is_recording) for area, answers in played.items()]
-    text = "\n\n".join(filter(None, found))
-    assert not text, text
+    if text := "\n\n".join(filter(None, found)):
+        pytest.fail(text, pytrace=False)
 
 
 def test_every_recorded_area_is_played() -> None:
