@@ -29,6 +29,7 @@ from tests.support.eventually import eventually
 
 _TRIAL = Path(__file__).parents[2] / "examples/trial_server/__main__.py"
 _HOST = "127.0.0.1"
+_SECONDS = 120  # a busy machine must not fail the test
 ROLES = ("admin", "operator", "viewer")
 
 Serve = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -84,7 +85,7 @@ class _Processes:
     async def __aexit__(self, *_: object) -> None:
         for stop, task in reversed(self._started):
             stop.set()
-            await asyncio.wait_for(task, 30)
+            await asyncio.wait_for(task, _SECONDS)
 
     def start(self, name: str, serve: Serve) -> "asyncio.Task[None]":
         """Starts a part."""
@@ -108,13 +109,13 @@ class _Processes:
 
     async def until_ready(self, gateway: str) -> None:
         """Waits until a gateway and both services say that they are ready."""
-        async with httpx2.AsyncClient(base_url=gateway, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=gateway, trust_env=False, timeout=_SECONDS) as client:
 
             async def is_ready() -> bool:
                 self._check()
                 return (await client.get("/readyz")).status_code == 200
 
-            await eventually(is_ready, 20)
+            await eventually(is_ready, _SECONDS)
 
     def _check(self) -> None:
         for _, task in self._started:
