@@ -1,6 +1,6 @@
-"""Postgres: connections that know their role, named SQL, and lanes that batch what waits anyway."""
+"""Postgres: a pool whose connections act in one role, named SQL statements, and batching by key."""
 
-from libs.db.errors import BusyError, database_unavailable, is_refused_data, is_retryable
+from libs.db.errors import BusyError, database_unavailable, is_rejected_data, is_retryable
 from libs.db.keyed_batcher import KeyedBatcher
 from libs.db.pool import Database
 from libs.db.statements import load_statements
@@ -10,7 +10,7 @@ __all__ = [
     "Database",
     "KeyedBatcher",
     "database_unavailable",
-    "is_refused_data",
+    "is_rejected_data",
     "is_retryable",
     "load_statements",
 ]

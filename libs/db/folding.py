@@ -1,17 +1,20 @@
-"""Equal requests of one batch are one (concurrency, rule 8)."""
+"""Folds repeated requests of one batch into one (concurrency, rule 8)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 def folded(items: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[int]]:
-    """Fold items with equal keys and hashes into the first; returns what is kept, and for each item its place there."""
-    places: dict[tuple[str, str], int] = {}
+    """Fold items with the same key and hash into the first of them.
+
+    Returns the items that are kept, and for each given item the index of the kept one that answers it.
+    """
+    indexes: dict[tuple[str, str], int] = {}
     kept: list[dict[str, Any]] = []
-    where = []
+    answered_by = []
     for item in items:
-        place = places.setdefault((item["key"], item["hash"]), len(kept)) if item["key"] else len(kept)
-        if place == len(kept):
+        index = indexes.setdefault((item["key"], item["hash"]), len(kept)) if item["key"] else len(kept)
+        if index == len(kept):
             kept.append(item)
-        where.append(place)
-    return kept, where
+        answered_by.append(index)
+    return kept, answered_by

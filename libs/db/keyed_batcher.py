@@ -1,7 +1,7 @@
-"""KeyedBatcher: what arrives while a transaction commits forms the next one (ADR 0003).
+"""Batches calls by key: items that arrive while a transaction commits form the next batch (ADR 0003).
 
-One lane for each key, for example (tenant, log partition), since batches that mix partitions lock them all: 11,500
-events a second against 39,500 (concurrency, rule 4). No timer, and no delay when idle.
+Each key, for example (tenant, log partition), has a queue of its own. A batch that mixed partitions would lock all of
+them: 11,500 events a second instead of 39,500 (concurrency, rule 4). There is no timer, and no delay when idle.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from libs.db.errors import is_refused_data, is_retryable
+from libs.db.errors import is_rejected_data, is_retryable
 from libs.errors import Reason, ServiceError
 
 _log = structlog.get_logger(__name__)
@@ -24,11 +24,11 @@ _RETRIES = 8
 
 
 class KeyedBatcher(Generic[_Key, _Item, _Result]):
-    """Batches items by key and runs each batch as one call of `flush(key, items)`, which answers item by item.
+    """Runs each batch of a key's items as one call of `flush(key, items)`, which returns one result per item.
 
-    `width` batches of a key are under way at most: two keep the database busy while the first one's answer travels.
-    One bad item fails alone (rule 8): when the data of a batch is refused, its halves are tried; when the transaction
-    was rolled back for a passing reason, the batch is run again with the same items.
+    At most `width` batches of a key run at once. Two keep the database busy while the first answer travels.
+    One bad item fails alone (rule 8): when the data of a batch is rejected, its two halves are tried. When a transient
+    error rolled the transaction back, the same batch is run again.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class KeyedBatcher(Generic[_Key, _Item, _Result]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, key: _Key, item: _Item) -> _Result:
-        """Run `item` with whatever else waits in its lane, and return its own result.
+        """Run `item` in a batch with the others of its key, and return its own result.
 
-        A caller that is cancelled leaves the lane as it is: its item may be done or not.
+        Cancelling a caller does not take its item back: the item may or may not be run.
         """
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         queue = self._waiting.get(key)
@@ -60,14 +60,14 @@ class KeyedBatcher(Generic[_Key, _Item, _Result]):
         return await future
 
     async def drain(self) -> None:
-        """Wait until all that was given to the lanes is done."""
+        """Wait until every item is done."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     def _start(self, key: _Key) -> None:
-        # The task begins after this turn of the loop, so that everything that arrives in the same turn joins it.
+        # The task starts in the next turn of the event loop, so everything that arrives in this turn joins its batch.
         self._under_way[key] = self._under_way.get(key, 0) + 1
-        task = asyncio.get_running_loop().create_task(self._work(key), name=f"lane {key}")
+        task = asyncio.get_running_loop().create_task(self._work(key), name=f"batches {key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -89,9 +89,9 @@ class KeyedBatcher(Generic[_Key, _Item, _Result]):
         try:
             results = await self._attempt(key, [item for item, _ in batch])
             if len(results) != len(batch):
-                raise ValueError(f"{len(results)} answers to {len(batch)} items")
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers of this batch
-            if is_refused_data(error) and len(batch) > 1:
+                raise ValueError(f"{len(results)} results for {len(batch)} items")
+        except Exception as error:  # noqa: BLE001 - it is passed on to this batch's callers
+            if is_rejected_data(error) and len(batch) > 1:
                 half = len(batch) // 2
                 await self._settle(key, batch[:half])
                 await self._settle(key, batch[half:])
@@ -101,7 +101,7 @@ class KeyedBatcher(Generic[_Key, _Item, _Result]):
                     future.set_exception(error)
             return
         for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():  # a cancelled caller must not kill the lane
+            if not future.done():  # a cancelled caller must not stop the others' batches
                 future.set_result(result)
 
     async def _attempt(self, key: _Key, items: list[_Item]) -> Sequence[_Result]:
@@ -111,6 +111,6 @@ class KeyedBatcher(Generic[_Key, _Item, _Result]):
             except Exception as error:
                 if not is_retryable(error):
                     raise
-                _log.info("lane_retry", attempt=attempt, sqlstate=getattr(error, "sqlstate", None), items=len(items))
+                _log.info("batch_retry", attempt=attempt, sqlstate=getattr(error, "sqlstate", None), items=len(items))
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
         raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database is too busy; try again")

@@ -1,4 +1,4 @@
-"""A pool of connections that act in one role, and the few ways in which the services use them."""
+"""A pool of connections that act in one role, and the few ways in which the services run statements."""
 
 import asyncio
 import time
@@ -27,17 +27,18 @@ _log = structlog.get_logger(__name__)
 _Row = TypeVar("_Row")
 _GUARDS = (
     "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
-    # A client that reads no more: its backend waits to write, with its locks, and no other timeout fires (rule 5).
+    # When a client stops reading, its backend blocks on the write while it holds locks. No other timeout fires then
+    # (rule 5).
     " -c tcp_user_timeout=5s"
 )
-# Plans are made once a connection, perhaps while a table is empty: they must be those for a full one. Planning the
-# batched statements anew costs more than running them.
+# A connection makes its plans once, perhaps while a table is empty. These settings make it choose the plans for a full
+# table. Planning the batched statements each time costs more than running them.
 _PLANS = "-c jit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
-# The pool doubles the wait between two tries until it gives up: after an hour without the database, the next try would
-# be up to an hour away. When it has given up, whoever asks for a connection next begins anew, and somebody always asks.
+# The pool doubles the pause between two reconnects: after an hour without the database, the next one could be an hour
+# away. So it gives up after this time. The next request for a connection then starts over, and requests never cease.
 _RECONNECT_SECONDS = 2.0
 _RESTED_SECONDS = 0.25
-# A server that is gone without a word is noticed within seconds (failures, row 20).
+# These notice within seconds that a server vanished without closing its connections (failures, row 20).
 _KEEPALIVES = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -50,24 +51,24 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """Remembers when it last answered."""
+    """A connection that remembers when it last answered."""
 
     answered_at = 0.0
 
 
 class _Stack(deque[Any]):
-    """Lends what was returned last."""
+    """A queue that lends what was returned last."""
 
     def popleft(self) -> Any:
-        """Take the newest: its backend has its plans made and its memory warm."""
+        """Take the newest: its backend has made its plans, and its memory is warm."""
         return self.pop()
 
 
 class _Pool(AsyncConnectionPool):
-    """Lends the connection that was used last, where psycopg's own pool takes turns.
+    """Lends the connection that was used last. psycopg's own pool lends them in turn.
 
-    A quiet service works with one connection out of eight so, and not with eight cold ones in turn. `_pool` is an inner
-    part of psycopg_pool; `test_database_pool` notices when it changes.
+    A quiet service then works with one warm connection instead of eight cold ones. `_pool` is private to psycopg_pool;
+    `test_database_pool` fails if it changes.
     """
 
     def __init__(self, conninfo: str, **options: Any) -> None:
@@ -75,8 +76,8 @@ class _Pool(AsyncConnectionPool):
         self._pool = _Stack()
 
 
-async def _lives(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Ask a connection that has rested whether it lives; one that answered a moment ago is not asked."""
+async def _is_alive(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Return whether a connection still works. One that answered a moment ago is not tested."""
     if isinstance(connection, _Connection) and time.monotonic() - connection.answered_at < _RESTED_SECONDS:
         return True
     try:
@@ -87,7 +88,7 @@ async def _lives(connection: psycopg.AsyncConnection[Any]) -> bool:
 
 
 async def _execute(cursor: psycopg.AsyncCursor[Any], statement: str, parameters: Parameters) -> None:
-    """Run a statement; when this returns it has committed, and its rows are here."""
+    """Run a statement. When this returns, it has committed and its rows have arrived."""
     await cursor.execute(statement.encode(), parameters)
     if isinstance(statement, Statement):
         failpoint(statement.name, _reply_lost)
@@ -95,22 +96,22 @@ async def _execute(cursor: psycopg.AsyncCursor[Any], statement: str, parameters:
 
 @cache
 def _dialect() -> "Dialect":
-    """SQLAlchemy's Postgres. A runner selects nothing by Core, and starts 0.3 s sooner without that import."""
+    """Return SQLAlchemy's Postgres dialect. Runners need no Core queries, and start 0.3 s sooner without the import."""
     from sqlalchemy.dialects.postgresql import psycopg
 
     return psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 def _reply_lost() -> Exception:
-    return psycopg.OperationalError("a failpoint: as if the connection had broken before the answer")
+    return psycopg.OperationalError("a failpoint: the connection broke before the answer")
 
 
 class Database:
-    """Runs single statements, each its own transaction (rule 5: a slow client must not hold a lock).
+    """Runs single statements, each in its own transaction (rule 5: a slow client must not hold a lock).
 
-    Every method raises `ServiceError(DATABASE_UNAVAILABLE)` when the database cannot be reached; after a write, that
-    leaves its outcome unknown. A statement that was rolled back for a passing reason raises `BusyError`, a refusal
-    too, so that no background loop dies of a lock timeout. Other errors of the database pass through.
+    Every method raises `ServiceError(DATABASE_UNAVAILABLE)` when the database cannot be reached; the outcome of a write
+    is then unknown. A statement that a transient error rolled back raises `BusyError`. That is a `ServiceError` too, so
+    that a lock timeout ends no background loop. Other database errors pass through.
     """
 
     def __init__(self, pool: AsyncConnectionPool) -> None:
@@ -118,7 +119,7 @@ class Database:
 
     @classmethod
     def of(cls, url: str, *, role: str, name: str, size: int) -> "Database":
-        """Describe a pool of at most `size` connections to `url` that act as `role`; `open` opens it."""
+        """Return a closed pool of at most `size` connections to `url` that act as `role`. Open it with `open`."""
         conninfo = make_conninfo(
             url, options=f"-c role={role} {_GUARDS} {_PLANS}", application_name=name, **_KEEPALIVES
         )
@@ -131,7 +132,7 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, *, role: str, name: str, size: int) -> AsyncIterator["Database"]:
-        """Hold an open pool while the block lasts; see `of`."""
+        """Hold a pool open while the block runs; see `of`."""
         database = cls.of(url, role=role, name=name, size=size)
         await database.open()
         try:
@@ -140,15 +141,15 @@ class Database:
             await database.close()
 
     async def open(self) -> None:
-        """Begin to connect; the pool keeps trying while the database is away."""
+        """Start connecting. The pool keeps trying while the database is away."""
         await self.pool.open(wait=False)
 
     async def close(self) -> None:
-        """Close all connections, those in use after their statement."""
+        """Close all connections. Those in use finish their statement first."""
         await self.pool.close(timeout=5)
 
     async def is_up(self) -> bool:
-        """Ask the database whether it answers."""
+        """Return whether the database answers."""
         try:
             async with self.pool.connection(timeout=2) as connection:
                 await connection.execute("select 1")
@@ -175,23 +176,25 @@ class Database:
                 raise BusyError from error
             _log.warning("database_unavailable", error=type(error).__name__, sqlstate=getattr(error, "sqlstate", None))
             raise database_unavailable() from error
-        # Python 3.11's wait_for, on which pool and driver wait, loses a cancellation that comes at the moment of what
-        # it waited for: a loop that was cancelled so ran on for ever.
+        # The pool and the driver use wait_for. In Python 3.11 it loses a cancellation that arrives together with its
+        # result. Without this check, a cancelled loop would run forever.
         if task and task.cancelling() > cancels:
             raise asyncio.CancelledError
 
     async def _lend(self) -> psycopg.AsyncConnection:
-        """Take a live connection. A restart of the database leaves dead ones in the pool, and each would fail the next
-        call that it is lent to; the pool's own check waits a second and more after each."""
+        """Take a live connection. A restart of the database leaves dead ones in the pool, and each would fail one call.
+
+        The pool's own check waits for more than a second after each dead connection.
+        """
         for _ in range(self.pool.max_size):
             connection = await self.pool.getconn()
             try:
-                if await _lives(connection):
+                if await _is_alive(connection):
                     return connection
-            except BaseException:  # a cancellation: nobody else knows of the connection yet
+            except BaseException:  # a cancellation; nothing else would return the connection
                 await self.pool.putconn(connection)
                 raise
-            await self.pool.putconn(connection)  # closed: the pool drops it and makes another
+            await self.pool.putconn(connection)  # it is closed, so the pool replaces it
         return await self.pool.getconn()
 
     async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
@@ -202,7 +205,7 @@ class Database:
             return await cursor.fetchall()
 
     async def values(self, statement: str, parameters: Parameters = ()) -> list[Any]:
-        """Run a statement of one column and return its values, none when it returns no rows."""
+        """Run a statement of one column and return its values; an empty list when it returns no rows."""
         async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             await _execute(cursor, statement, parameters)
             return [value for (value,) in await cursor.fetchall()] if cursor.description else []

@@ -1,4 +1,4 @@
-"""Rows as records: each column goes to the field of its name."""
+"""Turns rows into dataclass instances: each column fills the field of its name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -13,8 +13,8 @@ _Row = TypeVar("_Row")
 def record_row(kind: type[Any]) -> Callable[[psycopg.AsyncCursor[Any]], Callable[[Sequence[Any]], Any]]:
     """Return a row factory that makes instances of a dataclass.
 
-    The columns are matched once a statement, not once a row: psycopg's `class_row` costs at least four times as much.
-    Raises TypeError when a statement does not return exactly the fields.
+    The columns are matched once for each statement. psycopg's `class_row` matches them for each row and costs at least
+    four times as much. Raises TypeError when the columns are not exactly the fields.
     """
     wanted = [field.name for field in fields(kind)]
 

@@ -1,4 +1,4 @@
-"""Named SQL: hot statements live in files beside the store that runs them."""
+"""Named SQL: statements live in files beside the store that runs them."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _COLUMNS = re.compile(r"\$(\w+)\((\w+)\)")
 
 
 class Statement(str):
-    """SQL that knows its name: its slice's and its own, as in `attempts.finish`."""
+    """SQL text with the name of its slice and its own, such as `attempts.finish`."""
 
     name = ""
 
@@ -21,7 +21,7 @@ def _named(name: str, text: str) -> Statement:
 
 
 def load_statements(path: Path, **columns: Sequence[str]) -> dict[str, Statement]:
-    """Read a file of statements, each under a line `-- name: <name>`, into a dictionary by name.
+    """Return the statements of a file by name. Each follows a line `-- name: <name>`.
 
     `$session(s)` in a statement stands for the columns given as `session`, each of the table or alias `s`: a record's
     fields are listed once, in its dataclass. Raises KeyError for a list that was not given.

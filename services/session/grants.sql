@@ -1,5 +1,5 @@
--- Who may call the functions of the session service. Run again whenever a function changed: a new function may be called
--- by everybody until this takes it back.
+-- Who may call the functions of the session service. It runs again whenever a function changed, because everybody may
+-- call a new function until this revokes the right.
 revoke all on all functions in schema session from public, callboard_session, callboard_command;
 grant execute on function
   session.bucket_of, session.make_buckets, session.lock_log, session.append_events, session.event_line,

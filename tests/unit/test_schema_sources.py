@@ -41,9 +41,9 @@ def test_a_cycle_is_rejected_by_its_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ({"a": function("b")}, "is named b.sql"),
-        ({"a": function("a") + "\n" + function("b")}, "defines 2"),
-        ({"a": "select 1;"}, "defines 0"),
+        ({"a": function("b")}, "must be named b.sql"),
+        ({"a": function("a") + "\n" + function("b")}, "one defines 2"),
+        ({"a": "select 1;"}, "one defines 0"),
     ],
 )
 def test_a_file_defines_one_thing_and_has_its_name(tmp_path: Path, files: dict[str, str], problem: str) -> None:
@@ -55,7 +55,7 @@ def test_a_name_is_defined_once(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name, a=function("a"))
-    with pytest.raises(SourceError, match=r"another file defines box\.a"):
+    with pytest.raises(SourceError, match=r"another file also defines box\.a"):
         read_definitions((tmp_path / "one", tmp_path / "two"))
 
 

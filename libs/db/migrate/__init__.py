@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this release: numbered migrations, then functions that changed."""
+"""Brings a database to the schema of this release: numbered migrations, then the functions that changed."""
 
 from libs.db.migrate.errors import (
     ChangedSignatureError,

@@ -1,4 +1,4 @@
-"""Applying functions and types: each again when its text changed, and in the order in which they need each other."""
+"""Applies functions and types: again when their text changed, and in the order of their dependencies."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ select count(*) from pg_proc p join pg_namespace n on n.oid = p.pronamespace whe
 
 
 class Definitions:
-    """The functions and types of this release, and what the database has of them."""
+    """The functions and types of this release, compared with those in the database."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], ledger: Ledger, definitions: tuple[Definition, ...],
@@ -28,7 +28,7 @@ class Definitions:
         self._grants = tuple(path.read_text(encoding="utf-8") for path in grants)
 
     def apply_for(self, script: str) -> None:
-        """Apply the definitions that a migration's script names, and those that they need, before it runs."""
+        """Apply the definitions that a migration's script names, and their dependencies, before the script runs."""
         wanted = names_in(script)
         for definition in reversed(self._definitions):
             if definition.name in wanted:
@@ -36,7 +36,7 @@ class Definitions:
         self._apply(definition for definition in self._definitions if definition.name in wanted)
 
     def apply_all(self) -> None:
-        """Apply whatever changed, then the grants when anything did."""
+        """Apply the definitions that changed. If any did, apply the grants too."""
         changed = self._apply(self._definitions)
         self._ledger.forget_dropped()
         grants = Definition(_GRANTS, "function", "\n".join(self._grants))
@@ -46,7 +46,7 @@ class Definitions:
             self._ledger.remember_definition(grants.name, grants.checksum)
 
     def is_current(self) -> bool:
-        """Tell whether the database has everything as this release has it."""
+        """Return whether the database has every definition and grant of this release."""
         applied = self._ledger.definitions()
         grants = Definition(_GRANTS, "function", "\n".join(self._grants))
         return not any(needs_apply(each, applied) for each in (*self._definitions, grants))
@@ -70,7 +70,7 @@ class Definitions:
                 raise ChangedSignatureError(definition.name) from error
             raise
         if definition.is_function:
-            # Other argument types would not replace the function but make a second one beside it.
+            # With other argument types, Postgres does not replace the function: it creates a second one.
             row = self._connection.execute(_SIGNATURES, (definition.name,)).fetchone()
             if row != (1,):
                 raise ChangedSignatureError(definition.name)

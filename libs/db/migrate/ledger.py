@@ -1,4 +1,4 @@
-"""What a database remembers of its schema: applied migrations, applied definitions, and steps that are done."""
+"""The database's own record of its schema: applied migrations, applied definitions, and finished steps."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ create table if not exists callboard.definitions (
   checksum   text not null,
   applied_at timestamptz not null default clock_timestamp()
 );
--- The statements that are done of a migration that runs outside a transaction.
+-- The finished statements of migrations that run outside a transaction.
 create table if not exists callboard.steps (
   migration text not null,
   step      integer not null,
@@ -40,19 +40,19 @@ delete from callboard.definitions d where position('.' in d.name) > 0
 
 
 class Ledger:
-    """The tables in the schema `callboard`; every method runs in the caller's transaction, if there is one."""
+    """The tables in the schema `callboard`. Every method runs in the caller's transaction, if there is one."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
 
     def prepare(self) -> None:
-        """Make the tables; raises `OldSchemaError` in a database of before the baseline."""
+        """Create the tables. Raises `OldSchemaError` for a database from before the baseline."""
         if self._connection.execute("select to_regclass('public.schema_version')").fetchone() != (None,):
             raise OldSchemaError
         self._connection.execute(_TABLES)
 
     def pending(self, migrations: tuple[Migration, ...]) -> tuple[Migration, ...]:
-        """Return the migrations to apply; raises `NewerSchemaError` and `EditedMigrationError`."""
+        """Return the migrations to apply. Raises `NewerSchemaError` and `EditedMigrationError`."""
         applied = self._checksums("migrations")
         known = {migration.name: migration for migration in migrations}
         newest = migrations[-1].name
@@ -68,25 +68,25 @@ class Ledger:
         return self._checksums("definitions")
 
     def remember_migration(self, migration: Migration) -> None:
-        """Note that a migration is applied."""
+        """Record that a migration is applied."""
         self._connection.execute(_REMEMBER.format(table="migrations").encode(), (migration.name, migration.checksum))
 
     def remember_definition(self, name: str, checksum: str) -> None:
-        """Note that a definition is applied."""
+        """Record that a definition is applied."""
         self._connection.execute(_REMEMBER.format(table="definitions").encode(), (name, checksum))
 
     def forget_dropped(self) -> None:
-        """Forget the definitions that a migration dropped."""
+        """Remove the records of definitions that a migration dropped."""
         self._connection.execute(_FORGET_DROPPED)
 
     def steps(self, migration: Migration) -> int:
-        """Return how many statements of a migration without a transaction are done."""
+        """Return how many statements of a migration without a transaction are finished."""
         query = "select count(*) from callboard.steps where migration = %s"
         row = self._connection.execute(query, (migration.name,)).fetchone()
         return int(row[0]) if row else 0
 
     def remember_step(self, migration: Migration, step: int) -> None:
-        """Note that a statement of a migration without a transaction is done."""
+        """Record that a statement of a migration without a transaction is finished."""
         insert = "insert into callboard.steps (migration, step) values (%s, %s)"
         self._connection.execute(insert, (migration.name, step))
 
@@ -96,5 +96,5 @@ class Ledger:
 
 
 def needs_apply(definition: Definition, applied: dict[str, str]) -> bool:
-    """Tell whether the database has another text of the definition, or none."""
+    """Return whether the database lacks the definition or has another text of it."""
     return applied.get(definition.name) != definition.checksum

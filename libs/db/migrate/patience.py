@@ -1,4 +1,4 @@
-"""How a migration waits for locks: briefly at each try, and for a long time in all."""
+"""How a migration waits for locks: for a short time at each try, and for a long time in all."""
 
 import random
 import time
@@ -18,9 +18,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds. `lock` bounds one wait for a lock, `first` and `longest` the pauses between tries, `total` all of it.
+    """Limits in seconds: `lock` for one wait for a lock, `first` and `longest` for the pauses, `total` for everything.
 
-    A request for a table's lock queues in front of every later query of that table. So the request gives up after
+    While a migration waits for a table's lock, every later query of that table queues behind it. So the wait ends after
     `lock`, and the pause lets the queries through.
     """
 
@@ -31,7 +31,7 @@ class Patience:
 
 
 def with_patience(patience: Patience, transaction: Callable[[], _Result]) -> _Result:
-    """Run a transaction until it gets its locks; raises `LockedSchemaError` when it does not in time."""
+    """Retry a transaction until it gets its locks. Raises `LockedSchemaError` after `total` seconds."""
     deadline = time.monotonic() + patience.total
     pause = patience.first
     while True:
@@ -44,5 +44,5 @@ def with_patience(patience: Patience, transaction: Callable[[], _Result]) -> _Re
             if time.monotonic() >= deadline:
                 raise LockedSchemaError(patience.total, detail) from error
             _log.warning("migration_waits_for_a_lock", pause=pause, detail=detail)
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it spreads the tries, no more
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         pause = min(pause * 2, patience.longest)

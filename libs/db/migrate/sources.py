@@ -20,11 +20,11 @@ _NAME = re.compile(r"\b[a-z_]+\.[a-z0-9_]+\b")
 
 @dataclass(frozen=True)
 class SchemaSources:
-    """Where the schema is written down.
+    """The files of the schema.
 
     `migrations` holds one file or folder for each numbered migration. `functions` are folders with one function or type
-    to a file. `grants` are files that say who may call them, run again after each change. `afterwards` are statements
-    that end every upgrade.
+    in each file. `grants` are files that say who may call the functions; they are run again after each change.
+    `afterwards` are statements that every upgrade ends with.
     """
 
     migrations: Path
@@ -42,7 +42,7 @@ class Migration:
 
     @cached_property
     def checksum(self) -> str:
-        """What an applied migration is recognised by."""
+        """The hash that tells whether an applied migration was edited."""
         return _checksum(*self.scripts)
 
     @property
@@ -58,7 +58,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function or type, as its file has it."""
+    """A function or type, with the text of its file."""
 
     name: str
     kind: str
@@ -66,16 +66,16 @@ class Definition:
 
     @cached_property
     def checksum(self) -> str:
-        """What an applied definition is recognised by; in a type, comments and spaces do not count."""
+        """The hash that tells whether the definition changed. In a type, comments and spaces do not count."""
         return _checksum(_without_layout(self.text) if self.kind == "type" else self.text)
 
     @property
     def is_function(self) -> bool:
-        """Whether it is a function, which Postgres replaces in place."""
+        """Whether it is a function or procedure, which Postgres replaces in place."""
         return self.kind in ("function", "procedure")
 
     def statements(self, *, is_known: bool) -> tuple[str, ...]:
-        """Return what to run: all of it, but for a known domain only what follows its creation, its constraint."""
+        """Return the statements to run. A domain that exists is not created again: only its constraint is replaced."""
         return split(self.text)[1:] if is_known and self.kind == "domain" else (self.text,)
 
     @cached_property
@@ -89,12 +89,12 @@ def _without_layout(text: str) -> str:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """Return the qualified names in SQL, those in comments left out, also in the comments of a function's body."""
+    """Return the qualified names in SQL, except those in comments, also inside a function's body."""
     return frozenset(_NAME.findall(_COMMENT.sub("", text)))
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
-    """Read the migrations in their order; raises `SourceError` when the numbers have a gap or a repetition."""
+    """Read the migrations in their order. Raises `SourceError` when a number is missing or repeated."""
     found = sorted(path for path in folder.iterdir() if path.suffix == ".sql" or _NUMBERED.match(path.name))
     migrations = tuple(_migration(path) for path in found)
     for number, migration in enumerate(migrations, 1):
@@ -105,13 +105,13 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
 
 def _migration(path: Path) -> Migration:
     if not _NUMBERED.match(path.stem):
-        raise SourceError(f"{path.name}: a migration is named like 0002_what_it_does.sql")
+        raise SourceError(f"{path.name}: name a migration like 0002_what_it_does.sql")
     files = sorted(path.glob("*.sql")) if path.is_dir() else [path]
     if not files:
-        raise SourceError(f"migration {path.name} has no file")
+        raise SourceError(f"migration {path.name} has no .sql file")
     scripts = tuple(file.read_text(encoding="utf-8") for file in files)
     if len(scripts) > 1 and any(is_without_transaction(script) for script in scripts):
-        raise SourceError(f"migration {path.name}: what runs without a transaction is a migration of one file")
+        raise SourceError(f"migration {path.name}: a migration without a transaction must be a single file")
     migration = Migration(path.stem, scripts)
     if migration.is_without_transaction and not migration.statements:
         raise SourceError(f"migration {path.name} has no statement")
@@ -119,12 +119,12 @@ def _migration(path: Path) -> Migration:
 
 
 def read_definitions(folders: tuple[Path, ...]) -> tuple[Definition, ...]:
-    """Read the functions and types, each after those that its text names; raises `SourceError`."""
+    """Read the functions and types, each after those that its text names. Raises `SourceError`."""
     found: dict[str, Definition] = {}
     for path in (path for folder in folders for path in sorted(folder.glob("*.sql"))):
         definition = _definition(path)
         if definition.name in found:
-            raise SourceError(f"{path}: another file defines {definition.name} too")
+            raise SourceError(f"{path}: another file also defines {definition.name}")
         found[definition.name] = definition
     return _in_order(found)
 
@@ -133,10 +133,10 @@ def _definition(path: Path) -> Definition:
     text = path.read_text(encoding="utf-8")
     creates = _CREATES.findall(text)
     if len(creates) != 1:
-        raise SourceError(f"{path}: a file defines one function or type, and this one defines {len(creates)}")
+        raise SourceError(f"{path}: a file must define one function or type; this one defines {len(creates)}")
     kind, schema, name = creates[0]
     if name != path.stem:
-        raise SourceError(f"{path}: the file of {schema}.{name} is named {name}.sql")
+        raise SourceError(f"{path}: the file of {schema}.{name} must be named {name}.sql")
     return Definition(f"{schema}.{name}", kind, text)
 
 
@@ -148,7 +148,7 @@ def _in_order(found: dict[str, Definition]) -> tuple[Definition, ...]:
         if name in done:
             return
         if name in path:
-            raise SourceError(f"these need each other: {', '.join([*path[path.index(name) :], name])}")
+            raise SourceError(f"these definitions depend on each other: {', '.join([*path[path.index(name) :], name])}")
         path.append(name)
         for other in sorted((found[name].mentions & found.keys()) - {name}):
             add(other)

@@ -1,4 +1,4 @@
-"""SQL as text: its comments, its statements, and the mark of what cannot run in a transaction."""
+"""Splits SQL text into statements, and finds comments and the mark of migrations without a transaction."""
 
 import re
 
@@ -9,17 +9,17 @@ _PIECE = re.compile(
 
 
 def is_without_transaction(text: str) -> bool:
-    """Tell whether the file begins with the mark."""
+    """Return whether the text begins with the mark."""
     return text.lstrip().startswith(MARK)
 
 
 def without_comments(text: str) -> str:
-    """Return the text without its comments; what stands in quotes stays."""
+    """Return the text without its comments. Quoted text is kept as it is."""
     return "".join(piece for piece in _pieces(text) if not piece.startswith(("--", "/*")))
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return the statements of a script, without comments and semicolons."""
+    """Return the statements of a script, without comments or semicolons."""
     statements = [""]
     for piece in _pieces(text):
         if piece == ";":

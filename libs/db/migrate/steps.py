@@ -1,7 +1,7 @@
-"""Migrations that cannot run in a transaction: statement by statement, and on from where a broken run stopped.
+"""Runs migrations that cannot run in a transaction: one statement at a time, resuming where an earlier run stopped.
 
-A statement and the note that it is done are two transactions. So only statements are taken that can be run again. An
-index is looked up first: a run that broke while it built one has left it behind, marked invalid and of no use.
+A statement and the record that it is finished are two transactions. So only statements that can be run again are
+allowed. An index is looked up first: a run that failed while building one leaves an invalid index behind.
 """
 
 import re
@@ -23,9 +23,9 @@ where n.nspname = %s and c.relname = %s
 
 
 def run_steps(connection: psycopg.Connection[Any], ledger: Ledger, migration: Migration) -> None:
-    """Run the statements that are not done yet, each in a transaction of its own. Raises `SourceError`."""
+    """Run the statements that are not finished yet, each in its own transaction. Raises `SourceError`."""
     check_steps(migration)
-    # These locks let others read and write, so there is no harm in waiting behind a long transaction.
+    # These statements take locks that let others read and write, so waiting behind a long transaction is harmless.
     connection.execute("set lock_timeout = 0")
     done = ledger.steps(migration)
     for step, statement in enumerate(migration.statements[done:], done + 1):
@@ -35,13 +35,13 @@ def run_steps(connection: psycopg.Connection[Any], ledger: Ledger, migration: Mi
 
 
 def check_steps(migration: Migration) -> None:
-    """Raise `SourceError` when the migration has a statement that could not be run again after a broken run."""
+    """Raise `SourceError` if the migration has a statement that cannot be run again after a failed run."""
     for statement in migration.statements:
         text = " ".join(statement.lower().split())
         if not (_CREATE.match(text) or _REPEATABLE.match(text)):
             raise SourceError(
-                f"migration {migration.name}: without a transaction there can be `create index concurrently <name> on"
-                f" <schema>.<table>`, `drop index concurrently if exists <schema>.<name>`, analyze and vacuum, not"
+                f"migration {migration.name}: without a transaction, use only `create index concurrently <name> on"
+                f" <schema>.<table>`, `drop index concurrently if exists <schema>.<name>`, `analyze` and `vacuum`, not"
                 f" {text[:60]!r}"
             )
 

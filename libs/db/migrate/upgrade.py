@@ -1,4 +1,4 @@
-"""One upgrade: the migrations that are pending, then the definitions that changed."""
+"""Runs one upgrade: the pending migrations, then the definitions that changed."""
 
 import time
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from libs.db.migrate.steps import check_steps, run_steps
 
 _LOCK = 0x43414C4C
 _POLL_SECONDS = 0.1
-# The server looks now and then whether the client is still there: what a killed upgrade was at, ends within a second.
+# The server checks every second that the client is still connected, so that it ends the statement of a killed upgrade.
 _OPTIONS = "-c client_connection_check_interval=1s -c statement_timeout=0 -c client_min_messages=warning"
 
 
 def upgrade(url: str, sources: SchemaSources, patience: Patience | None = None) -> None:
-    """Bring the database at `url` (`postgresql://...`) to the schema in `sources`; does nothing when it is there.
+    """Bring the database at `url` (`postgresql://...`) to the schema in `sources`. Does nothing if it is current.
 
     Safe to call from several processes at once. Raises `MigrationError`.
     """
@@ -40,10 +40,10 @@ def upgrade(url: str, sources: SchemaSources, patience: Patience | None = None) 
 
 @contextmanager
 def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Let one upgrade into the database at a time.
+    """Let one upgrade run in the database at a time.
 
-    Whoever waits asks again and again: a statement that waited inside the server would hold a snapshot, for which
-    `create index concurrently` in the upgrade that runs would wait in turn.
+    The others poll for the lock. A statement that waited for it inside the server would hold a snapshot, and `create
+    index concurrently` in the running upgrade would wait for that snapshot.
     """
     while connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
         time.sleep(_POLL_SECONDS)
@@ -62,7 +62,10 @@ class _Upgrade:
         self._definitions, self._patience = definitions, patience
 
     def run(self, pending: tuple[Migration, ...]) -> None:
-        """Apply the migrations, those in a row that can in one transaction, the last of them with the definitions."""
+        """Apply the migrations.
+
+        Consecutive ones share a transaction where they can, and the last one adds the definitions.
+        """
         rows = [(apart, list(row)) for apart, row in groupby(pending, lambda each: each.is_without_transaction)]
         last = rows.pop()[1] if rows and not rows[-1][0] else []
         for is_apart, row in rows:

@@ -48,7 +48,7 @@ select l.tenant_id, l.partition, l.position from session.log l
 join unnest(%s::text[], %s::smallint[]) as w(tenant_id, partition) using (tenant_id, partition);
 
 -- name: log
--- When every week of the partition was dropped, what it retains begins after its end.
+-- When every week of the partition was dropped, the first retained position is the next one.
 select l.position, l.incarnation,
        coalesce((select min(g.first_position) from session.segments g
                  where g.tenant_id = l.tenant_id and g.partition = l.partition), l.position + 1) as first_position

@@ -1,5 +1,5 @@
--- The schemas, and the roles that the services act in. A service connects with a login of its own and takes one of these
--- roles for the whole connection. Neither owns a table, so neither can undo what the triggers reject.
+-- The schemas, and the roles that the services act in. A service connects with its own login and takes one of these
+-- roles for the whole connection. Neither role owns a table, so neither can disable the triggers.
 do $$
 declare
   v_role text;

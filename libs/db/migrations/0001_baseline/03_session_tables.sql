@@ -3,7 +3,7 @@ create table session.tenants (
   created_at timestamptz not null default clock_timestamp()
 );
 
--- One row for each tenant and log partition. Its lock orders everything that is appended to the partition
+-- One row for each tenant and log partition. The lock on it orders everything that is appended to the partition
 -- (concurrency, rules 1 and 3). `head` is the newest link of the partition's hash chain.
 create table session.log (
   tenant_id       text not null,
@@ -16,7 +16,7 @@ create table session.log (
   primary key (tenant_id, partition)
 ) with (fillfactor = 10);
 
--- Where each bucket (week) of a partition begins, so that every read can name its buckets (rule 9).
+-- The first position of each bucket (week) of a partition, so that every read can name the buckets it needs (rule 9).
 create table session.segments (
   tenant_id      text not null,
   partition      smallint not null,
@@ -74,7 +74,7 @@ create table session.sessions (
   constraint sessions_end_when_final check ((ended_at is null) = session.is_live(state))
 );
 create unique index sessions_by_id on session.sessions (tenant_id, session_id);
--- A session is live until it has an end.
+-- A session is live until it has ended.
 create unique index sessions_live on session.sessions (tenant_id, agent_id)
   where exclusive and ended_at is null;
 create index sessions_live_all on session.sessions (tenant_id, agent_id)
@@ -98,7 +98,7 @@ create table session.heads (
 ) with (fillfactor = 50);
 
 -- The work stream, partitioned by retention class, then by bucket. `link` is set on the last event of each batch: it is
--- the hash of the batch and of the link before.
+-- the hash of the batch and the previous link.
 create table session.events (
   tenant_id       text not null,
   partition       smallint not null,

@@ -39,8 +39,8 @@ create table command.commands (
   primary key (tenant_id, command_id)
 ) with (fillfactor = 60);
 create index commands_expiry on command.commands (expires_at) where expires_at is not null;
--- The predicates are not on `state`: a condition on it would invite the planner to read all open commands of a tenant
--- where it should look one up by its key (measured: 34 million index rows for 9,700 claims).
+-- The predicates are not on `state`: the planner would then read all open commands of a tenant instead of looking one
+-- up by its key (measured: 34 million index rows for 9,700 claims).
 create index commands_open on command.commands (tenant_id, session_uid) where finished_at is null;
 create index commands_running on command.commands (runner_id) where runner_id is not null;
 create index commands_of_session on command.commands (tenant_id, session_id, enqueued_at);
@@ -48,7 +48,7 @@ create index commands_newest on command.commands (tenant_id, enqueued_at);
 create index commands_ordered on command.commands (tenant_id, session_uid, ordering_key, enqueued_at, command_id)
   where ordering_key is not null and finished_at is null;
 
--- Results above 256 KiB, apart from the rows that are read and written often.
+-- Results above 256 KiB, kept apart from the rows that are read and written often.
 create table command.results (
   tenant_id  text not null,
   command_id uuid not null,
@@ -56,9 +56,9 @@ create table command.results (
   primary key (tenant_id, command_id)
 );
 
--- Outbox and schedule in one (rule 6): a row for each command that waits to be claimed, deleted at the claim.
--- `published_seq` and `epoch` say where its dispatch is in the stream, and `published_to` to which runner it went.
--- `dispatch_after` keeps the dispatcher off rows that their submitter is about to publish, and is infinite while the
+-- Outbox and schedule in one (rule 6): a row for each command that waits to be claimed. The claim deletes it.
+-- `published_seq` and `epoch` locate its dispatch in the stream; `published_to` is the runner that it went to. Until
+-- `dispatch_after`, the dispatcher leaves the row to the submit that is about to publish it. It is infinite while the
 -- session's agent is not connected.
 create table command.ready (
   tenant_id      text not null,
@@ -77,8 +77,8 @@ create table command.ready (
 );
 create index ready_due on command.ready (tenant_id, priority, dispatch_after) where published_seq is null and not blocked;
 create index ready_published on command.ready (tenant_id, priority) where published_seq is not null;
--- Led by the session, so that the primary key is the one way to a tenant's command: the table is empty at times, and all
--- ways look the same then.
+-- It begins with the session and not with the tenant. Otherwise the planner might use it to look up a command: while
+-- the table is empty, all indexes look equally good.
 create index ready_of_session on command.ready (session_uid);
 
 create table command.attempts (
@@ -109,19 +109,20 @@ create table command.dead_letters (
 );
 create index dead_letters_newest on command.dead_letters (tenant_id, dead_at);
 create index dead_letters_unpublished on command.dead_letters (dead_at) where not published;
--- A list with one filter reads the index of that filter in the order of the list. No index ends with the command's id, so
--- that the planner finds one letter by the primary key only.
+-- A list with one filter reads that filter's index, in the order of the list. No index ends with the command's id, so
+-- that the planner looks up one dead letter by the primary key only.
 create index dead_letters_of_agent on command.dead_letters (tenant_id, agent_id, dead_at);
 create index dead_letters_of_session on command.dead_letters (tenant_id, session_id, dead_at);
 create index dead_letters_of_type on command.dead_letters (tenant_id, type, dead_at);
 create index dead_letters_of_reason on command.dead_letters (tenant_id, reason, dead_at);
 create index dead_letters_of_correlation on command.dead_letters (tenant_id, correlation_id, dead_at);
--- Requeue and purge by filter read this from its old end, where most letters may have been requeued long ago.
+-- Requeue and purge by filter read this from its old end. Most of the old dead letters may have been requeued.
 create index dead_letters_not_requeued on command.dead_letters (tenant_id, dead_at) where requeued_as is null;
 
 -- What an idempotency key was used for. A key that was cancelled before its submit has no command yet: `cancelled` says
--- by whom and why, and the command that comes under the key is cancelled from the start. A requeue of many takes several
--- transactions, so its key is leased while it runs (rule 8): `plan` stores which letters it chose, `answer` the result.
+-- by whom and why, and the command that comes under the key is cancelled from the start. A requeue of many takes
+-- several transactions, so its key is leased while it runs (rule 8): `plan` stores which letters it chose, `answer` the
+-- result.
 create table command.idempotency (
   tenant_id   text not null,
   method      text not null,
@@ -137,7 +138,7 @@ create table command.idempotency (
 );
 create index idempotency_expiry on command.idempotency (expires_at);
 
--- The wish for a live connection of each live session, and the runner that holds it.
+-- One row for each session that needs a connection to its agent, and the runner that holds the connection.
 create table command.connections (
   tenant_id     text not null,
   session_uid   uuid not null,
@@ -150,7 +151,7 @@ create table command.connections (
   runner_id     uuid,
   attempts      integer not null default 0,
   connect_after timestamptz not null default clock_timestamp(),
-  kill          boolean not null default false,  -- the runner is to end the agent's processes and connect anew
+  kill          boolean not null default false,  -- the runner must end the agent's processes and connect again
   created_at    timestamptz not null default clock_timestamp(),
   primary key (tenant_id, session_uid)
 );
@@ -158,8 +159,8 @@ create index connections_wanted on command.connections (connect_after) where sta
 create index connections_closing on command.connections (tenant_id) where state = 'closing';
 create index connections_of_runner on command.connections (runner_id) where runner_id is not null;
 
--- A runner's lease covers all that it runs; a heartbeat updates this row only (rule 3). Death is final: a runner that was
--- declared dead finds out at its next heartbeat and begins again under another id.
+-- A runner's lease covers everything that it runs, so a heartbeat updates only this row (rule 3). Death is final: a
+-- runner that was declared dead finds out at its next heartbeat and starts again under another id.
 create table command.runners (
   runner_id   uuid primary key,
   name        text not null,

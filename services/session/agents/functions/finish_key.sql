@@ -1,4 +1,4 @@
--- Stores the answer of a key; from now on the key replays it.
+-- Stores the answer for a key. Later calls with the key replay it.
 create or replace function session.finish_key(p_tenant text, p_method text, p_key text, p_response jsonb)
 returns void language sql set search_path = pg_catalog, pg_temp as $$
   update session.idempotency k

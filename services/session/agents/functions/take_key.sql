@@ -1,6 +1,6 @@
 -- Takes an idempotency key for up to 30 seconds. Returns 'taken', 'replay' when the key has an answer, 'running' when
--- another call has it, or 'reused' when it stands for another request. A key whose holder died can be taken once its
--- lease is over. Keys come before every other lock (rule 3).
+-- another call holds it, or 'reused' when it belongs to another request. When the holder of a key has died, the key can
+-- be taken again after its lease. Keys are taken before every other lock (rule 3).
 create or replace function session.take_key(p_tenant text, p_method text, p_key text, p_hash bytea)
 returns session.key_code language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,5 @@
--- Takes the keys of a batch's items in the order of the keys, so that two batches never wait for each other (rule 3).
--- Returns what `take_key` said of each item, null for an item without a key.
+-- Takes the keys of a batch's items in the order of the keys, so that two batches never deadlock (rule 3). Returns the
+-- result of `take_key` for each item, null for an item without a key.
 create or replace function session.take_keys(p_tenant text, p_method text, p_items jsonb)
 returns text[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- Locks a partition and appends to it, in the caller's transaction.
+-- Locks a partition and appends events to it, in the caller's transaction.
 create or replace function session.append_events(p_tenant text, p_partition smallint, p_events session.new_event[])
 returns session.appended language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,4 +1,4 @@
--- Appends callers' events: a batch of one partition in one transaction; each item is accepted or rejected by its code.
+-- Appends callers' events: a batch of one partition in one transaction. Each item gets a code: accepted, or why not.
 -- Item: {session_id, key, hash (hex), events: [{type, level, command_id, correlation_id, actor, address, payload}]}.
 create or replace function session.append_items(p_tenant text, p_partition smallint, p_items jsonb)
 returns table (ord integer, code session.append_code, first_seq bigint, last_seq bigint, detail text,

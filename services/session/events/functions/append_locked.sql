@@ -1,6 +1,6 @@
--- Appends events to the partition that `lock_log` returned in this transaction: numbers them, extends the hash chain, and
--- advances the heads of their sessions. A session that does not exist aborts the transaction: a number that was assigned
--- but not written would be a hole at which every reader waits for ever (rule 1).
+-- Appends events to the partition that `lock_log` returned in this transaction: numbers them, extends the hash chain,
+-- and advances the heads of their sessions. A session that does not exist aborts the transaction: a position that was
+-- assigned but not written would be a gap, and every reader would wait for it forever (rule 1).
 create or replace function session.append_locked(p_log session.log, p_events session.new_event[])
 returns session.appended language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -49,7 +49,7 @@ begin
     from serialized s cross join chained c
     returning 1
   )
-  -- A function that holds the lock returns little, because a slow client must not hold it (rule 5).
+  -- A function that holds the lock returns little, so that a slow client does not hold it for long (rule 5).
   select (select count(*) from written), c.head, c.seqs, case when c.bytes <= 65536 then c.lines end
     into v_written, v_head, v_result.seqs, v_result.notification
     from chained c;

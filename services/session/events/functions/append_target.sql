@@ -1,4 +1,4 @@
--- The session that an item of `append_items` goes to, and the code that decides whether it may.
+-- Finds the session of an item of `append_items`, and returns the code that accepts or rejects the item.
 create or replace function session.append_target(p_tenant text, p_partition smallint, p_session_id text)
 returns table (code text, session_uid uuid, state text)
 language sql stable as $$

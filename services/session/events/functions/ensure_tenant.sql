@@ -1,4 +1,4 @@
--- Makes a tenant and its 16 log partitions, unless they exist.
+-- Creates a tenant and its 16 log partitions, unless they exist.
 create or replace function session.ensure_tenant(p_tenant text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,5 @@
--- An event as one line of JSON: the hash chain covers it, and the live tail reads it. `p_micros` counts microseconds from
--- the epoch, because the text of a timestamp depends on the time zone (rule 12).
+-- Writes an event as one line of JSON, which the hash chain covers and the live tail reads. `p_micros` counts
+-- microseconds from the epoch, because the text of a timestamp depends on the time zone (rule 12).
 create or replace function session.event_line(
   p_position bigint, p_seq bigint, p_session_uid uuid, p_event_id uuid, p_type text, p_level smallint,
   p_session_id text, p_agent_id text, p_command_id uuid, p_correlation_id text, p_actor text, p_address text,

@@ -1,4 +1,4 @@
--- Takes the lock of a log partition and returns its row. It comes after the idempotency keys and before every other lock
+-- Locks a log partition and returns its row. This lock is taken after the idempotency keys and before every other lock
 -- (rule 3).
 create or replace function session.lock_log(p_tenant text, p_partition smallint) returns session.log
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

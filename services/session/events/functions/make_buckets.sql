@@ -1,5 +1,5 @@
--- Makes the tables of the weeks up to `p_ahead` weeks from now, and returns how many it made. Each table rejects TRUNCATE
--- by itself, because a row trigger does not see it (rule 12).
+-- Creates the tables of the weeks up to `p_ahead` weeks from now, and returns how many it created. Each table has its
+-- own trigger against TRUNCATE, because a row trigger does not fire for it (rule 12).
 create or replace function session.make_buckets(p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

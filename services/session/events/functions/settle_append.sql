@@ -1,5 +1,5 @@
--- Settles the key of an item of `append_items`: stores its answer, reads it for a replay, or gives the key back. Returns
--- what the item is answered.
+-- Settles the key of an item of `append_items`: stores its answer, reads the answer for a replay, or drops the key.
+-- Returns the item's answer.
 create or replace function session.settle_append(
   p_tenant text, p_key text, inout code text, inout first_seq bigint, inout last_seq bigint
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- The states of sessions, by uid. Plain SQL without settings: the planner inlines it.
+-- Returns the states of sessions, by uid. Plain SQL without settings, so that the planner inlines it.
 create or replace function session.states(p_tenant text, p_session_uids uuid[])
 returns table (session_uid uuid, state text)
 language sql stable as $$

@@ -1,6 +1,6 @@
--- Takes a stopping session one transaction further. It cancels up to 500 of its open commands; when none is left, or by
--- force once they had their grace, it ends the session, appends the closing event and starts the successor of a restart.
--- Whoever takes the last step finishes the caller's idempotency key, so a stop survives the service that began it.
+-- Advances the stop of a session by one transaction. It cancels up to 500 open commands, with force also the running
+-- ones. When none is left, it ends the session, appends the closing event and starts the successor of a restart. The
+-- last step also finishes the caller's idempotency key, so a stop survives the death of the service that began it.
 create or replace function session.advance_stop(p_tenant text, p_partition smallint, p_session_uid uuid,
                                                 p_force boolean, p_more session.new_event[] default '{}')
 returns session.stop_step language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

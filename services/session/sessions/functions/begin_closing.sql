@@ -1,5 +1,5 @@
--- Moves a live session to stopping and takes the first step of its stop. The partition is locked. A session with no open
--- command ends in this one transaction; only one that has to wait appends `session.stopping`.
+-- Moves a live session to stopping and takes the first step of its stop. The partition is locked. A session without
+-- open commands ends in this transaction; only a session that has to wait appends `session.stopping`.
 create or replace function session.begin_closing(p_tenant text, p_partition smallint, p_live session.sessions,
                                                  p_request jsonb)
 returns session.stop_step language plpgsql set search_path = pg_catalog, pg_temp as $$

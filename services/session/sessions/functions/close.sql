@@ -1,4 +1,4 @@
--- Ends a stopping session in the state that its stop asked for, and returns its last event. The partition is locked.
+-- Ends a stopping session in the state that its stop requested, and returns its last event. The partition is locked.
 create or replace function session.close(p_session session.sessions) returns session.new_event
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

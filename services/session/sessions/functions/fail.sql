@@ -1,4 +1,4 @@
--- Fails a live session because its runner cannot connect its agent. The service takes the stop further.
+-- Fails a live session because its runner cannot connect to its agent. The session service advances the stop.
 create or replace function session.fail(p_tenant text, p_partition smallint, p_session_uid uuid, p_actor text,
                                         p_error jsonb)
 returns session.stop_step language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- Stores the answer of a stop for its own key and for the keys of the stops that joined it.
+-- Stores the answer of a stop under its own key and under the keys of the stops that joined it.
 create or replace function session.finish_stop_keys(p_tenant text, p_closing jsonb, p_step session.stop_step)
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

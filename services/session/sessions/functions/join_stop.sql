@@ -1,5 +1,5 @@
--- Answers a stop of a session that stops already. The stop that is under way answers for its own key and for those of the
--- stops that join it; a restart cannot join.
+-- Joins a stop to the one that is already under way for the session. That one stores its answer under the keys of both.
+-- A restart cannot join.
 create or replace function session.join_stop(p_tenant text, p_live session.sessions, p_request jsonb)
 returns session.stop_step language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

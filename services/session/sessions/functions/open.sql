@@ -1,5 +1,5 @@
--- Writes a new active session and the wish for its connection. What the item says under the name of a column is stored. Returns the events to append, or null when the session's
--- id is taken. The partition is locked.
+-- Stores a new active session and requests its connection. A column gets what the item has under its name. Returns the
+-- events to append, or null when the session's id is taken. The partition is locked.
 create or replace function session.open(
   p_tenant text, p_partition smallint, p_agent session.agents, p_item jsonb, p_restart_count integer, p_previous text
 ) returns session.new_event[] language plpgsql set search_path = pg_catalog, pg_temp as $$

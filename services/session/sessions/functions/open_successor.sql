@@ -1,5 +1,5 @@
--- Starts the session that a restart asked for after this one. Returns its events, or null when no restart asked for one,
--- the agent is gone, or the id is taken. The partition is locked.
+-- Starts the session that a restart requested to follow this one. Returns its events, or null when there is no such
+-- request, the agent was deleted, or the id is taken. The partition is locked.
 create or replace function session.open_successor(p_tenant text, p_partition smallint, p_session session.sessions)
 returns session.new_event[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- The first events of a session: that it started, and after a restart which session it follows.
+-- Returns the first events of a session: its start and, after a restart, which session it follows.
 create or replace function session.opening_events(p_item jsonb, p_restart_count integer, p_previous text)
 returns session.new_event[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- Answers a stop or restart when nothing is live: a restart starts the successor in this transaction.
+-- Answers a stop or restart when no session is live. A restart starts the successor in this transaction.
 create or replace function session.restart_at_once(p_tenant text, p_partition smallint, p_agent session.agents,
                                                    p_request jsonb)
 returns session.stop_step language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- Settles an item of `start` after the append: takes the snapshot of its session, and stores the answer of its key, reads
--- it for a replay, or gives the key back. Returns what the item is answered.
+-- Settles an item of `start` after the append: takes the snapshot of its session, and stores the answer under its key,
+-- reads the answer for a replay, or drops the key. Returns the item's answer.
 create or replace function session.settle_start(
   p_tenant text, p_key text, inout code text, inout session_uid uuid, out snapshot jsonb
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$

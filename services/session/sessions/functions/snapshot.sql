@@ -1,4 +1,5 @@
--- The part of a session that changes, as it is now: stored with an answer so that a replay says the same.
+-- Returns the current values of the fields of a session that change. An answer stores them, so that a replay is the
+-- same.
 create or replace function session.snapshot(p_tenant text, p_session_uid uuid) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object('state', s.state, 'version', s.version, 'updatedAt', s.updated_at, 'endedAt', s.ended_at,

@@ -1,5 +1,5 @@
--- Starts sessions: a batch of one partition in one transaction; each item is accepted or rejected by its code.
--- Item: {session_uid, session_id, agent_id, fail_on_conflict, key, hash (hex), actor, address, and the fields of the spec}.
+-- Starts sessions: a batch of one partition in one transaction. Each item gets a code: accepted, or why not. Item:
+-- {session_uid, session_id, agent_id, fail_on_conflict, key, hash (hex), actor, address, and the fields of the spec}.
 create or replace function session.start(p_tenant text, p_partition smallint, p_items jsonb)
 returns table (ord integer, code session.start_code, session_uid uuid, snapshot jsonb, detail text,
                first_position bigint, last_position bigint, notification text)

@@ -1,4 +1,4 @@
--- Starts one session, or says by its code why not. The partition is locked.
+-- Starts one session, or returns the code that says why not. The partition is locked.
 create or replace function session.start_one(p_tenant text, p_partition smallint, p_item jsonb)
 returns session.start_result language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- What became of one item of `start`. `detail` is the id of the session that is live already.
+-- The result of one item of `start`. `detail` is the id of the session that is already live.
 create type session.start_result as (
   code        text,
   session_uid uuid,

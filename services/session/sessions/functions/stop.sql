@@ -1,5 +1,6 @@
--- Begins to end a session, or to restart an agent's. Request: {agent_id | session_id, state, reason, error, actor,
--- address, grace_ms, method, key, hash (hex), successor}. A restart with nothing live starts the successor at once.
+-- Begins a stop of a session, or a restart of an agent's. Request: {agent_id | session_id, state, reason, error, actor,
+-- address, grace_ms, method, key, hash (hex), successor}. A restart without a live session starts the successor at
+-- once.
 create or replace function session.stop(p_tenant text, p_partition smallint, p_request jsonb)
 returns session.stop_step language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- The live session that a stop or restart means, null when there is none, and the code that rejects it, if one does.
+-- Finds the live session of a stop or restart, null when there is none. `code` is null unless the request is rejected.
 create or replace function session.stop_target(
   p_tenant text, p_request jsonb, out code session.stop_code, out agent session.agents, out live session.sessions
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- What a restart starts after a session: what the request says, or by `inherit` the session's own spec under a new id.
+-- Returns the spec of the session that a restart starts: the request's, or with `inherit` the old one's under a new id.
 create or replace function session.successor_of(p_live session.sessions, p_next jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin

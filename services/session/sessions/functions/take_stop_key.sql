@@ -1,5 +1,5 @@
--- Takes the key of a stop. Returns null when the stop may go on, else the step that answers it: a replay, or why the key
--- cannot be used.
+-- Takes the key of a stop. Returns null when the stop may proceed, otherwise the step that answers it: a replay, or why
+-- the key cannot be used.
 create or replace function session.take_stop_key(p_tenant text, p_request jsonb) returns session.stop_step
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
