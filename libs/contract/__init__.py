@@ -1,4 +1,4 @@
-"""REST's JSON, compiled from the contract: readers of requests, writers of responses, operations and their document."""
+"""Compiles REST from the contract: JSON readers and writers, operations and their OpenAPI descriptions."""
 
 from libs.contract.methods import Method, UnknownMethodError, all_methods, find_method, write_message, writer_of
 

@@ -7,7 +7,7 @@ from libs.contract.methods import all_methods
 
 
 def main() -> None:
-    """Exit with a message that names each option that is missing or names nothing."""
+    """Exit with a message that names each option that is missing or wrong."""
     found = problems(method.descriptor for method in all_methods())
     if found:
         sys.exit("the contract's REST options are wrong:\n  " + "\n  ".join(found))

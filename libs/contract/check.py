@@ -24,7 +24,7 @@ _BRACES = re.compile(r"\{([^}]*)\}")
 
 
 def problems(methods: Iterable[MethodDescriptor], without_rest: Iterable[str] = WITHOUT_REST) -> list[str]:
-    """Return what is wrong with the options of methods and of the messages that they take and return, each by name."""
+    """Return the mistakes in the options of methods and of the messages that they take and return."""
     methods, excepted = list(methods), set(without_rest)
     found = [*_coverage(methods, excepted)]
     operations: list[Operation] = []
@@ -34,14 +34,14 @@ def problems(methods: Iterable[MethodDescriptor], without_rest: Iterable[str] = 
         except ContractError as error:
             found.append(str(error))
         except KeyError as error:
-            found.append(f"{method.full_name}: the path names {error}, which the request does not have")
+            found.append(f"{method.full_name}: the path names {error}, which is no field of the request")
     for operation in operations:
         found += _of_operation(operation)
     for message in _messages(methods):
         found += _of_message(message)
     ids = Counter(operation.id for operation in operations)
     routes = Counter(f"{one.verb} {path}" for one in operations for path in (one.path, *one.aliases))
-    return found + [f"{name} is there {count} times" for name, count in (ids + routes).items() if count > 1]
+    return found + [f"{name} occurs {count} times" for name, count in (ids + routes).items() if count > 1]
 
 
 def _coverage(methods: list[MethodDescriptor], excepted: set[str]) -> Iterator[str]:
@@ -49,11 +49,11 @@ def _coverage(methods: list[MethodDescriptor], excepted: set[str]) -> Iterator[s
     for name, method in known.items():
         has_rest = bool(method.GetOptions().Extensions[rest_pb2.operation])
         if not has_rest and name not in excepted:
-            yield f"{name}: has no operation of REST, and is not in the list of exceptions (WITHOUT_REST)"
+            yield f"{name}: has no REST operation and is not in the list of exceptions (WITHOUT_REST)"
         if has_rest and name in excepted:
-            yield f"{name}: has an operation of REST, and is in the list of exceptions"
+            yield f"{name}: has a REST operation and is in the list of exceptions"
     for name in sorted(excepted - known.keys()):
-        yield f"{name}: is in the list of exceptions, and is no method"
+        yield f"{name}: is in the list of exceptions but is no method"
 
 
 def _of_operation(operation: Operation) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _of_operation(operation: Operation) -> Iterator[str]:
     yield from _unnamed(f"{where}: location", response, _BRACES.findall(option.location))
     for reason in option.reasons:
         if reason not in Reason.__members__:
-            yield f"{where}: reasons names {reason}, which is no reason of a service's error"
+            yield f"{where}: reasons names {reason}, which is no reason of a ServiceError"
     try:
         yield from _of_scope(where, scope_of(request, operation.limits), option.example)
     except KeyError as error:
@@ -85,11 +85,11 @@ def _of_scope(where: str, scope: Scope, example: str) -> Iterator[str]:
     try:
         given = json.loads(example or "{}")
     except ValueError:
-        yield f"{where}: the example is no JSON"
+        yield f"{where}: the example is not JSON"
         return
     for name in given:
         if name not in names:
-            yield f"{where}: the example has {name}, which is no name"
+            yield f"{where}: the example has {name}, which is no field"
 
 
 def _of_message(message: Descriptor) -> Iterator[str]:
@@ -114,9 +114,9 @@ def _of_field(field: Field) -> Iterator[str]:
     }
     for name, does_fit in fits.items():
         if not does_fit():
-            yield f"{where}: {name} does not fit what the field holds"
+            yield f"{where}: {name} does not fit the type of the field"
     if field.is_map and field.map_value.kind is Kind.MESSAGE:
-        yield f"{where}: is a map of messages, which nothing is compiled for"
+        yield f"{where}: is a map of messages, which the compiler does not support"
     if is_message:
         yield from _unnamed(f"{where}: without", field.message, option.without)
     if field.kind is Kind.ENUM and option.HasField("flag") and option.flag.word not in words_of(field.enum).numbers:
@@ -136,7 +136,7 @@ def _all_names(field: Field, name: str) -> Iterator[str]:
 
 
 def _messages(methods: Iterable[MethodDescriptor]) -> list[Descriptor]:
-    """Return all messages that methods take and return, those within others too."""
+    """Return all messages that methods take and return, including nested ones."""
     seen: dict[str, Descriptor] = {}
     waiting = [message for method in methods for message in (method.input_type, method.output_type)]
     while waiting:

@@ -1,4 +1,4 @@
-"""The contract's comments, as descriptions of JSON."""
+"""Turns the contract's comments into descriptions of JSON."""
 
 import re
 from functools import cache
@@ -22,13 +22,13 @@ def description(full_name: str) -> str:
 
 
 def description_of_answer(field: Field) -> str:
-    """Return the description of a field in an answer: it has no default, and what the contract calls empty is null."""
+    """Return the description of a field in a response: without the default, and with null in place of empty."""
     text = field.option.description or description(field.descriptor.full_name)
     return _EMPTY.sub("null ", _DEFAULT_CLAUSE.sub("", text))
 
 
 def description_of_input(field: Field) -> str:
-    """Return the description of a field in a request: what the contract calls 0, absent or empty is not given."""
+    """Return the description of a field in a request: with "not given" in place of 0, absent or empty."""
     text = field.option.description or description(field.descriptor.full_name)
     text = text.replace("when empty", "when not given")
     return _DEFAULT.sub(lambda found: "Not given means" if found[1][0].isupper() else "not given means", text)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 operation of an operation of REST: what it takes, and its successes."""
+"""Describes an operation for OpenAPI 3.1: its parameters, its body and its successes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ JsonObject = dict[str, Any]
 
 
 def parameters(operation: Operation, schemas: Schemas, more_query: Iterable[Field] = ()) -> list[JsonObject]:
-    """Describe the parameters of the path and of the query; no header."""
+    """Describe the parameters of the path and the query, without headers."""
     message = operation.method.input_type
     described = [_path_parameter(name, field_at(message, path)) for name, path in operation.bound.items()]
     if operation.changes:
@@ -37,7 +37,7 @@ def body_schema(operation: Operation, schemas: Schemas) -> Schema:
 
 
 def successes(operation: Operation, schemas: Schemas) -> dict[int, JsonObject]:
-    """Describe the successes, by status; `headers` are the names of their own headers."""
+    """Describe the successes, by status. `headers` holds the names of a success's own headers."""
     about, headers = description(operation.method.output_type.full_name), ["ETag"] if operation.has_etag else []
     if operation.method.server_streaming:
         return {200: {"description": about, "headers": headers, "content": {}}}
@@ -49,7 +49,7 @@ def successes(operation: Operation, schemas: Schemas) -> dict[int, JsonObject]:
         return {operation.status: described}
     made = {operation.status: described | {"headers": [*headers, "Location"]}}
     if operation.option.created:
-        made[200] = described | {"description": f"{about} It was there already."}
+        made[200] = described | {"description": f"{about} It existed already."}
     return made
 
 
@@ -67,5 +67,5 @@ def _query_parameter(name: str, field: Field, schemas: Schemas) -> JsonObject:
         "name": name, "in": "query", "required": False, "description": about, "schema": schemas.parameter(field)
     }  # fmt: skip
     if field.descriptor.is_repeated:
-        described |= {"style": "form", "explode": field.is_map}  # a comma separates values, but is part of a label's
+        described |= {"style": "form", "explode": field.is_map}  # a comma separates values, except in labels
     return described

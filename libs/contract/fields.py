@@ -1,4 +1,4 @@
-"""Fields as JSON has them: their names, the kinds of their values, and when they are null."""
+"""The fields of messages in JSON: their names, the kinds of their values, and when they are null."""
 
 import re
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ _WELL_KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as JSON has it. `rules` are the contract's rules for one value: for a list, the rules of its items."""
+    """A field in JSON. `rules` are the contract's rules for one value: for a list, the rules of its items."""
 
     descriptor: FieldDescriptor
     name: str
@@ -66,7 +66,7 @@ class Field:
 
     @property
     def is_map(self) -> bool:
-        """Whether it holds values by key."""
+        """Whether it is a map."""
         return self.kind is Kind.MESSAGE and self.message.GetOptions().map_entry
 
     @property
@@ -76,17 +76,17 @@ class Field:
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds any number of values."""
+        """Whether it is a list."""
         return self.descriptor.is_repeated and not self.is_map
 
     @property
     def message(self) -> Descriptor:
-        """The message that its values are."""
+        """The message type of its values."""
         return cast(Descriptor, self.descriptor.message_type)
 
     @property
     def enum(self) -> EnumDescriptor:
-        """The enum whose values it holds."""
+        """The enum type of its values."""
         return cast(EnumDescriptor, self.descriptor.enum_type)
 
     @property
@@ -115,7 +115,7 @@ class Field:
 
     @property
     def is_never_null(self) -> bool:
-        """Whether it is never null in an answer."""
+        """Whether it is never null in a response."""
         if self.option.null == rest_pb2.NULL_NEVER or self.own_rules.required:
             return True
         if self.option.null == rest_pb2.NULL_WHEN_EMPTY or self.descriptor.has_presence:
@@ -134,7 +134,7 @@ class Field:
 
 
 def rest_pattern(pattern: str) -> str:
-    """Return a rule's pattern as JSON has it: `^(x)?$` is how the contract says that a string may be left out."""
+    """Return the pattern of a rule for JSON. The contract writes `^(x)?$` for a string that may be left out."""
     if pattern == _WITHOUT_NUL:
         return ""
     optional = _OPTIONAL.fullmatch(pattern)
@@ -143,7 +143,7 @@ def rest_pattern(pattern: str) -> str:
 
 @cache
 def field_of(descriptor: FieldDescriptor) -> Field:
-    """Return a field as JSON has it."""
+    """Return the field in JSON that a descriptor describes."""
     options = descriptor.GetOptions()
     option, rules = options.Extensions[rest_pb2.field], options.Extensions[validate_pb2.field]
     is_map = descriptor.message_type is not None and descriptor.message_type.GetOptions().map_entry
@@ -157,7 +157,7 @@ def field_of(descriptor: FieldDescriptor) -> Field:
 
 
 def fields_of(message: Descriptor) -> Iterator[Field]:
-    """Yield the fields of a message that JSON knows."""
+    """Yield the fields of a message that JSON has."""
     for descriptor in message.fields:
         field = field_of(descriptor)
         if not field.option.hidden:
@@ -165,7 +165,7 @@ def fields_of(message: Descriptor) -> Iterator[Field]:
 
 
 def field_at(message: Descriptor, path: str) -> Field:
-    """Return the field at a path of proto names, such as `command.command_id`; KeyError when there is none."""
+    """Return the field at a path of proto names, such as `command.command_id`; raises KeyError when there is none."""
     *above, last = path.split(".")
     for step in above:
         inner = message.fields_by_name[step].message_type

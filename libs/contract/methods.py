@@ -1,4 +1,4 @@
-"""Methods of the contract by name: requests read from JSON, responses written as JSON, both in REST's names."""
+"""The methods of the contract by name: reads their requests from JSON and writes their responses as JSON."""
 
 from collections.abc import Mapping
 from functools import cache, cached_property
@@ -41,17 +41,17 @@ class Method:
 
     @property
     def full_name(self) -> str:
-        """The name with those of its service and package."""
+        """The name with its package and service."""
         return self.descriptor.full_name
 
     @property
     def path(self) -> str:
-        """The path that gRPC calls it by."""
+        """The path of its gRPC calls."""
         return f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
 
     @property
     def is_stream(self) -> bool:
-        """Whether it answers with a stream."""
+        """Whether it returns a stream."""
         return self.descriptor.server_streaming
 
     @property
@@ -71,24 +71,24 @@ class Method:
 
     @cached_property
     def operations(self) -> list[Operation]:
-        """What REST makes of it."""
+        """Its operations in REST."""
         return operations_of(self.descriptor)
 
     def read(self, given: Mapping[str, Any]) -> Message:
-        """Return the request that one JSON object says, what REST has in the URL and in headers included.
+        """Return the request that one JSON object describes, including the fields that REST has in the URL and headers.
 
-        Raises ServiceError FIELD_INVALID, with every field that breaks a rule by its name in the object.
+        Raises ServiceError FIELD_INVALID, which names every field that breaks a rule as in the object.
         """
         request = self.request()
         self._read(given, request)
         return request
 
     def read_json(self, text: str | bytes) -> Message:
-        """Return the request that the text of a JSON object says; raises ServiceError, JSON_INVALID too."""
+        """Return the request that the text of a JSON object describes; raises ServiceError, also JSON_INVALID."""
         return self.read(read_object(text.encode() if isinstance(text, str) else text))
 
     def write(self, response: Message) -> dict[str, Any]:
-        """Return a response as REST's body, for `orjson.dumps`."""
+        """Return a response as the body in REST, for `orjson.dumps`."""
         field = self.operations[0].rule.response_body if self.operations else ""
         if field and response.HasField(field):
             response = getattr(response, field)
@@ -113,8 +113,10 @@ def all_methods() -> tuple[Method, ...]:
 
 
 def find_method(name: str) -> Method:
-    """Return a method by `SubmitCommand`, `CommandService.SubmitCommand` or its full name, with `/` or `.` before the
-    last part; raises UnknownMethodError."""
+    """Return the method of a name: `SubmitCommand`, `CommandService.SubmitCommand` or its full name.
+
+    The separator before the last part may be `/` or `.`. Raises UnknownMethodError.
+    """
     wanted = f".{name.strip('/').replace('/', '.')}"
     found = [method for method in all_methods() if f".{method.full_name}".endswith(wanted)]
     if len(found) != 1:
@@ -123,7 +125,7 @@ def find_method(name: str) -> Method:
 
 
 def find_message(name: str) -> Descriptor:
-    """Return a message of the contract by its full name; KeyError when there is none."""
+    """Return a message of the contract by its full name; raises KeyError when there is none."""
     return descriptor_pool.Default().FindMessageTypeByName(name)
 
 

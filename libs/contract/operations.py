@@ -1,4 +1,4 @@
-"""The operations of REST, read from the contract: verb, path, body and what they answer."""
+"""Reads the operations of REST from the contract: verb, path, body and response."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,12 +17,12 @@ _PARAMETER = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 class ContractError(Exception):
-    """The contract's options name something that is not there, or leave out what must be."""
+    """The contract's options name something that does not exist, or lack something that is required."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: `rule` is its binding, `aliases` are other paths of it, as OpenAPI writes paths."""
+    """One operation: `rule` is its binding, and `aliases` are its other paths, written as in OpenAPI."""
 
     method: MethodDescriptor
     option: rest_pb2.Operation
@@ -41,28 +41,28 @@ class Operation:
 
     @cached_property
     def path(self) -> str:
-        """The path, with names in braces as OpenAPI has it."""
+        """The path, with names in braces as in OpenAPI."""
         return rest_path(self.method.input_type, pattern_of(self.rule))
 
     @cached_property
     def bound(self) -> dict[str, str]:
-        """The request's paths that the URL fills, by the names of its parameters."""
+        """The paths of the request fields that the URL fills, by parameter name."""
         paths = _PARAMETER.findall(pattern_of(self.rule))
         return {field_at(self.method.input_type, path).name: path for path in paths}
 
     @property
     def changes(self) -> bool:
-        """Whether it changes something, and so takes an Idempotency-Key."""
+        """Whether it changes something. Such an operation takes an Idempotency-Key."""
         return self.verb != "GET"
 
     @property
     def has_body(self) -> bool:
-        """Whether a body says something."""
+        """Whether it takes a body."""
         return bool(self.rule.body)
 
     @cached_property
     def limits(self) -> Limits:
-        """What the body, or the query, leaves to the URL and the headers."""
+        """What the body or the query does not accept: the fields that the URL and the headers fill."""
         filled = {*self.bound.values(), self.option.if_match} - {""}
         return Limits(filled, set(self.option.without), self.rule.body.rstrip("*"))
 
@@ -86,11 +86,11 @@ class Operation:
 
 
 def operations_of(method: MethodDescriptor) -> list[Operation]:
-    """Return the operations of a method; raises ContractError when bindings and options do not fit."""
+    """Return the operations of a method; raises ContractError when bindings and options do not match."""
     options = list(method.GetOptions().Extensions[rest_pb2.operation])
     groups = _groups(method)
     if len(groups) != len(options):
-        raise ContractError(f"{method.full_name}: {len(groups)} paths of REST and {len(options)} operations")
+        raise ContractError(f"{method.full_name}: {len(groups)} REST paths and {len(options)} operations")
     return [
         Operation(method, option, rules[0], tuple(rest_path(method.input_type, pattern_of(rule)) for rule in rules[1:]))
         for option, rules in zip(options, groups, strict=True)
@@ -98,26 +98,26 @@ def operations_of(method: MethodDescriptor) -> list[Operation]:
 
 
 def pattern_of(rule: http_pb2.HttpRule) -> str:
-    """Return the path of a binding, as the contract writes it."""
+    """Return the path of a binding, written as in the contract."""
     return str(getattr(rule, rule.WhichOneof("pattern") or "get"))
 
 
 def rest_path(message: Descriptor, pattern: str) -> str:
-    """Return a path with REST's names in braces."""
+    """Return a path with the names of REST in braces."""
     return _PARAMETER.sub(lambda found: f"{{{field_at(message, found[1]).name}}}", pattern)
 
 
 def key_path(message: Descriptor, body: str) -> str:
     """Return the path of the field that the Idempotency-Key fills; empty when there is none."""
-    places: Mapping[str, FieldDescriptor] = message.fields_by_name
-    if "request_id" in places:
+    fields: Mapping[str, FieldDescriptor] = message.fields_by_name
+    if "request_id" in fields:
         return "request_id"
-    inner = places[body].message_type if body in places else None
+    inner = fields[body].message_type if body in fields else None
     return f"{body}.request_id" if inner is not None and "request_id" in inner.fields_by_name else ""
 
 
 def _groups(method: MethodDescriptor) -> list[list[http_pb2.HttpRule]]:
-    """Return the bindings of a method, those together that differ in their version only."""
+    """Return the bindings of a method, grouped so that those of a group differ only in their version."""
     groups: dict[tuple[str | None, str], list[http_pb2.HttpRule]] = {}
     for rule in _bindings(method):
         path = _VERSION.sub("/api/", pattern_of(rule))

@@ -1,4 +1,4 @@
-"""Names of fields: the contract's paths, as a service's error has them, in the words of REST."""
+"""Translates field paths: from the contract's names, which a service's error uses, into those of REST."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,10 @@ _TOKEN_FIELDS = {Reason.PAGE_TOKEN_INVALID: "page_token", Reason.CURSOR_INVALID:
 def in_rest_words(
     error: ServiceError, message: Descriptor, *, body: str = "", headers: Mapping[str, str] | None = None
 ) -> ServiceError:
-    """Return the error of a request with its fields and its text in REST's names. `body` names the field that is the
-    body, `headers` the headers that fill fields, by their paths."""
+    """Return an error with its fields and its text in the names of REST.
+
+    `body` names the field that is the body. `headers` holds the headers that fill fields, by field path.
+    """
     violations = error.violations
     if not violations and error.reason in _TOKEN_FIELDS:
         violations = (FieldViolation(_TOKEN_FIELDS[error.reason], error.message),)
@@ -36,19 +38,19 @@ def rest_path(message: Descriptor, path: str, body: str = "") -> str:
     steps: list[str] = []
     at: Descriptor | None = message
     for found in _STEP.finditer(path):
-        name, places = found.groups()
+        name, indexes = found.groups()
         descriptor = at.fields_by_name.get(name) if at is not None else None
         if descriptor is None:
-            steps.append(camel(name) + places)
+            steps.append(camel(name) + indexes)
             at = None
             continue
         field = field_of(descriptor)
         is_body = name == body and at is message
-        if (field.option.flatten or is_body) and not places and found.end() < len(path):
+        if (field.option.flatten or is_body) and not indexes and found.end() < len(path):
             at = field.message
             continue
-        if field.kind is not Kind.FIELD_MASK:  # REST has none: what is given is what changes
-            steps.append(field.name + places)
+        if field.kind is not Kind.FIELD_MASK:  # REST has no mask: a request changes the fields that it gives
+            steps.append(field.name + indexes)
         at = descriptor.message_type
     return ".".join(steps)
 

@@ -1,7 +1,7 @@
 """Generates the source of functions that read a JSON object, or a query, into a message.
 
-A generated function is `read(given, message, at, errors, late)`: `at` is the object's own path for error messages,
-`errors` collects (path, rule) pairs. `late` collects those that are reported only when `errors` is empty.
+A generated function is `read(given, message, at, errors, late)`. `at` is the object's path in error messages. `errors`
+collects (path, rule) pairs. `late` collects those that are reported only when `errors` is empty.
 """
 
 from google.protobuf.descriptor import Descriptor
@@ -20,7 +20,7 @@ _MISSING = object()
 
 
 class ReaderSources:
-    """Readers of objects and their sources, by name. With `as_text` all values are strings, as in a query."""
+    """The readers of objects and their sources, by name. With `as_text` all values are strings, as in a query."""
 
     def __init__(self, *, as_text: bool = False) -> None:
         self.sources: dict[str, str] = {}
@@ -36,7 +36,7 @@ class ReaderSources:
 
     def declare(self, name: str, scope: Scope) -> None:
         """Define a reader under an unused name."""
-        self.sources[name] = ""  # a message may hold itself
+        self.sources[name] = ""  # a message may contain itself
         targets = {(): "message"} | {path: "_".join(path) for path in scope.flat}
         changes = self._mask(scope)
         body = ["get = given.get"]
@@ -58,7 +58,7 @@ class ReaderSources:
         return name
 
     def _presence(self, scope: Scope, path: tuple[str, ...], target: str) -> Lines:
-        """Set a flattened message if any of its names is given."""
+        """Generate code that sets a flattened message if any of its names is given."""
         names = frozenset(slot.name for slot in scope.slots if slot.above[: len(path)] == path)
         return [f"if not {self.names.keep('names', names)}.isdisjoint(given):", f"    {target}.SetInParent()"]
 
@@ -78,7 +78,7 @@ class ReaderSources:
         return lines
 
     def _flag(self, slot: Slot, target: str) -> Lines:
-        """Read the boolean that stands for an enum's word."""
+        """Generate code that reads the boolean that stands for an enum's word."""
         flag, name = slot.field.option.flag, slot.name
         number = words_of(slot.field.enum).numbers[flag.word]
         set_it = ["if v:", f"    {target}.{slot.field.proto_name} = {number}"]
@@ -112,7 +112,7 @@ class ReaderSources:
         ]
 
     def _whole(self, scope: Scope, changes: dict[str, str]) -> Lines:
-        """Check the object as a whole."""
+        """Generate the checks of the object as a whole."""
         lines: Lines = []
         if scope.not_empty:
             lines += ["if len(errors) == before and all(v is None for v in given.values()):"]

@@ -1,7 +1,7 @@
 """Compiles functions that read requests from JSON or a query, and reject values that break a rule.
 
 Their source is generated, as in `dataclasses`, so that they are as fast as functions written by hand. They check single
-values, and report them by REST's names. The service checks the other rules.
+values and report errors with the names of REST. The service checks the other rules.
 """
 
 import re
@@ -19,7 +19,7 @@ from libs.contract.violations import invalid
 from libs.errors import field_invalid
 
 Read = Callable[[Mapping[str, Any], Message], None]
-"""Fills a message with what an object or a query says; raises ServiceError FIELD_INVALID."""
+"""Fills a message from an object or a query; raises ServiceError FIELD_INVALID."""
 
 
 @cache
@@ -48,14 +48,14 @@ def compile_reader(name: str, message: Descriptor, limits: Limits, *, as_text: b
 
 def compile_binder(message: Descriptor, bound: Mapping[str, str]) -> Callable[[Mapping[str, str], Message], None]:
     """Return the function that fills a message from path parameters; `bound` maps their names to proto paths."""
-    places = []
+    targets = []
     for name, path in bound.items():
         pattern = re.compile(field_at(message, path).pattern)
         *above, last = path.split(".")
-        places.append((name, pattern.fullmatch, pattern.pattern, tuple(above), last))
+        targets.append((name, pattern.fullmatch, pattern.pattern, tuple(above), last))
 
     def bind(parameters: Mapping[str, str], filled: Any) -> None:
-        for name, match, pattern, above, last in places:
+        for name, match, pattern, above, last in targets:
             value = parameters[name]
             if match(value) is None:
                 raise field_invalid(name, f"must match {pattern}")
@@ -68,6 +68,6 @@ def compile_binder(message: Descriptor, bound: Mapping[str, str]) -> Callable[[M
 
 
 def list_names(message: Descriptor, limits: Limits) -> dict[str, bool]:
-    """Return the names of a query that take many values, and whether a comma separates those of each."""
-    scope = scope_of(message, limits)  # a label's value may hold commas
+    """Return the query parameters that take many values, and whether a comma separates the values of each."""
+    scope = scope_of(message, limits)  # a label's value may contain commas
     return {slot.name: not slot.field.is_map for slot in scope.slots if slot.field.descriptor.is_repeated}

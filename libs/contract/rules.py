@@ -1,4 +1,4 @@
-"""The rules of single values: a condition for generated code, and the text that REST reports."""
+"""The rules of single values: each a condition for generated code, and the text that REST reports."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _MOST_INT64 = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition under which the value `v` is rejected, and the expression of the rule that it breaks."""
+    """A condition that rejects the value `v`, and an expression for the text of the rule."""
 
     condition: str
     rule: str
@@ -24,7 +24,7 @@ def check(condition: str, rule: str) -> Check:
 
 
 def type_checks(kind: Kind) -> list[Check]:
-    """Return the check of a JSON value's type."""
+    """Return the check of the type of a JSON value."""
     match kind:
         case Kind.STRING:
             return [check("type(v) is not str", "Input should be a valid string")]
@@ -39,7 +39,7 @@ def type_checks(kind: Kind) -> list[Check]:
 
 
 def string_checks(field: Field, pattern: str, match: str) -> list[Check]:
-    """Return the checks of a text's length and form; `match` names the pattern's compiled match."""
+    """Return the checks of a text's length and form; `match` names the compiled match of `pattern`."""
     rules, checks = field.rules.string, []
     if rules.max_len and not field.option.pattern:
         rule = f"String should have at most {_count(rules.max_len, 'character')}"
@@ -53,8 +53,10 @@ def string_checks(field: Field, pattern: str, match: str) -> list[Check]:
 
 
 def integer_bounds(field: Field) -> tuple[int, int]:
-    """Return the least and the most that a whole number may be. Without presence 0 means "not given", which JSON says
-    by leaving the field out."""
+    """Return the minimum and the maximum of a whole number.
+
+    In a field without presence 0 means "not given". JSON leaves the field out instead, so the minimum is then 1.
+    """
     is_long = field.descriptor.cpp_type in (field.descriptor.CPPTYPE_INT64, field.descriptor.CPPTYPE_UINT64)
     rules: Any = field.rules.int64 if is_long else field.rules.int32
     least = rules.gte or (0 if field.descriptor.has_presence else 1)
@@ -71,13 +73,13 @@ def integer_checks(field: Field) -> list[Check]:
 
 
 def one_of(values: list[Any]) -> str:
-    """Return the rule of a value that must be one of a few."""
+    """Return the rule that a value must be one of a few."""
     *others, last = [repr(value) for value in values]
     return f"Input should be {', '.join(others)} or {last}" if others else f"Input should be {last}"
 
 
 def enum_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
-    """Return the numbers of the words that a field takes. The words `true` and `false` are flags in JSON."""
+    """Return the enum numbers that a field takes, by word. The words `true` and `false` are booleans in JSON."""
     allowed = list(getattr(field.rules.enum, "in"))
     flags = {} if as_text else {"true": True, "false": False}
     numbers = words_of(field.enum).numbers
@@ -85,19 +87,19 @@ def enum_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
 
 
 def most_checks(kind: str, most: int) -> list[Check]:
-    """Return the check of how many values a list or a dictionary has."""
+    """Return the check of the size of a list or a dictionary."""
     number = "{len(v)}" if kind == "List" else "more"
     rule = f"f'{kind} should have at most {_count(most, 'item')} after validation, not {number}'"
     return [Check(f"len(v) > {most}", rule)] if most else []
 
 
 def too_short(kind: str) -> str:
-    """Return the rule of a list that is empty."""
+    """Return the rule that a list must not be empty."""
     return f"{kind} should have at least 1 item after validation, not 0"
 
 
 def exactly_one(names: list[str], *, is_required: bool) -> str:
-    """Return the rule of names of which one may be given."""
+    """Return the rule that at most one of the names may be given, or that exactly one must be."""
     if is_required:
         return f"exactly one of {' and '.join(names)} is required"
     return f"at most one of {' and '.join(names)} may be given"

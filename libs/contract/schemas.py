@@ -1,4 +1,4 @@
-"""JSON schemas (draft 2020-12) of what is written and of what may be given."""
+"""JSON schemas (draft 2020-12) of responses and requests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _NULL = {"type": "null"}
 
 
 class Schemas:
-    """The schemas of messages, by the names that they are referred to by."""
+    """The schemas of messages, by the names that references use."""
 
     def __init__(self, prefix: str = "#/components/schemas/") -> None:
         self.definitions: dict[str, Schema] = {}
@@ -35,7 +35,7 @@ class Schemas:
         self._owners: dict[str, str] = {}
 
     def written(self, message: Descriptor, without: Sequence[str] = ()) -> Schema:
-        """Return a reference to the schema of a message as it is written: every key is there."""
+        """Return a reference to the schema of a message in a response: every key is present."""
         name = "".join([message.name, *(f"Without{one.title().replace('_', '')}" for one in without)])
         if self._is_new(name, f"written {message.full_name}"):
             properties = self._written_properties(message, without)
@@ -43,7 +43,7 @@ class Schemas:
         return {"$ref": f"{self._prefix}{name}"}
 
     def given(self, name: str, scope: Scope, about: str = "") -> Schema:
-        """Return a reference to the schema of an object that a caller gives."""
+        """Return a reference to the schema of an object in a request."""
         if self._is_new(name, f"given {scope.message.full_name} {name}"):
             properties: dict[str, Schema] = {}
             for slot in scope.slots:
@@ -54,14 +54,14 @@ class Schemas:
         return {"$ref": f"{self._prefix}{name}"}
 
     def parameter(self, field: Field) -> Schema:
-        """Return the schema of a field in a query, where all is text."""
+        """Return the schema of a field in a query, where every value is text."""
         return self._given(field, as_text=True)
 
     def _is_new(self, name: str, owner: str) -> bool:
         if self._owners.setdefault(name, owner) != owner:
-            raise ValueError(f"two schemas would have the name {name}: {self._owners[name]}, {owner}")
+            raise ValueError(f"two schemas have the name {name}: {self._owners[name]} and {owner}")
         is_new = name not in self.definitions
-        self.definitions.setdefault(name, {})  # a message may hold itself
+        self.definitions.setdefault(name, {})  # a message may contain itself
         return is_new
 
     def _written_properties(self, message: Descriptor, without: Sequence[str]) -> dict[str, Schema]:
@@ -161,7 +161,7 @@ class Schemas:
                 return dict(_GIVEN[field.kind])
 
     def _given_name(self, message: Descriptor) -> str:
-        """Return the name of a message that callers give: its own, unless it is written too."""
+        """Return the schema name of a message in requests: its own name, unless responses use that one."""
         is_written = self._owners.get(message.name, "").startswith("written ")
         return f"{message.name}Input" if is_written else message.name
 

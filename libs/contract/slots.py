@@ -16,7 +16,7 @@ KEY_FIELD = "request_id"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One accepted name and its field; `above` is the path to the message that holds the field."""
+    """One accepted name and its field. `above` is the path to the message that contains the field."""
 
     name: str
     above: tuple[str, ...]
@@ -31,10 +31,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What limits the names that an object accepts.
+    """Limits on the names that an object accepts.
 
-    `bound` are the paths that the URL and headers fill, `without` those that the operation does not accept, `body` the
-    field that is the body. With `is_whole` one object holds the whole request, URL and headers included.
+    `bound` holds the paths that the URL and headers fill, `without` those that the operation does not accept. `body` is
+    the field that is the body. With `is_whole`, one object holds the whole request, including URL and headers.
     """
 
     bound: Collection[str] = ()
@@ -48,9 +48,9 @@ class Limits:
 class Scope:
     """What one JSON object accepts.
 
-    `flat` are the messages that are flattened into it, `choices` names of which at most one may be given, and whether
-    one is required, `mask` the field mask that is computed from the given names, `not_empty` the rule that an object
-    without values breaks.
+    `flat` holds the paths of the messages that are flattened into it. `choices` holds groups of names of which at most
+    one may be given, each with whether one is required. `mask` is the field mask that is computed from the given names.
+    `not_empty` is the rule that an object without values breaks.
     """
 
     message: Descriptor
@@ -63,7 +63,7 @@ class Scope:
 
 
 def scope_of(message: Descriptor, limits: Limits) -> Scope:
-    """Return what an object that fills a message accepts."""
+    """Return what the object of a message accepts."""
     scope = Scope(message, body=limits.body, not_empty=message.GetOptions().Extensions[rest_pb2.message].not_empty)
     scope.slots = _collect(scope, message, (), limits)
     return scope
@@ -86,13 +86,13 @@ def _collect(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: 
 
 
 def _is_accepted(one: Field, path: str, above: tuple[str, ...], limits: Limits) -> bool:
-    """Whether the object accepts it: output-only fields are not settable, and the key is a header."""
+    """Whether the object accepts the field: output-only fields cannot be set, and the idempotency key is a header."""
     is_key = one.proto_name == KEY_FIELD and len(above) <= (limits.body != "")
     return (limits.is_whole or not is_key) and (not one.is_output_only or path == limits.if_match)
 
 
 def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: Limits, slots: list[Slot]) -> list[Slot]:
-    """Record names that exclude each other. If only one is left of a required choice, it is required."""
+    """Record the names that exclude each other. If only one of a required choice is left, it is required."""
     for names, is_required in _choices(message):
         rivals = [slot for slot in slots if slot.above == above and slot.field.proto_name in names]
         if len(rivals) > 1:
@@ -103,7 +103,7 @@ def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: L
 
 
 def _is_bound(message: Descriptor, one: Field, above: tuple[str, ...], limits: Limits) -> bool:
-    """Whether the URL or a header fills it, or another field of the same choice."""
+    """Whether the URL or a header fills the field, or another field of the same choice."""
     rivals = {one.proto_name}
     for names, _ in _choices(message):
         if one.proto_name in names:
@@ -112,7 +112,7 @@ def _is_bound(message: Descriptor, one: Field, above: tuple[str, ...], limits: L
 
 
 def _choices(message: Descriptor) -> Iterator[tuple[list[str], bool]]:
-    """Yield fields of which at most one may be set, and whether one must be."""
+    """Yield groups of fields of which at most one may be set, each with whether one must be."""
     for oneof in cast("list[OneofDescriptor]", message.oneofs):
         names = [one.name for one in oneof.fields]
         if len(names) > 1:

@@ -8,7 +8,7 @@ Lines = list[str]
 
 
 class Names:
-    """The namespace of generated functions: the functions and the values that they use."""
+    """The namespace of generated functions: the functions themselves and the values that they use."""
 
     def __init__(self, **given: Any) -> None:
         self.namespace: dict[str, Any] = given
@@ -21,7 +21,7 @@ class Names:
 
     def define(self, source: str) -> None:
         """Execute a source in the namespace."""
-        exec(source, self.namespace)  # noqa: S102 - made of names that protoc has checked
+        exec(source, self.namespace)  # noqa: S102 - it consists of names that protoc has checked
 
 
 def checked(checks: list[Check], at: str, then: Lines) -> Lines:

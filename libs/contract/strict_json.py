@@ -1,7 +1,7 @@
-"""JSON as callers send it, read strictly.
+"""Reads the JSON of callers strictly.
 
-Rejected, with the rule that is broken: malformed JSON, a key that is given twice, NaN and Infinity (also as a number
-too large for a double), nesting deeper than 64, NUL characters and lone surrogates, neither of which Postgres can hold.
+Rejects, naming the broken rule: malformed JSON, duplicate keys, NaN and Infinity (also a number too large for a
+double), nesting deeper than 64, NUL characters, and lone surrogates. Postgres can store neither of the last two.
 """
 
 import json
@@ -13,11 +13,11 @@ from libs.errors import FieldViolation, Reason, ServiceError
 from libs.jsontext import MAX_DEPTH
 
 _HIDDEN = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
-"""An escape that may stand for a NUL or a lone surrogate; raw ones are no JSON, and no UTF-8, anyway."""
+"""An escape that may stand for a NUL or a lone surrogate. Unescaped, a NUL is not JSON and a surrogate not UTF-8."""
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value that a body holds; raises ServiceError JSON_INVALID."""
+    """Return the value of a body; raises ServiceError JSON_INVALID."""
     try:
         value = _decoder.decode(body.decode())
     except UnicodeDecodeError as error:
@@ -26,7 +26,7 @@ def read_json(body: bytes) -> Any:
         raise _error_of("", f"must be JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise _too_deep() from None
-    except ValueError:  # the only one that is left: an integer of more digits than Python reads
+    except ValueError:  # the only cause left: an integer with more digits than Python reads
         raise _error_of("", "must not hold a number of thousands of digits") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep()
@@ -36,7 +36,7 @@ def read_json(body: bytes) -> Any:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Return the object that a body holds; raises ServiceError JSON_INVALID."""
+    """Return the object of a body; raises ServiceError JSON_INVALID."""
     value = read_json(body)
     if not isinstance(value, dict):
         rule = "must be a JSON object"
@@ -45,7 +45,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def write_json(value: Any) -> str:
-    """Write a value that was read as compact JSON; numbers of any size keep all of their digits."""
+    """Write a value as compact JSON. Integers of any size keep all of their digits."""
     return _encode(value)
 
 

@@ -22,7 +22,10 @@ class ValueSource:
         self._as_text = as_text
 
     def value(self, field: Field, at: str, target: str) -> Lines:
-        """Generate code that reads `v` into a field of the message `target`; the expression `at` is the path of `v`."""
+        """Generate code that reads `v` into a field of the message `target`.
+
+        `at` is an expression for the path of `v`.
+        """
         place = f"{target}.{field.proto_name}"
         if field.is_map:
             return self._labels(field, at, place) if self._as_text else self._map(field, at, place)
@@ -43,7 +46,7 @@ class ValueSource:
                 return checked(checks, at, [f"{place} = {result}"])
 
     def _scalar(self, field: Field) -> tuple[list[Check], str]:
-        """Return the checks of a single value, and the expression that converts it."""
+        """Return the checks of a single value, and an expression that converts it."""
         match field.kind:
             case Kind.STRING:
                 return self._string_checks(field), "v"
@@ -95,7 +98,10 @@ class ValueSource:
         return checked(checks, at, [f"items = {place}", "for i, v in enumerate(v):", *indented(item)])
 
     def _long_words(self, field: Field, at: str, item_at: str, place: str) -> Lines:
-        """Read words of a long enum: first the form of each, then whether it exists. Duplicates are dropped."""
+        """Generate code that reads words of a long enum: first their form, then whether they exist.
+
+        It drops duplicates.
+        """
         words = words_of(field.enum)
         numbers = self._names.keep("numbers", words.numbers)
         form = check(f"{self._match(words.pattern)}(v) is None", f"String should match pattern '{words.pattern}'")
@@ -115,7 +121,7 @@ class ValueSource:
         return checked([*rules.type_checks(Kind.MESSAGE), *rules.most_checks("Dictionary", own.max_pairs)], at, lines)
 
     def _labels(self, field: Field, at: str, place: str) -> Lines:
-        """Read `name:value` pairs of a query."""
+        """Generate code that reads the `name:value` pairs of a query."""
         lines = [
             f"items = {place}",
             "for pair in v:",

@@ -1,4 +1,4 @@
-"""Single values, as the compiled readers and writers handle them: times, spans, and JSON that travels as text."""
+"""Converts single values for the compiled readers and writers: times, durations, and JSON text."""
 
 import re
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EMPTY_OBJECT = orjson.Fragment(b"{}")
 digits = re.compile(r"\d{1,9}", re.ASCII).fullmatch
-"""Match a whole number as a query has it."""
+"""Matches a whole number in a query."""
 
 
 def write_timestamp(time: Timestamp) -> str:
@@ -30,7 +30,7 @@ def write_duration(span: Duration) -> float:
 
 
 def embed(text: str) -> orjson.Fragment:
-    """Embed JSON as it is, on one line: line breaks within its texts are escaped, so others stand between tokens."""
+    """Embed JSON text on one line. Line breaks in its strings are escaped, so every other one is only white space."""
     return orjson.Fragment(text.replace("\r", " ").replace("\n", " ") if "\n" in text or "\r" in text else text)
 
 
@@ -42,7 +42,7 @@ def camel(name: str) -> str:
 
 
 def set_duration(span: Duration, value: object) -> None:
-    """Set a Duration to a number of seconds or a text such as `30s`; ValueError, with the rule, for anything else."""
+    """Set a Duration from a number of seconds or a text such as `30s`; raises ValueError with the rule."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_SECONDS:
         nanoseconds = round(value * _NANOSECONDS)
     else:
@@ -54,7 +54,7 @@ def set_duration(span: Duration, value: object) -> None:
 
 
 def set_timestamp(time: Timestamp, value: object) -> None:
-    """Set a Timestamp to an RFC 3339 time, with its nine digits; ValueError, with the rule, for anything else."""
+    """Set a Timestamp from an RFC 3339 time with up to nine decimals; raises ValueError with the rule."""
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("must be a time as in RFC 3339, such as 2026-01-31T09:30:00Z")

@@ -1,4 +1,4 @@
-"""What is wrong with a request, as an error that names each field and its rule."""
+"""Errors that name each wrong field of a request and the rule that it breaks."""
 
 from libs.errors import FieldViolation, Reason, ServiceError
 
@@ -7,7 +7,7 @@ _LONGEST_NAME = 128
 
 
 def invalid(found: list[tuple[str, str]]) -> ServiceError:
-    """Make the error of a request that breaks rules, each given with the path of its field."""
+    """Return the error for broken rules, each with the path of its field."""
     (field, rule), more = found[0], len(found) - 1
     text = f"{field}: {rule}" if field else rule
     violations = [FieldViolation(*one) for one in found[:_MOST_VIOLATIONS]]
@@ -15,5 +15,5 @@ def invalid(found: list[tuple[str, str]]) -> ServiceError:
 
 
 def shown(name: str) -> str:
-    """Return a name that a caller gave, cut to what fits into an error message."""
+    """Return a name that a caller gave, shortened for an error message."""
     return name.encode(errors="replace").decode()[:_LONGEST_NAME]

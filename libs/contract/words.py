@@ -1,4 +1,4 @@
-"""The words of enums: `running` for SESSION_STATE_ACTIVE."""
+"""The words of enum values in JSON: `running` for SESSION_STATE_ACTIVE."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from callboard.options.v1 import rest_pb2
 
 
 class NumberedWords(dict[int, str]):
-    """Words by number. A number of a later contract is written with its number; 0 without a word is an error."""
+    """Words by number. An unknown number becomes a word with that number; 0 without a word is an error."""
 
     def __init__(self, words: Mapping[int, str], stem: str) -> None:
         super().__init__(words)
@@ -25,7 +25,7 @@ class NumberedWords(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class EnumWords:
-    """An enum's words: `numbers` has the words that a caller may give; long enums have `pattern` and `rule`."""
+    """The words of an enum. `numbers` has the words that a caller may give. Long enums have `pattern` and `rule`."""
 
     words: NumberedWords
     numbers: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""Compiles functions that write messages as JSON: a message becomes a dict for `orjson.dumps`.
+"""Compiles functions that write messages as dicts for `orjson.dumps`.
 
 Their source is generated, as in `dataclasses`, so that they are as fast as functions written by hand.
 """
@@ -23,7 +23,7 @@ _FUNCTIONS: dict[Kind, Callable[[Any], Any]] = {
 
 
 class Writers:
-    """Functions that write messages, one for each message and set of fields that it is written without."""
+    """The functions that write messages: one for each message and set of omitted fields."""
 
     def __init__(self) -> None:
         self.sources: dict[str, str] = {}
@@ -37,17 +37,17 @@ class Writers:
     def _declare(self, message: Descriptor, without: Sequence[str]) -> str:
         name = "_without_".join([f"write_{message.full_name.replace('.', '_')}", *without])
         if name not in self.sources:
-            self.sources[name] = ""  # a message may hold itself
+            self.sources[name] = ""  # a message may contain itself
             lines = [f"def {name}(message):"]
             entries = [
                 f"        {key!r}: {value}," for key, value in self._entries(message, "message", without, lines).items()
             ]
             self.sources[name] = "\n".join([*lines, "    return {", *entries, "    }"])
-            exec(self.sources[name], self._namespace)  # noqa: S102 - made of names that protoc has checked
+            exec(self.sources[name], self._namespace)  # noqa: S102 - it consists of names that protoc has checked
         return name
 
     def _entries(self, message: Descriptor, owner: str, without: Sequence[str], lines: list[str]) -> dict[str, str]:
-        """Return the entries of the dict, as sources. A parent wins over a flattened message with the same name."""
+        """Return the sources of the dict's entries. A parent's field wins over a flattened one with the same name."""
         entries: dict[str, str] = {}
         for field in fields_of(message):
             if field.proto_name in without:

@@ -64,13 +64,13 @@ def test_method_without_an_operation_is_named() -> None:
                     one.options.ClearExtension(annotations_pb2.http)
 
     (problem,) = problems_of(forget)
-    assert problem.startswith("callboard.commands.v1.CommandService.GetCommand: has no operation of REST")
+    assert problem.startswith("callboard.commands.v1.CommandService.GetCommand: has no REST operation")
 
 
 def test_exception_that_is_no_method_is_named() -> None:
     names = [*WITHOUT_REST, "callboard.commands.v1.CommandService.Gone"]
     assert problems([one.descriptor for one in all_methods()], names) == [
-        "callboard.commands.v1.CommandService.Gone: is in the list of exceptions, and is no method"
+        "callboard.commands.v1.CommandService.Gone: is in the list of exceptions but is no method"
     ]
 
 
@@ -84,10 +84,10 @@ def test_exception_that_is_no_method_is_named() -> None:
         (lambda file: method(file, "ListCommands").without.append("nope"), "without names nope"),
         (lambda file: setattr(method(file, "ListCommands"), "summary", ""), "has no tag or no summary"),
         (lambda file: setattr(method(file, "SubmitCommand"), "example", '{"nope": 1}'), "the example has nope"),
-        (lambda file: setattr(method(file, "SubmitCommand"), "id", "getCommand"), "getCommand is there 2 times"),
+        (lambda file: setattr(method(file, "SubmitCommand"), "id", "getCommand"), "getCommand occurs 2 times"),
         (lambda file: setattr(http(file, "GetCommand"), "response_body", "nope"), "response_body names nope"),
         (lambda file: setattr(http(file, "GetCommand"), "get", "/api/v1/commands/{nope}"), "the path names 'nope'"),
-        (lambda file: http(file, "GetCommand").additional_bindings.add(get="/api/v1/x"), "2 paths of REST"),
+        (lambda file: http(file, "GetCommand").additional_bindings.add(get="/api/v1/x"), "2 REST paths"),
         (lambda file: setattr(field(file, "Command", "state"), "flatten", True), "Command.state: flatten does not fit"),
         (lambda file: setattr(field(file, "Command", "attempt"), "json", 1), "Command.attempt: json does not fit"),
         (lambda file: setattr(field(file, "Command", "type"), "not_empty", True), "type: not_empty does not fit"),

@@ -58,5 +58,5 @@ def test_descriptions_speak_of_json_and_not_of_messages() -> None:
 def test_two_messages_cannot_share_a_schema_by_accident() -> None:
     schemas = Schemas()
     schemas.written(commands_pb2.Command.DESCRIPTOR)
-    with pytest.raises(ValueError, match="two schemas would have the name Command"):
+    with pytest.raises(ValueError, match="two schemas have the name Command"):
         schemas.given("Command", scope_of(commands_pb2.CommandSpec.DESCRIPTOR, Limits(is_whole=True)))
