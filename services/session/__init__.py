@@ -1,1 +1,1 @@
-"""The session service. Its slices, in the order in which they may import: events, sessions, agents."""
+"""The session service. Each of its slices may import the later ones: events, sessions, agents."""

@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; everything that was opened is closed in reverse."""
+    """Serve until `stop` is set. Then close everything in reverse order of opening."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             Database.opened(
@@ -52,7 +52,9 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
 
         sessions, events = PostgresSessions(database, notifier), PostgresEvents(database, notifier)
         hub = Hub(events, BusNotificationSource(notifications))
-        Readings(registry).gauge("callboard_followed", "What is followed live", "kind", lambda: hub.followed)
+        Readings(registry).gauge(
+            "callboard_followed", "Partitions that are followed live, and their readers", "kind", lambda: hub.followed
+        )
         lifecycle = Lifecycle(sessions)
         agents = _agents(settings, database)
         services = [
@@ -67,7 +69,7 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
         )  # fmt: skip
         stack.callback(hub.close)
         stops = StopRounds(lifecycle)
-        closing = await notifications.subscribe(SESSIONS_CLOSING, lambda *_: stops.look())
+        closing = await notifications.subscribe(SESSIONS_CLOSING, lambda *_: stops.wake())
         stack.callback(closing.unsubscribe)
         tasks.start("hub", hub.watch())
         tasks.start("stops", stops.run())

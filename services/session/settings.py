@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SessionSettings(BaseSettings):
-    """Secrets are masked in its repr."""
+    """The settings. The repr masks secrets."""
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_", extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What the session service does on its own: finish stops that nobody carries on, make tables, forget keys."""
+"""Background work of the session service: finishes abandoned stops, creates tables, deletes expired keys."""
 
 import asyncio
 
@@ -10,23 +10,23 @@ from services.session.sessions.ports import SessionStore
 from services.session.sessions.service import Lifecycle
 
 _log = structlog.get_logger(__name__)
-_ROUND = 2.0  # seconds between looks for stops that nobody carries on
-_TABLES_EVERY = 3600.0
+_ROUND = 2.0  # seconds between searches for abandoned stops
+_UPKEEP_SECONDS = 3600.0  # between two rounds of `keep_tables`
 
 
 class StopRounds:
-    """Carries on the stops whose service died, and the ends that runners ask for."""
+    """Continues the stops whose service died, and those that runners request."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._closing = asyncio.Event()
 
-    def look(self) -> None:
-        """Look at once: a session is to be closed."""
+    def wake(self) -> None:
+        """Search at once: a session has to be closed."""
         self._closing.set()
 
     async def run(self) -> None:
-        """Look every two seconds, and at once when asked to, until cancelled."""
+        """Search every two seconds, and at once after `wake`, until cancelled."""
         while True:
             older_than = 0.0 if self._closing.is_set() else _ROUND
             self._closing.clear()
@@ -42,11 +42,11 @@ class StopRounds:
 
 
 async def keep_tables(events: EventStore, sessions: SessionStore) -> None:
-    """Make the weeks' tables ahead of time and forget old keys, every hour until cancelled."""
+    """Create the tables of the coming weeks and delete expired keys, every hour until cancelled."""
     while True:
         try:
             await events.make_tables()
             await sessions.forget_keys()
         except ServiceError as error:
             _log.warning("upkeep_failed", reason=error.reason)
-        await asyncio.sleep(_TABLES_EVERY)
+        await asyncio.sleep(_UPKEEP_SECONDS)

@@ -1,4 +1,4 @@
-"""Convert between the messages of agents and their values."""
+"""Converts between the contract's messages and the values of agents."""
 
 import re
 
@@ -11,7 +11,7 @@ _ETAG = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def agent_of(message: agents_pb2.Agent) -> NewAgent:
-    """Read an agent as a caller describes it."""
+    """Convert an agent from a request."""
     if not message.agent_id:
         raise field_invalid("agent.agent_id", "is required")
     return NewAgent(
@@ -25,7 +25,7 @@ def agent_of(message: agents_pb2.Agent) -> NewAgent:
 
 
 def agent_message(agent: Agent) -> agents_pb2.Agent:
-    """Write an agent."""
+    """Convert a stored agent to its message."""
     return agents_pb2.Agent(
         agent_id=agent.agent_id,
         display_name=agent.display_name,
@@ -39,7 +39,7 @@ def agent_message(agent: Agent) -> agents_pb2.Agent:
 
 
 def version_of(etag: str) -> int | None:
-    """Read an etag, None when it is empty; one that was never given out is 0, which no resource has."""
+    """Return the version that an etag names, None when it is empty, and 0, which no agent has, when it is invalid."""
     if not etag:
         return None
     return int(etag) if _ETAG.fullmatch(etag) else 0

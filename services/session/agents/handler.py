@@ -1,4 +1,4 @@
-"""The agents' part of the contract."""
+"""The gRPC servicer of agents."""
 
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
 from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
@@ -10,12 +10,12 @@ from services.session.agents.convert import (
 )
 from services.session.agents.service import Agents
 
-_PLACE = frozenset({"after"})
+_KEYSET = frozenset({"after"})
 _Mutation = agents_pb2.CreateAgentRequest | agents_pb2.UpdateAgentRequest | agents_pb2.DeleteAgentRequest
 
 
 class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
-    """Validated and authorised by the interceptor; converts and delegates."""
+    """Converts and delegates. The interceptor has validated and authorised each request."""
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
@@ -38,8 +38,8 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
     ) -> agents_pb2.ListAgentsResponse:
         """Return a page of agents."""
         size = request.page_size or 50
-        place = read_page_token("agents", request.page_token, keys=_PLACE)
-        found = await self._agents.find(current_caller().tenant_id, place["after"] if place else "", size + 1)
+        keyset = read_page_token("agents", request.page_token, keys=_KEYSET)
+        found = await self._agents.find(current_caller().tenant_id, keyset["after"] if keyset else "", size + 1)
         token = write_page_token("agents", {"after": found[size - 1].agent_id}) if len(found) > size else ""
         return agents_pb2.ListAgentsResponse(
             agents=[agent_message(agent) for agent in found[:size]], next_page_token=token

@@ -1,4 +1,4 @@
-"""An agent: what sessions are started for."""
+"""The values of agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class KeyCode(StrEnum):
-    """What became of an idempotency key that a call wants to use."""
+    """The result of taking an idempotency key."""
 
     TAKEN = "taken"
     REPLAY = "replay"
@@ -17,7 +17,7 @@ class KeyCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewAgent:
-    """An agent as a caller describes it."""
+    """The fields of an agent that a caller sets."""
 
     agent_id: str
     display_name: str
@@ -29,7 +29,7 @@ class NewAgent:
 
 @dataclass(frozen=True, slots=True)
 class Agent(NewAgent):
-    """An agent as it is stored."""
+    """A stored agent."""
 
     version: int
     created_at: datetime

@@ -1,4 +1,4 @@
-"""What the agents' use cases need of storage."""
+"""The storage that the use cases of agents need."""
 
 from typing import Protocol
 
@@ -7,19 +7,19 @@ from services.session.agents.model import Agent, NewAgent
 
 
 class AgentStore(Protocol):
-    """Agents."""
+    """Stores agents."""
 
     async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Store an agent; answers `ok`, `exists`, `reused` or `running`."""
+        """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `running`."""
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
         """Return an agent, None when there is none."""
 
     async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return agents by id, after one."""
+        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
 
     async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Store the agent if its version is still the stored one; answers `ok`, `conflict`, `reused` or `running`."""
+        """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `running`."""
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> str:
-        """Delete an agent without a live session: `ok`, `missing`, `conflict`, `in_use`, `reused` or `running`."""
+        """Delete an agent. Returns `ok`, `missing`, `conflict`, `in_use` (by a live session), `reused` or `running`."""

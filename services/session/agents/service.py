@@ -1,4 +1,4 @@
-"""Agents: create, find, change, delete."""
+"""The use cases of agents: create, read, change and delete."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -8,21 +8,21 @@ from libs.errors import Reason, ServiceError
 from services.session.agents.model import Agent, KeyCode, NewAgent
 from services.session.agents.ports import AgentStore
 
-_KEY_REFUSALS: dict[str, tuple[Reason, str]] = {
-    KeyCode.RUNNING: (Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way"),
+_KEY_ERRORS: dict[str, tuple[Reason, str]] = {
+    KeyCode.RUNNING: (Reason.IDEMPOTENCY_KEY_IN_USE, "the first request with this idempotency key is still running"),
     KeyCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
 }
 
 
 class Agents:
-    """The operations on agents. `servers` returns the names in the server registry, or None if it is not configured."""
+    """The operations on agents. `servers` returns the names in the server registry, None when there is no registry."""
 
     def __init__(self, store: AgentStore, servers: Callable[[], Collection[str] | None]) -> None:
         self._store = store
         self._servers = servers
 
     async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> Agent:
-        """Store a new agent. Rejects an id that exists and a server that is not registered."""
+        """Store a new agent; raises ServiceError when its id is taken or its server is not registered."""
         self._check_server(agent)
         code, stored = await self._store.create(tenant_id, agent, key)
         if stored is not None:
@@ -33,41 +33,42 @@ class Agents:
                 f"the agent id {agent.agent_id} is taken",
                 metadata={"agent_id": agent.agent_id},
             )
-        raise ServiceError(*_KEY_REFUSALS[code])
+        raise ServiceError(*_KEY_ERRORS[code])
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent:
-        """Return an agent, or refuse."""
+        """Return an agent; raises ServiceError AGENT_NOT_FOUND."""
         agent = await self._store.get(tenant_id, agent_id)
         if agent is None:
             raise _missing(agent_id)
         return agent
 
     async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return agents by id, after one."""
+        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
         return await self._store.find(tenant_id, after, limit)
 
     async def update(
         self, tenant_id: str, wanted: NewAgent, fields: Collection[str], version: int | None,
         key: IdempotencyKey | None,
     ) -> Agent:  # fmt: skip
-        """Change the named fields; on a version given, only that version."""
+        """Change the named fields; with `version`, only of that version. Raises ServiceError."""
         while True:
             stored = await self.get(tenant_id, wanted.agent_id)
-            fits = version in (None, stored.version)
-            # No stored version is 0. The key comes first: a replay does not fit the version that it made itself.
-            changed = replace(_merged(stored, wanted, fields), version=stored.version if fits else 0)
+            matches = version in (None, stored.version)
+            # Version 0 matches nothing, but the store still looks up the key. A replay must succeed although the first
+            # call has changed the version.
+            changed = replace(_merged(stored, wanted, fields), version=stored.version if matches else 0)
             if "connector" in fields:
                 self._check_server(changed)
             code, result = await self._store.update(tenant_id, changed, key)
             if result is not None:
                 return result
             if code != "conflict":
-                raise ServiceError(*_KEY_REFUSALS[code])
-            if not fits:
+                raise ServiceError(*_KEY_ERRORS[code])
+            if not matches:
                 raise _changed(stored)
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> None:
-        """Delete an agent that has no live session."""
+        """Delete an agent that has no live session. Raises ServiceError."""
         code = await self._store.delete(tenant_id, agent_id, version, key)
         if code == "missing":
             raise _missing(agent_id)
@@ -75,11 +76,11 @@ class Agents:
             raise _changed(await self.get(tenant_id, agent_id))
         if code == "in_use":
             raise ServiceError(
-                Reason.AGENT_IN_USE, f"agent {agent_id} has a live session; stop it first",
+                Reason.AGENT_IN_USE, f"agent {agent_id} has a live session; stop the session first",
                 metadata={"agent_id": agent_id},
             )  # fmt: skip
         if code != "ok":
-            raise ServiceError(*_KEY_REFUSALS[code])
+            raise ServiceError(*_KEY_ERRORS[code])
 
     def _check_server(self, agent: NewAgent) -> None:
         known = self._servers()

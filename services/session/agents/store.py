@@ -1,4 +1,4 @@
-"""Agents in Postgres."""
+"""Stores agents in Postgres."""
 
 from dataclasses import fields
 from datetime import datetime
@@ -25,7 +25,7 @@ class PostgresAgents:
         self._database = database
 
     async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Store an agent; answers `ok`, `exists`, `reused` or `running`."""
+        """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, kept = await _take_key(connection, tenant_id, key)
             if code != KeyCode.TAKEN:
@@ -44,11 +44,11 @@ class PostgresAgents:
         return found[0] if found else None
 
     async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return agents by id, after one."""
+        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
         return await self._database.records(Agent, _SQL["list"], (tenant_id, after, limit))
 
     async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Store the agent if its version is still the stored one; answers `ok`, `conflict`, `reused` or `running`."""
+        """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, kept = await _take_key(connection, tenant_id, key)
             if code != KeyCode.TAKEN:
@@ -66,12 +66,12 @@ class PostgresAgents:
             return "ok", stored
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> str:
-        """Delete an agent without a live session: `ok`, `missing`, `conflict`, `in_use`, `reused` or `running`."""
+        """Delete an agent. Returns `ok`, `missing`, `conflict`, `in_use` (by a live session), `reused` or `running`."""
         async with self._database.connection() as connection, connection.transaction():
             code, _ = await _take_key(connection, tenant_id, key)
             if code != KeyCode.TAKEN:
                 return code
-            # A start of this agent takes the same lock, so it comes wholly before the delete or finds no agent.
+            # A start takes the same lock. So it either ends before the delete begins, or finds no agent.
             await _value(connection, _SQL["lock_log"], (tenant_id, partition_of(agent_id)))
             stored = await _agent(connection, _SQL["get"], (tenant_id, agent_id))
             outcome = "missing" if stored is None else "conflict" if version not in (None, stored.version) else "ok"

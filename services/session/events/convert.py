@@ -1,4 +1,4 @@
-"""Convert between the messages of events and their values."""
+"""Converts events to the contract's messages."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -7,7 +7,7 @@ from services.session.events.model import Event
 
 
 def event_message(event: Event) -> events_pb2.Event:
-    """Write an event."""
+    """Convert an event to its message."""
     return events_pb2.Event(
         event_id=event.event_id,
         seq=event.seq,

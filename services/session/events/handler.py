@@ -1,4 +1,4 @@
-"""The work stream's part of the contract."""
+"""The gRPC servicer of the work stream."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -24,7 +24,7 @@ _LIVE = (("callboard-stream", "live"),)
 
 
 class EventServicer(events_pb2_grpc.EventServiceServicer):
-    """Validated and authorised by the interceptor; converts and delegates."""
+    """Converts and delegates. The interceptor has validated and authorised each request."""
 
     def __init__(self, events: EventStore, follower: Follower) -> None:
         self._events = events
@@ -47,7 +47,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     async def _found(
         self, tenant_id: str, head: SessionHead, after: int, wanted: EventFilter, size: int
     ) -> tuple[list[Event], bool]:
-        """Read on until `size` wanted events are found, or as many as one answer carries; tell whether more follow."""
+        """Return up to `size` matching events, fewer when they are large, and whether there may be more."""
         found: list[Event] = []
         taken = 0
         while True:
@@ -90,7 +90,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     async def AppendEvents(
         self, request: events_pb2.AppendEventsRequest, context: Context
     ) -> events_pb2.AppendEventsResponse:
-        """Append a caller's events."""
+        """Append the caller's events."""
         events = [_new_event(event, index) for index, event in enumerate(request.events)]
         head = await self._events.head(current_caller().tenant_id, request.session_id)
         if head is None:
@@ -99,16 +99,16 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         done = await self._events.append(actor(), head.partition, request.session_id, events, key)
         if done.code == AppendCode.OK:
             return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
-        raise _append_refusal(done.code, request.session_id, done.detail)
+        raise _append_error(done.code, request.session_id, done.detail)
 
 
 def _after(request: events_pb2.ListEventsRequest, scope: str) -> int:
-    """Return the seq that a page begins after: a page token's, or that of a cursor of the session's stream."""
+    """Return the seq after which the page begins: that of a page token, or of a cursor of the session's stream."""
     if not request.page_token:
         return 0
     try:
-        place = read_page_token(scope, request.page_token, keys=frozenset({"seq"}))
-        return int(place["seq"]) if place else 0
+        keyset = read_page_token(scope, request.page_token, keys=frozenset({"seq"}))
+        return int(keyset["seq"]) if keyset else 0
     except ServiceError:
         try:
             return Cursor.read(request.page_token, f"session/{request.session_id}").at
@@ -129,7 +129,7 @@ def _response(step: Step) -> Any:
     if step.batch is None:
         return events_pb2.StreamEventsResponse(keepalive=events_pb2.Keepalive(), cursor=cursor)
     if step.batch.wire is None:
-        # One encoding for all who read this batch: a session's readers share it, and so do an agent's.
+        # The batch is encoded once for all of its readers. They all follow the same session, or the same agent.
         session = step.cursor.scope.startswith("session/")
         streamed = [
             events_pb2.StreamedEvent(
@@ -151,15 +151,17 @@ def _no_session(session_id: str) -> ServiceError:
     )
 
 
-def _append_refusal(code: str, session_id: str, state: str) -> ServiceError:
+def _append_error(code: str, session_id: str, state: str) -> ServiceError:
     if code == AppendCode.NOT_ACTIVE:
         return ServiceError(
             Reason.SESSION_NOT_ACTIVE,
-            f"session {session_id} is {state} and takes no events",
+            f"session {session_id} is {state} and accepts no events",
             metadata={"session_id": session_id, "state": state},
         )
     if code == AppendCode.RUNNING:
-        return ServiceError(Reason.IDEMPOTENCY_KEY_IN_USE, "the first use of this idempotency key is still under way")
+        return ServiceError(
+            Reason.IDEMPOTENCY_KEY_IN_USE, "the first request with this idempotency key is still running"
+        )
     if code == AppendCode.REUSED:
         return ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
     return _no_session(session_id)

@@ -1,4 +1,4 @@
-"""The hub: one tail for each partition that somebody on this replica follows."""
+"""The hub: one tail for each partition that this replica's readers follow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ _CHECK_EVERY = 1.0  # seconds
 
 
 class Hub:
-    """Lets any number of readers follow partitions at the cost of one reader each."""
+    """Shares one tail of each partition between all of its readers."""
 
     def __init__(self, store: EventStore, notifications: NotificationSource) -> None:
         self._store = store
@@ -27,9 +27,9 @@ class Hub:
 
     @asynccontextmanager
     async def attached(self, tenant_id: str, partition: int, scope: str) -> AsyncIterator[Subscriber]:
-        """Attach to a scope: all events from this moment on are delivered, earlier ones are in storage.
+        """Attach to a scope. Events from now on are delivered; earlier ones are in storage.
 
-        Raises SHUTTING_DOWN when the replica is.
+        Raises ServiceError SHUTTING_DOWN.
         """
         tail = await self._tail(tenant_id, partition)
         subscriber = Subscriber()
@@ -43,7 +43,7 @@ class Hub:
 
     @property
     def followed(self) -> dict[str, int]:
-        """How many partitions are followed, and by how many readers."""
+        """The number of followed partitions, and of their readers."""
         tails = [task.result() for task in self._tails.values() if task.done() and not task.cancelled()
                  and task.exception() is None]  # fmt: skip
         return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails)}
@@ -57,7 +57,7 @@ class Hub:
 
     async def _begin(self, tenant_id: str, partition: int) -> Tail:
         tail = Tail(tenant_id, partition, self._store)
-        # Subscribed first, read afterwards: whatever commits in between is hinted.
+        # Subscribe first, then read the position, so that a notification reports every commit in between.
         tail.unsubscribe = await self._notifications.subscribe(tenant_id, partition, tail.on_notification)
         try:
             failpoint("hub.after_subscribe_before_position")
@@ -69,7 +69,7 @@ class Hub:
         return tail
 
     async def watch(self) -> None:
-        """Check every second that no tail has missed a hint, and drop the tails that nobody follows any more."""
+        """Check every second whether a tail has missed a notification, and drop the tails without readers."""
         idle: set[tuple[str, int]] = set()
         while True:
             await asyncio.sleep(_CHECK_EVERY)
@@ -96,7 +96,7 @@ class Hub:
             await tail.unsubscribe()
 
     def close(self) -> None:
-        """End every subscription; readers answer with the cursor to resume from."""
+        """End every subscription. The streams end with an error that holds the cursor to resume from."""
         self._closed = True
         for task in self._tails.values():
             if task.done() and not task.cancelled() and task.exception() is None:

@@ -1,4 +1,4 @@
-"""Events of the work stream, and the cursors that point between them."""
+"""The events of the work stream, and cursors, which are positions between events."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
 
 
 class AppendCode(StrEnum):
-    """What became of an append."""
+    """The result of an append."""
 
     OK = "ok"
     SESSION_NOT_FOUND = "session_not_found"
@@ -46,7 +46,7 @@ class Event:
 
 
 def events_of_lines(lines: bytes) -> list[Event]:
-    """Read the lines of a hint (`session.event_line`) as events."""
+    """Parse the lines of a notification, which `session.event_line` wrote."""
     return [Event(*orjson.loads(line)) for line in lines.split(b"\n")]
 
 
@@ -71,17 +71,17 @@ class EventFilter:
 
     @classmethod
     def of(cls, types: Sequence[str], levels: Sequence[int]) -> "EventFilter":
-        """Read the filter as callers write it, with a trailing `.*` for a family."""
+        """Return the filter that a request describes. A type with a trailing `.*` means a family."""
         families = tuple(t[:-1] for t in types if t.endswith(".*"))
         return cls(frozenset(t for t in types if not t.endswith(".*")), families, frozenset(levels))
 
     @property
     def takes_all(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether every event matches."""
         return not (self.types or self.families or self.levels)
 
     def takes(self, event: Event) -> bool:
-        """Whether the event is wanted."""
+        """Whether the event matches."""
         if self.levels and event.level not in self.levels:
             return False
         if not self.types and not self.families:
@@ -91,20 +91,20 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a stream: a `seq` for a session, a position for an agent, in one incarnation of the log."""
+    """A position in a stream: a `seq` for a session, a log position for an agent, in one incarnation of the log."""
 
     scope: str
     incarnation: int
     at: int
 
     def text(self) -> str:
-        """Write the cursor as callers see it."""
+        """Encode the cursor for callers."""
         plain = f"1.{self.incarnation}.{crc32(self.scope.encode()):08x}.{self.at}"
         return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
     @classmethod
     def read(cls, text: str, scope: str) -> "Cursor":
-        """Read a cursor of `scope`, or refuse with CURSOR_INVALID."""
+        """Decode a cursor of `scope`; raises ServiceError CURSOR_INVALID."""
         try:
             plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
             version, incarnation, check, at = plain.split(".")

@@ -1,4 +1,4 @@
-"""Notifications over core NATS."""
+"""Receives notifications of new events over core NATS."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ from services.session.events.ports import NotificationHandler
 
 
 class BusNotificationSource:
-    """Where the hub hears that a log partition has grown."""
+    """Tells the hub when a log partition has grown."""
 
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
@@ -16,7 +16,7 @@ class BusNotificationSource:
     async def subscribe(
         self, tenant_id: str, partition: int, handler: NotificationHandler
     ) -> Callable[[], Awaitable[None]]:
-        """Call `handler` for each hint of the partition from now on; returns what ends the subscription."""
+        """Call `handler` for each notification of the partition. Returns a function that ends the subscription."""
 
         def receive(_: str, payload: bytes) -> None:
             handler(*decode_notification(payload))

@@ -1,4 +1,4 @@
-"""What the work stream needs of storage and of the bus."""
+"""The storage and the notifications that the work stream needs."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from libs.calls import Actor, IdempotencyKey
 from services.session.events.model import AppendCode, Event, NewEvent
 
 NotificationHandler = Callable[[int, int, bytes], None]
-"""Called with the first and last position appended, and the events as lines (empty when they did not travel)."""
+"""Called with the first and last appended position, and the events as lines, empty when they are too large."""
 
 
 class NotificationSource(Protocol):
-    """Notifications may be lost, repeated and out of order; nothing may rest on them but speed."""
+    """Notifications may be lost, repeated and out of order. They save time; correctness must not depend on them."""
 
     async def subscribe(
         self, tenant_id: str, partition: int, handler: NotificationHandler
     ) -> Callable[[], Awaitable[None]]:
-        """Call `handler` for each hint of the partition from now on; returns what ends the subscription."""
+        """Call `handler` for each notification of the partition. Returns a function that ends the subscription."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The answer to an append: `ok`, or why it was refused, with the state that refused it."""
+    """The answer to an append: `ok`, or why it was rejected. `detail` is the session's state when that is why."""
 
     code: AppendCode
     first_seq: int
@@ -33,7 +33,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class SessionHead:
-    """What a reader of a session's events needs to know of it."""
+    """What the readers of a session's events need to know about it."""
 
     session_uid: UUID
     partition: int
@@ -46,7 +46,7 @@ class SessionHead:
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
-    """Where a log partition ends, and the first position that it retains."""
+    """The last position of a log partition, and the first one that it retains."""
 
     position: int
     incarnation: int
@@ -54,15 +54,15 @@ class LogHead:
 
 
 class EventStore(Protocol):
-    """The work stream in storage."""
+    """Stores the work stream."""
 
     async def make_tables(self) -> None:
-        """Make the tables of the next four weeks; those that are there stay as they are."""
+        """Create the tables of the next four weeks. Existing tables stay unchanged."""
 
     async def append(
         self, actor: Actor, partition: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
     ) -> Appended:
-        """Append all of the events or, when the session takes none, none."""
+        """Append all of the events or, when the session accepts none, none."""
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:
         """Return a session's head, None when there is no such session."""
@@ -71,13 +71,15 @@ class EventStore(Protocol):
         """Return a partition's head, None when the tenant has no log."""
 
     async def of_session(self, tenant_id: str, head: SessionHead, after: int, limit: int, size: int) -> list[Event]:
-        """Return a session's events after a seq, in order: `limit` at most, or `size` bytes of payload, but one."""
+        """Return a session's events after a seq, in order: at most `limit` and `size` bytes, but at least one."""
 
     async def of_partition(
         self, tenant_id: str, partition: int, after: int, upto: int, limit: int, size: int
     ) -> list[Event]:
-        """Return a partition's events after a position and up to another, in order, without holes: `limit` at most,
-        or `size` bytes of payload, but one."""
+        """Return a partition's events from after `after` up to `upto`, in order and without gaps.
+
+        Returns at most `limit` events, and at most `size` bytes of payload but at least one event.
+        """
 
     async def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Return the last positions of partitions."""
+        """Return the last position of each partition."""

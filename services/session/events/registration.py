@@ -1,6 +1,6 @@
-"""The event service's handlers, with a stream that may send what is encoded already.
+"""Registers the event service, with a stream that can send encoded messages.
 
-A batch of events goes to all of its readers as the same bytes; generated code would encode it for each of them.
+All readers of a batch of events get the same bytes. Generated code would encode the batch for each of them.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Following a stream: storage first, then the live tail, each event once and in order."""
+"""Follows a stream: first from storage, then from the live tail, each event once and in order."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -21,13 +21,13 @@ from services.session.sessions.model import CLOSING_EVENTS, SessionState
 
 PAGE = 500
 PAGE_BYTES = 4 * 1024 * 1024
-"""Payload bytes after which a page ends early; one event may be larger by itself."""
+"""Payload bytes after which a page ends early. A single event may be larger."""
 KEEPALIVE = 15.0  # seconds
 
 
 @dataclass(slots=True)
 class Step:
-    """What a reader gets next: a batch of events, or nothing but a sign of life, or the end."""
+    """What a reader gets next: a batch of events, or without one a keepalive, or the end."""
 
     batch: Batch | None
     cursor: Cursor
@@ -35,7 +35,7 @@ class Step:
 
 
 class Scope(Protocol):
-    """One stream's own terms: what it reads, what numbers its events, and when it ends."""
+    """What differs between streams: which events they read, how these are numbered, and when the stream ends."""
 
     tenant_id: str
     partition: int
@@ -43,16 +43,16 @@ class Scope(Protocol):
     after: int
 
     def cursor(self) -> Cursor:
-        """Return the cursor after all that was taken."""
+        """Return the cursor after the last event that was taken."""
 
     def number(self, event: Event) -> int:
         """Return the event's number in this stream."""
 
     def closes(self, event: Event) -> bool:
-        """Whether nothing follows the event."""
+        """Whether the event is the last one of the stream."""
 
     def stored(self, store: EventStore) -> AsyncIterator[list[Event]]:
-        """Yield what is stored after `after`, page by page; the caller moves `after` on."""
+        """Yield the stored events after `after`, page by page. The caller advances `after`."""
 
 
 class SessionScope:
@@ -73,11 +73,11 @@ class SessionScope:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to read and nothing will come."""
+        """Whether no event is left to read and none will come."""
         return not self.is_live and self.after >= self.head.last_seq
 
     def cursor(self) -> Cursor:
-        """Return the cursor after all that was taken."""
+        """Return the cursor after the last event that was taken."""
         return Cursor(self._name, self.head.incarnation, self.after)
 
     def number(self, event: Event) -> int:
@@ -89,7 +89,7 @@ class SessionScope:
         return event.type in CLOSING_EVENTS
 
     async def stored(self, store: EventStore) -> AsyncIterator[list[Event]]:
-        """Yield what is stored after `after`, page by page."""
+        """Yield the stored events after `after`, page by page."""
         while True:
             events = await store.of_session(self.tenant_id, self.head, self.after, PAGE, PAGE_BYTES)
             if events:
@@ -98,7 +98,10 @@ class SessionScope:
                 return
 
     def resume(self, text: str) -> None:
-        """Begin after a cursor; refuses those that do not fit, or are of the log before a restore (rule 11)."""
+        """Begin after a cursor.
+
+        Raises ServiceError when it is invalid or from before a restore of the log (rule 11).
+        """
         wanted = Cursor.read(text, self._name)
         if wanted.incarnation != self.head.incarnation:
             raise _expired(Cursor(self._name, self.head.incarnation, 0))
@@ -119,7 +122,7 @@ class AgentScope:
         self._name = f"agent/{agent_id}"
 
     def cursor(self) -> Cursor:
-        """Return the cursor after all that was taken."""
+        """Return the cursor after the last event that was taken."""
         return Cursor(self._name, self._incarnation, self.after)
 
     def number(self, event: Event) -> int:
@@ -127,11 +130,14 @@ class AgentScope:
         return event.position
 
     def closes(self, event: Event) -> bool:
-        """Nothing closes an agent's stream."""
+        """Return False: an agent's stream never ends."""
         return False
 
     async def stored(self, store: EventStore) -> AsyncIterator[list[Event]]:
-        """Yield what is stored after `after`, page by page; pages without an event of the agent's move it on too."""
+        """Yield the stored events after `after`, page by page.
+
+        Advances `after` past pages without the agent's events.
+        """
         log = await store.log(self.tenant_id, self.partition)
         upto = log.position if log else self.after
         while self.after < upto:
@@ -143,7 +149,7 @@ class AgentScope:
             self.after = last
 
     def resume(self, text: str, oldest: int, newest: int) -> None:
-        """Begin after a cursor; refuses those that do not fit into `oldest` to `newest`."""
+        """Begin after a cursor. Raises ServiceError when it is not between `oldest` and `newest`."""
         wanted = Cursor.read(text, self._name)
         if wanted.incarnation != self._incarnation or wanted.at < oldest:
             raise _expired(Cursor(self._name, self._incarnation, oldest))
@@ -161,7 +167,10 @@ class Follower:
         self._hub = hub
 
     async def of_session(self, tenant_id: str, session_id: str, cursor: str, *, from_now: bool) -> SessionScope:
-        """Find where a stream of a session begins; refuses unknown sessions and cursors that do not fit."""
+        """Open the stream of a session.
+
+        Raises ServiceError when the session does not exist or the cursor is invalid.
+        """
         head = await self._events.head(tenant_id, session_id)
         if head is None:
             raise ServiceError(
@@ -172,7 +181,7 @@ class Follower:
             scope.resume(cursor)
             following = await self._events.of_session(tenant_id, head, scope.after, 1, PAGE_BYTES)
             oldest = following[0].seq - 1 if following else head.last_seq
-            if oldest > scope.after:  # what came in between is retained no more
+            if oldest > scope.after:  # events in between are no longer retained
                 scope.after = oldest
                 raise _expired(scope.cursor())
         elif from_now:
@@ -180,7 +189,7 @@ class Follower:
         return scope
 
     async def of_agent(self, tenant_id: str, agent_id: str, cursor: str, *, from_start: bool) -> AgentScope:
-        """Find where a stream of an agent begins; refuses unknown agents and cursors that do not fit."""
+        """Open the stream of an agent. Raises ServiceError when the agent does not exist or the cursor is invalid."""
         await self._agents.get(tenant_id, agent_id)
         log = await self._events.log(tenant_id, partition_of(agent_id))
         if log is None:
@@ -193,13 +202,13 @@ class Follower:
         return scope
 
     async def follow(self, scope: Scope, wanted: EventFilter, *, is_live: bool = True) -> AsyncGenerator[Step]:
-        """Yield the stream's events after its beginning: what is stored, then what comes.
+        """Yield the stream's events from its beginning: first the stored ones, then new ones.
 
-        Attached first, read afterwards: what commits in between is delivered, and what is delivered twice is known by
-        its number. A reader that falls behind goes back to storage.
+        The reader attaches to the tail before it reads storage, so it misses no commit in between. It recognises
+        events that arrive twice by their numbers. A reader that falls behind goes back to storage.
         """
         if is_live and (scope.after or not isinstance(scope, SessionScope)):
-            # A reader that begins late has a place to resume from before anything happens.
+            # A reader that does not begin at the first event gets a cursor to resume from before any event arrives.
             yield Step(None, scope.cursor())
         while is_live:
             async with self._hub.attached(scope.tenant_id, scope.partition, scope.key) as subscriber:
@@ -224,7 +233,7 @@ class Follower:
     async def _from_tail(
         self, scope: Scope, wanted: EventFilter, subscriber: Subscriber | None
     ) -> AsyncGenerator[Step]:
-        """Yield what the tail delivers until the reader has fallen behind."""
+        """Yield the events of the tail until the reader has fallen behind."""
         failpoint("follow.between_storage_and_tail")
         while subscriber is not None and not subscriber.overflowed:
             batch = await subscriber.take(KEEPALIVE)
@@ -242,8 +251,10 @@ class Follower:
 
 
 def _taken(scope: Scope, batch: Batch, wanted: EventFilter) -> list[Step]:
-    """Take what is new of a batch: none, one or two steps. A batch that is wanted whole stays the one that all of its
-    readers share, so that it is encoded once."""
+    """Return the steps, at most two, for the new events of a batch.
+
+    If all of its events are wanted, the batch itself is returned. Its readers share it, so that it is encoded once.
+    """
     if scope.number(batch.events[0]) <= scope.after:
         batch = Batch([event for event in batch.events if scope.number(event) > scope.after])
         if not batch.events:
@@ -261,6 +272,6 @@ def _taken(scope: Scope, batch: Batch, wanted: EventFilter) -> list[Step]:
 def _expired(oldest: Cursor) -> ServiceError:
     return ServiceError(
         Reason.CURSOR_EXPIRED,
-        "the cursor points before the oldest event that is retained, or into a log that was restored since",
+        "the cursor points before the oldest retained event, or into a log that has been restored since",
         metadata={"oldest_cursor": oldest.text()},
     )

@@ -1,4 +1,4 @@
-"""The work stream in Postgres."""
+"""Stores the work stream in Postgres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class _Position:
 
 
 class PostgresEvents:
-    """The events of all tenants; appends are batched by log partition."""
+    """The events of all tenants. Appends are batched by log partition."""
 
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
@@ -48,13 +48,13 @@ class PostgresEvents:
         self._appends: KeyedBatcher[tuple[str, int], dict[str, Any], Appended] = KeyedBatcher(self._flush)
 
     async def make_tables(self) -> None:
-        """Make the tables of the next four weeks; those that are there stay as they are."""
+        """Create the tables of the next four weeks. Existing tables stay unchanged."""
         await self._database.values(_SQL["make_tables"])
 
     async def append(
         self, actor: Actor, partition: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
     ) -> Appended:
-        """Append all of the events or, when the session takes none, none."""
+        """Append all of the events or, when the session accepts none, none."""
         item = {
             "session_id": session_id,
             "key": key.key if key else None,
@@ -72,7 +72,7 @@ class PostgresEvents:
 
     async def _flush(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Appended]:
         tenant_id, partition = key
-        batch, places = folded(items)
+        batch, indexes = folded(items)
         body = orjson.dumps(batch).decode()
         rows = await self._database.records(_AppendRow, _SQL["append"], (tenant_id, partition, body))
         rows[0].announce(self._notifier, tenant_id, partition)
@@ -80,7 +80,7 @@ class PostgresEvents:
         answers = [
             Appended(AppendCode(row.code), row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows
         ]
-        return [answers[place] for place in places]
+        return [answers[index] for index in indexes]
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:
         """Return a session's head, None when there is no such session."""
@@ -93,22 +93,24 @@ class PostgresEvents:
         return found[0] if found else None
 
     async def of_session(self, tenant_id: str, head: SessionHead, after: int, limit: int, size: int) -> list[Event]:
-        """Return a session's events after a seq, in order: `limit` at most, or `size` bytes of payload, but one."""
+        """Return a session's events after a seq, in order: at most `limit` and `size` bytes, but at least one."""
         parameters = (tenant_id, head.session_uid, after, head.first_bucket, limit, size)
         return await self._database.records(Event, _SQL["of_session"], parameters)
 
     async def of_partition(
         self, tenant_id: str, partition: int, after: int, upto: int, limit: int, size: int
     ) -> list[Event]:
-        """Return a partition's events after a position and up to another, in order, without holes: `limit` at most,
-        or `size` bytes of payload, but one."""
+        """Return a partition's events from after `after` up to `upto`, in order and without gaps.
+
+        Returns at most `limit` events, and at most `size` bytes of payload but at least one event.
+        """
         parameters = {
             "tenant": tenant_id, "partition": partition, "after": after, "upto": upto, "limit": limit, "size": size
         }  # fmt: skip
         return await self._database.records(Event, _SQL["of_partition"], parameters)
 
     async def positions(self, partitions: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Return the last positions of partitions."""
+        """Return the last position of each partition."""
         tenants, numbers = [tenant for tenant, _ in partitions], [partition for _, partition in partitions]
         rows = await self._database.records(_Position, _SQL["positions"], (tenants, numbers))
         return {(row.tenant_id, row.partition): row.position for row in rows}

@@ -1,4 +1,4 @@
-"""One reader's bounded buffer between the live tail and its own pace."""
+"""The bounded buffer between the live tail and one reader."""
 
 import asyncio
 from collections import deque
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from services.session.events.model import Event
 
 _LIMIT = 2048
-"""Events that wait for one reader at most; a reader that is slower than that reads from storage instead."""
+"""The most events that wait for one reader. A slower reader reads from storage instead."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Events that were delivered together, shared by all readers of a scope; `wire` keeps what encoding made of it."""
+    """Events that are delivered together to all readers of a scope. `wire` is the encoded response."""
 
     events: list[Event]
     wire: bytes | None = field(default=None, repr=False)
 
 
 class Subscriber:
-    """Gets the events of one scope, in order, from the moment it was attached."""
+    """Receives the events of one scope, in order, from the moment it is attached."""
 
     __slots__ = ("_queue", "_size", "_waiter", "closed", "overflowed")
 
@@ -31,7 +31,7 @@ class Subscriber:
         self.closed = False
 
     def push(self, batch: Batch) -> None:
-        """Take a batch, or give up on the live tail when there is no room: that costs nobody else anything."""
+        """Add a batch. When there is no room, the reader leaves the live tail; other readers are not affected."""
         if self.overflowed:
             return
         self._size += len(batch.events)

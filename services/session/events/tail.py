@@ -1,4 +1,4 @@
-"""The live tail of one log partition: every position once, in order, to whoever is attached."""
+"""The live tail of one log partition: delivers every position once, in order, to the attached readers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,18 +14,18 @@ from services.session.events.subscriber import Batch, Subscriber
 _log = structlog.get_logger(__name__)
 _PAGE = 500
 _PAGE_BYTES = 4 * 1024 * 1024
-_PATIENCE = 0.005  # seconds that an out-of-order hint waits for the one before it (rule 14)
+_PATIENCE = 0.005  # seconds that an out-of-order notification waits for the one before it (rule 14)
 _HELD = 256
 
 
 class Tail:
-    """Follows a partition by its hints: the next position expected is delivered with no read, a hole is read."""
+    """Follows a partition by its notifications. It reads the database only to fill gaps."""
 
     def __init__(self, tenant_id: str, partition: int, store: EventStore) -> None:
         self.tenant_id = tenant_id
         self.partition = partition
         self.next = 0
-        """The position that is delivered next; 0 until the tail has begun."""
+        """The position to deliver next; 0 until the tail has begun."""
         self._store = store
         self._known = 0
         self._held: dict[int, tuple[int, bytes]] = {}
@@ -34,7 +34,7 @@ class Tail:
         self.unsubscribe: Callable[[], Awaitable[None]] | None = None
 
     def begin(self, position: int) -> None:
-        """Begin after `position`, which was read once the hints were subscribed to."""
+        """Begin after `position`, which was read after the subscription to notifications began."""
         self.next = position + 1
         self._known = max(self._known, position)
         self._drain_held()
@@ -42,12 +42,12 @@ class Tail:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is attached."""
+        """Whether no reader is attached."""
         return not self._scopes
 
     @property
     def subscribers(self) -> set[Subscriber]:
-        """All who are attached."""
+        """All attached readers."""
         return {subscriber for group in self._scopes.values() for subscriber in group}
 
     def attach(self, scope: str, subscriber: Subscriber) -> None:
@@ -55,7 +55,7 @@ class Tail:
         self._scopes.setdefault(scope, set()).add(subscriber)
 
     def detach(self, scope: str, subscriber: Subscriber) -> None:
-        """Deliver no more to the subscriber."""
+        """Stop delivering to the subscriber."""
         group = self._scopes.get(scope)
         if group is not None:
             group.discard(subscriber)
@@ -63,7 +63,7 @@ class Tail:
                 del self._scopes[scope]
 
     def on_notification(self, first: int, last: int, lines: bytes) -> None:
-        """Take a hint: deliver it when it is the next one, else hold it or read what is missing."""
+        """Handle a notification: deliver its events if they are next, otherwise hold them or read the missing ones."""
         self._known = max(self._known, last)
         if not self.next or last < self.next:
             if not self.next:
@@ -78,13 +78,13 @@ class Tail:
             self._fill_soon(_PATIENCE if first > self.next else 0.0)
 
     def check(self, position: int) -> None:
-        """Learn the partition's last position from the slow check, which covers lost hints."""
+        """Handle the partition's last position, which a periodic check reads in case notifications were lost."""
         self._known = max(self._known, position)
         if self.next and self._known >= self.next:
             self._fill_soon(0.0)
 
     def stop(self) -> None:
-        """Stop reading; whoever is attached gets nothing more."""
+        """Stop reading. Attached readers get no further events."""
         if self._filling is not None:
             self._filling.cancel()
 
@@ -106,7 +106,7 @@ class Tail:
             self._filling = asyncio.get_running_loop().create_task(self._fill(patience), name=f"fill {self.partition}")
 
     async def _fill(self, patience: float) -> None:
-        """Read what the hints did not bring; one reader per partition, whatever the number of subscribers."""
+        """Read the events that the notifications did not carry, once for all subscribers."""
         try:
             if patience:
                 await asyncio.sleep(patience)
@@ -120,7 +120,7 @@ class Tail:
                 failpoint("tail.after_read_before_deliver")
                 self._deliver(events)
                 self._drain_held()
-        except ServiceError as error:  # the slow check tries again
+        except ServiceError as error:  # the periodic check tries again
             _log.warning("tail_read_failed", tenant=self.tenant_id, partition=self.partition, reason=error.reason)
         finally:
             self._filling = None

@@ -1,4 +1,4 @@
-"""Between the contract's messages and the domain's values."""
+"""Converts between the contract's messages and the values of sessions."""
 
 from datetime import UTC, datetime
 
@@ -22,12 +22,12 @@ _FILTER_STRINGS = shared_strings(sessions_pb2.ListSessionsRequest, SessionFilter
 
 
 def moment(message: Timestamp) -> datetime:
-    """Read a Timestamp."""
+    """Convert a Timestamp."""
     return message.ToDatetime(tzinfo=UTC)
 
 
 def spec_of(message: sessions_pb2.SessionSpec, path: str) -> SessionSpec:
-    """Read what a caller says of a session."""
+    """Convert the spec of a session from a request."""
     return SessionSpec(
         **{name: getattr(message, name) for name in _SPEC_STRINGS},
         session_type=_TYPES.get(message.session_type, "custom"),
@@ -38,12 +38,12 @@ def spec_of(message: sessions_pb2.SessionSpec, path: str) -> SessionSpec:
 
 
 def session_type(number: sessions_pb2.SessionType.ValueType) -> str:
-    """Read a session type, empty when none is given."""
+    """Return the name of a session type, empty when none is given."""
     return _TYPES.get(number, "")
 
 
 def session_message(session: Session) -> sessions_pb2.Session:
-    """Write a session."""
+    """Convert a session to its message."""
     error = None
     if session.error:
         error = sessions_pb2.SessionError(code=session.error.get("code", ""), message=session.error.get("message", ""))

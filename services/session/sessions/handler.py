@@ -1,4 +1,4 @@
-"""The sessions' part of the contract."""
+"""The gRPC servicer of sessions."""
 
 from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
 from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
@@ -13,14 +13,14 @@ from services.session.sessions.model import SessionSpec
 from services.session.sessions.ports import SessionStore, StopRequest
 from services.session.sessions.service import STOP_GRACE, Lifecycle
 
-_PLACE = frozenset({"at", "uid"})
+_KEYSET = frozenset({"at", "uid"})
 _Mutation = (
     sessions_pb2.StartSessionRequest | sessions_pb2.StopSessionRequest | sessions_pb2.RestartSessionRequest
 )  # fmt: skip
 
 
 class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
-    """Validated and authorised by the interceptor; converts and delegates."""
+    """Converts and delegates. The interceptor has validated and authorised each request."""
 
     def __init__(self, lifecycle: Lifecycle, store: SessionStore) -> None:
         self._lifecycle = lifecycle
@@ -91,8 +91,8 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
     ) -> sessions_pb2.ListSessionsResponse:
         """Return a page of sessions."""
         size, wanted = request.page_size or 50, filter_of(request)
-        place = read_page_token(repr(wanted), request.page_token, keys=_PLACE)
-        found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
+        keyset = read_page_token(repr(wanted), request.page_token, keys=_KEYSET)
+        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
         token = ""
         if len(found) > size:
             last = found[size - 1]

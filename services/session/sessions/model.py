@@ -1,4 +1,4 @@
-"""A session: what it is, and which moves it may make."""
+"""The values of sessions, and the state machine of sessions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class SessionState(StrEnum):
-    """Where a session stands."""
+    """The states of a session."""
 
     CREATED = "created"
     ACTIVE = "active"
@@ -22,7 +22,7 @@ class SessionState(StrEnum):
 
     @property
     def is_live(self) -> bool:
-        """Whether the session counts as the agent's live one."""
+        """Whether a session in this state is live."""
         return self in LIVE
 
 
@@ -38,15 +38,15 @@ TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = {
     SessionState.TIMED_OUT: frozenset(),
     SessionState.STOPPED: frozenset(),
 }
-"""The states that each state may change to. SQL has its lists of states from this table: see `tools.sql`."""
+"""The states that each state may change to. The lists of states in SQL are generated from it: see `tools.sql`."""
 LIVE = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""A live session counts as its agent's. Every other session is over: its state is final."""
+"""The states of live sessions. Every other state is final."""
 CAN_STOP = frozenset(state for state, following in TRANSITIONS.items() if SessionState.STOPPING in following)
-"""A stop begins in these states, and callers' events are taken until it has begun."""
+"""The states in which a stop may begin, and in which callers may append events."""
 
 
 class StartCode(StrEnum):
-    """What became of a start."""
+    """The result of a start."""
 
     CREATED = "created"
     EXISTING = "existing"
@@ -59,7 +59,7 @@ class StartCode(StrEnum):
 
 
 class StopCode(StrEnum):
-    """What became of a step of a stop or restart."""
+    """The result of one step of a stop or restart."""
 
     STOPPED = "stopped"
     STOPPING = "stopping"
@@ -77,7 +77,7 @@ class StopCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """What a caller says of a session when it starts one; empty means not given."""
+    """The fields of a new session that its caller sets. Empty means not given."""
 
     session_id: str = ""
     session_type: str = "custom"
@@ -96,7 +96,7 @@ class SessionSpec:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as it is stored; the fields are the columns of `session.sessions`, and `last_seq` of its head."""
+    """A stored session: the columns of `session.sessions`, and `last_seq` from `session.heads`."""
 
     session_uid: UUID
     session_id: str
@@ -128,7 +128,7 @@ class Session:
     last_seq: int
 
     def as_of(self, snapshot: Mapping[str, Any]) -> "Session":
-        """Return the session as it was when `snapshot` was taken, so that an answer says what was done."""
+        """Return the session as of `snapshot`, so that a replayed answer equals the first one."""
         ended_at = snapshot["endedAt"]
         return replace(
             self,
@@ -144,7 +144,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions a list holds; None or empty means any."""
+    """The filter of a list of sessions. None or empty means any."""
 
     agent_id: str = ""
     states: tuple[str, ...] = ()
@@ -162,4 +162,4 @@ class SessionFilter:
 CLOSING_EVENTS = frozenset(
     {"session.completed", "session.failed", "session.timed_out", "session.stopped", "session.expired"}
 )
-"""The types after which a session has no further event."""
+"""The types of events that close a session. No event follows them."""

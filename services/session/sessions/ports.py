@@ -1,4 +1,4 @@
-"""What the session service's operations need of storage."""
+"""The storage that the use cases of sessions need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from services.session.sessions.model import (
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The answer to a start: a code (`created`, `existing`, or why it was refused) and what the code is about."""
+    """The answer to a start: `created` or `existing` with the session, or why it was rejected with a `detail`."""
 
     code: StartCode
     session: Session | None
@@ -26,10 +26,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StopStep:
-    """How far a stop has come.
+    """The progress of a stop.
 
-    `code` is `stopped`, `stopping` while commands are open, `started` (a restart of nothing), `none`, `replayed`, or
-    why it was refused; `runners` are those who should look at what is asked of them.
+    `code` is `stopped`, `stopping` while commands are open, `started` (a restart without a live session), `none`,
+    `replayed`, or why the request was rejected. `runners` have commands or connections to end.
     """
 
     code: StopCode
@@ -43,7 +43,7 @@ class StopStep:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """A stop or, with a `successor`, a restart; of an agent's live session or of one session. `grace` in seconds."""
+    """A stop or, with a `successor`, a restart, of an agent's live session or of one session. `grace` is in seconds."""
 
     agent_id: str
     session_id: str
@@ -56,7 +56,7 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A session that is stopping, found by the service's own rounds; `late` when its grace is over."""
+    """A session that is still stopping. `late` says that its grace is over."""
 
     tenant_id: str
     partition: int
@@ -65,7 +65,7 @@ class Unfinished:
 
 
 class SessionStore(Protocol):
-    """Sessions and their transitions. Each write is one transaction with its events, published after the commit."""
+    """Stores sessions. Each write is one transaction with its events, which are published after the commit."""
 
     async def start(
         self,
@@ -76,13 +76,13 @@ class SessionStore(Protocol):
         fail_on_conflict: bool,
         key: IdempotencyKey | None,
     ) -> Started:
-        """Start a session, or find the live one; races end with one winner."""
+        """Start a session, or return the live one. Of concurrent starts, one creates the session."""
 
     async def stop(self, actor: Actor, request: StopRequest) -> StopStep:
-        """Begin a stop or a restart, and finish it at once when no command is open."""
+        """Begin a stop or a restart, and finish it if no command is open."""
 
     async def advance_stop(self, tenant_id: str, partition: int, session_uid: UUID, *, force: bool) -> StopStep:
-        """Carry a stop on; by force, cancel what still runs."""
+        """Advance a stop by one step. With `force`, cancel the running commands too."""
 
     async def partition_of_session(self, tenant_id: str, session_id: str) -> int | None:
         """Return the log partition of a session, None when there is none."""
@@ -93,10 +93,10 @@ class SessionStore(Protocol):
     async def find(
         self, tenant_id: str, wanted: SessionFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Session]:
-        """Return sessions, newest first, after the place `{"at", "uid"}`."""
+        """Return sessions, newest first, after the keyset `{"at", "uid"}`."""
 
     async def stopping(self, older_than: float) -> list[Unfinished]:
-        """Return sessions that have been stopping for longer than so many seconds."""
+        """Return the sessions that have been stopping for more than `older_than` seconds."""
 
     async def forget_keys(self) -> None:
-        """Delete idempotency keys that are past their time."""
+        """Delete expired idempotency keys."""

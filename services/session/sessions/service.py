@@ -1,4 +1,4 @@
-"""Start, stop and restart: what the service does around the database's transitions."""
+"""The use cases of sessions: start, stop and restart."""
 
 import asyncio
 import time
@@ -19,19 +19,19 @@ from services.session.sessions.ports import (
 _log = structlog.get_logger(__name__)
 
 STOP_GRACE = 5.0
-"""Seconds that running commands have to end by themselves when their session stops."""
-_LOOK_EVERY = 0.05
-_STEP_AT_ONCE = 500
+"""Seconds that running commands get to end on their own when their session stops."""
+_POLL_SECONDS = 0.05
+_COMMANDS_PER_STEP = 500
 
 _STOPPED = frozenset({StopCode.STOPPED, StopCode.STOPPING, StopCode.STARTED, StopCode.NONE, StopCode.REPLAYED})
-"""What a stop or restart is answered with when it was not rejected."""
+"""The codes of a stop or restart that was not rejected."""
 
 
 class Lifecycle:
     """Starts and ends sessions.
 
-    A stop goes in steps (concurrency, rule 10); one that dies with its service is carried on by `finish_stops` of any
-    replica (failures, row 12). Which of two starts at once makes the session is decided by a unique index (row 13).
+    A stop takes several steps (concurrency, rule 10). When its service dies, `finish_stops` of any replica continues it
+    (failures, row 12). A unique index decides which of two concurrent starts creates the session (row 13).
     """
 
     def __init__(self, store: SessionStore) -> None:
@@ -46,7 +46,7 @@ class Lifecycle:
         fail_on_conflict: bool,
         key: IdempotencyKey | None,
     ) -> tuple[Session, bool]:
-        """Return the agent's live session and whether this call made it."""
+        """Return the agent's live session, and whether this call created it. Raises ServiceError."""
         started = await self._store.start(actor, agent_id, spec, fail_on_conflict=fail_on_conflict, key=key)
         failpoint("lifecycle.after_start_before_answer")
         if started.session is not None:
@@ -54,49 +54,49 @@ class Lifecycle:
         raise _error_of(started.code, {"agent_id": agent_id, "session_id": started.detail or spec.session_id})
 
     async def stop(self, actor: Actor, request: StopRequest) -> Session | None:
-        """Stop a session and return it as it ended; None when there was nothing to stop."""
-        step = await self._to_the_end(actor, request)
+        """Stop a session and return it as it ended; None when no session was live. Raises ServiceError."""
+        step = await self._run_stop(actor, request)
         failpoint("lifecycle.after_stop_before_answer")
         return step.session
 
     async def restart(self, actor: Actor, request: StopRequest) -> tuple[Session, Session | None]:
-        """End the agent's live session and return its successor, and the one that ended, if any was live."""
-        step = await self._to_the_end(actor, request)
+        """End the agent's live session, if any, and return its successor and the ended session. Raises ServiceError."""
+        step = await self._run_stop(actor, request)
         failpoint("lifecycle.after_restart_before_answer")
         if step.successor is None:
             raise ServiceError(
                 Reason.SESSION_EXISTS,
-                "the successor could not be started: its session id was taken meanwhile",
+                "the successor could not be started: its session id was taken in the meantime",
             )
         return step.successor, step.session
 
-    async def _to_the_end(self, actor: Actor, request: StopRequest) -> StopStep:
+    async def _run_stop(self, actor: Actor, request: StopRequest) -> StopStep:
         step = await self._store.stop(actor, request)
         failpoint("lifecycle.after_stop_begun")
         if step.code not in _STOPPED:
             raise _error_of(step.code, {"agent_id": request.agent_id, "session_id": request.session_id or step.detail})
         if step.code == StopCode.STOPPING and step.session_uid is not None:
-            step = await self._carry_on(actor.tenant_id, request, step)
+            step = await self._take_steps(actor.tenant_id, request, step)
         return step
 
-    async def _carry_on(self, tenant_id: str, request: StopRequest, step: StopStep) -> StopStep:
-        """Take step after step until the session has ended; by force once the grace is over."""
+    async def _take_steps(self, tenant_id: str, request: StopRequest, step: StopStep) -> StopStep:
+        """Take steps until the session has ended, with force once the grace is over."""
         uid = step.session_uid
         partition = (
             step.session.partition if step.session else await self._store.partition_of_session(tenant_id, step.detail)
         )
         if uid is None or partition is None:
-            raise ServiceError(Reason.SESSION_NOT_FOUND, "the session is gone")
+            raise ServiceError(Reason.SESSION_NOT_FOUND, "the session no longer exists")
         deadline = time.monotonic() + request.grace
         while step.code == StopCode.STOPPING:
-            if step.open_commands <= _STEP_AT_ONCE:
-                await asyncio.sleep(min(_LOOK_EVERY, max(deadline - time.monotonic(), 0.0)))
+            if step.open_commands <= _COMMANDS_PER_STEP:
+                await asyncio.sleep(min(_POLL_SECONDS, max(deadline - time.monotonic(), 0.0)))
             failpoint("lifecycle.between_stop_steps")
             step = await self._store.advance_stop(tenant_id, partition, uid, force=time.monotonic() >= deadline)
         return step
 
     async def finish_stops(self, older_than: float) -> None:
-        """Carry on the stops that nobody else carries on: their service died, or a runner failed the session."""
+        """Continue the stops that no caller waits for: their service died, or a runner failed the session."""
         for unfinished in await self._store.stopping(older_than):
             step = await self._store.advance_stop(
                 unfinished.tenant_id, unfinished.partition, unfinished.session_uid, force=unfinished.late
@@ -107,7 +107,7 @@ class Lifecycle:
 
 
 def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceError:
-    """Turn a refusal of the database's functions into the one that callers read."""
+    """Return the error for a code with which the database rejected a request."""
     agent_id, session_id = about.get("agent_id", ""), about.get("session_id", "")
     errors: dict[str, tuple[Reason, str]] = {
         StopCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
@@ -125,7 +125,7 @@ def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceEr
         StopCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent_id} has several live sessions; name one"),
         StopCode.RUNNING: (
             Reason.IDEMPOTENCY_KEY_IN_USE,
-            "the first use of this idempotency key is still under way",
+            "the first request with this idempotency key is still running",
         ),
         StopCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
     }

@@ -1,4 +1,4 @@
-"""Sessions in Postgres."""
+"""Stores sessions in Postgres."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -61,7 +61,7 @@ class _StopRow(Appended):
 
 
 class PostgresSessions:
-    """The sessions of all tenants; starts are batched by log partition."""
+    """The sessions of all tenants. Starts are batched by log partition."""
 
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
@@ -77,7 +77,7 @@ class PostgresSessions:
         fail_on_conflict: bool,
         key: IdempotencyKey | None,
     ) -> Started:
-        """Start a session, or find the live one; races end with one winner."""
+        """Start a session, or return the live one. Of concurrent starts, one creates the session."""
         item = {
             **_opening(actor, spec),
             "agent_id": agent_id,
@@ -89,7 +89,7 @@ class PostgresSessions:
 
     async def _flush_starts(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Started]:
         tenant_id, partition = key
-        batch, places = folded(items)
+        batch, indexes = folded(items)
         body = orjson.dumps(batch).decode()
         rows = await self._database.records(_StartRow, _SQL["start"], (tenant_id, partition, body))
         rows[0].announce(self._notifier, tenant_id, partition)
@@ -100,10 +100,10 @@ class PostgresSessions:
         answers = [
             Started(StartCode(row.code), _as_of(found, row.session_uid, row.snapshot), row.detail or "") for row in rows
         ]
-        return [answers[place] for place in places]
+        return [answers[index] for index in indexes]
 
     async def stop(self, actor: Actor, request: StopRequest) -> StopStep:
-        """Begin a stop or a restart, and finish it at once when no command is open."""
+        """Begin a stop or a restart, and finish it if no command is open."""
         partition = partition_of(request.agent_id)
         if not request.agent_id:
             found = await self.partition_of_session(actor.tenant_id, request.session_id)
@@ -130,7 +130,7 @@ class PostgresSessions:
         return await self._step(actor.tenant_id, partition, row)
 
     async def advance_stop(self, tenant_id: str, partition: int, session_uid: UUID, *, force: bool) -> StopStep:
-        """Carry a stop on; by force, cancel what still runs."""
+        """Advance a stop by one step. With `force`, cancel the running commands too."""
         values = (tenant_id, partition, session_uid, force)
         (row,) = await self._database.records(_StopRow, _SQL["advance_stop"], values)
         return await self._step(tenant_id, partition, row)
@@ -171,7 +171,7 @@ class PostgresSessions:
     async def find(
         self, tenant_id: str, wanted: SessionFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Session]:
-        """Return sessions, newest first, after the place `{"at", "uid"}`."""
+        """Return sessions, newest first, after the keyset `{"at", "uid"}`."""
         table = _sessions.c
         query = (
             sa.select(*(table[name] for name in _COLUMNS), _heads.c.last_seq)
@@ -192,30 +192,30 @@ class PostgresSessions:
         if wanted.created_before:
             query = query.where(table.created_at < wanted.created_before)
         if after:
-            place = sa.tuple_(
+            keyset = sa.tuple_(
                 sa.cast(after["at"], sa.TIMESTAMP(timezone=True)),
                 sa.cast(after["uid"], sa.UUID(as_uuid=False)),
             )
-            query = query.where(sa.tuple_(table.created_at, table.session_uid) < place)
+            query = query.where(sa.tuple_(table.created_at, table.session_uid) < keyset)
         return await self._database.selected(Session, query)
 
     async def stopping(self, older_than: float) -> list[Unfinished]:
-        """Return sessions that have been stopping for longer than so many seconds."""
+        """Return the sessions that have been stopping for more than `older_than` seconds."""
         return await self._database.records(Unfinished, _SQL["stopping"], (older_than,))
 
     async def forget_keys(self) -> None:
-        """Delete idempotency keys that are past their time."""
+        """Delete expired idempotency keys."""
         await self._database.changed(_SQL["forget_keys"])
 
 
 def _as_of(found: Mapping[UUID, Session], uid: UUID | None, snapshot: Mapping[str, Any] | None) -> Session | None:
-    """Return a session as its snapshot has it, None without a snapshot or when it was deleted meanwhile."""
+    """Return a session as of its snapshot; None without a snapshot, or when the session was deleted since."""
     session = found.get(uid) if uid is not None else None
     return session.as_of(snapshot) if session is not None and snapshot is not None else None
 
 
 def _opening(actor: Actor, spec: SessionSpec) -> dict[str, Any]:
-    """Return the fields of a new session as the database's functions take them, with ids made where none are given."""
+    """Return the fields of a new session for the database's functions, with new ids where none are given."""
     return {
         **{name: getattr(spec, name) for name in _SPEC},
         "session_uid": str(uuid7()),

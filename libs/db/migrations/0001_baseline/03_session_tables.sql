@@ -137,7 +137,7 @@ create table session.idempotency (
 create index idempotency_expiry on session.idempotency (expires_at);
 
 create trigger events_append_only before update or delete on session.events
-  for each row execute function session.refuse_change();
+  for each row execute function session.reject_change();
 
 grant select on all tables in schema session to callboard_session;
 grant insert, update, delete on session.agents to callboard_session;

@@ -13,8 +13,8 @@ begin
     if to_regclass('session.' || v_name) is null then
       execute format('create table session.%I partition of session.events_standard for values from (%s) to (%s)',
                      v_name, v_bucket, v_bucket + 1);
-      execute format('create trigger refuse_truncate before truncate on session.%I '
-                     'for each statement execute function session.refuse_change()', v_name);
+      execute format('create trigger reject_truncate before truncate on session.%I '
+                     'for each statement execute function session.reject_change()', v_name);
       v_made := v_made + 1;
     end if;
   end loop;
