@@ -1,1 +1,1 @@
-"""The command service. Its slices, in the order in which they may import: dead_letters, commands, dispatch."""
+"""The command service. Each of its slices may import the later ones: dead_letters, commands, dispatch."""

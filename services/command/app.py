@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; everything that was opened is closed in reverse."""
+    """Serve until `stop` is set. Then close everything in reverse order of opening."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             Database.opened(
@@ -69,7 +69,7 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
                 authenticator=Authenticator(key_lookup(database.pool)), tasks=tasks, registry=registry,
             )
         )  # fmt: skip
-        waiting = await notifications.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.look())
+        waiting = await notifications.subscribe(COMMANDS_WAITING, lambda *_: dispatcher.wake())
         stack.callback(waiting.unsubscribe)
         dispatcher.start(tasks)
         Advisories(bus, delivery).start(tasks)
@@ -84,7 +84,10 @@ async def serve(settings: CommandSettings, stop: asyncio.Event) -> None:
 
 def _measure(readings: Readings, dispatcher: Dispatcher, snapshots: Snapshots) -> None:
     readings.gauge(
-        "callboard_dispatches_in_flight", "Dispatches that wait in the stream", "priority", lambda: dispatcher.in_flight
+        "callboard_dispatches_in_flight",
+        "Dispatches in the stream that no runner has claimed",
+        "priority",
+        lambda: dispatcher.in_flight,
     )
     readings.gauge(
         "callboard_oldest_snapshot_seconds",

@@ -1,11 +1,11 @@
-"""The settings of the command service and its runners, read once from the environment."""
+"""The command service's settings, read once from the environment."""
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class CommandSettings(BaseSettings):
-    """Secrets are masked in its repr. Spans are in seconds."""
+    """The settings. The repr masks secrets. Durations are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="CALLBOARD_", extra="ignore")
 

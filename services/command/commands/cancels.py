@@ -1,4 +1,4 @@
-"""Cancel commands: one, the one to come, or many."""
+"""The use cases that cancel commands: one, the one to come under a key, or many."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ from services.command.commands.service import (
 
 @dataclass(frozen=True, slots=True)
 class CancelledMany:
-    """What a cancel of many did: how many are cancelled, how many were asked to stop, and whether more match."""
+    """The result of a cancel of many: how many were cancelled or asked to stop, and whether more match."""
 
     cancelled: int
     requested: int
@@ -41,7 +41,7 @@ class Cancels:
         self._keys = keys
 
     async def one(self, actor: Actor, command_id: UUID | None, how: Cancel, key: Key | None) -> Command:
-        """Cancel a command, or ask its runner to; return it as it is then."""
+        """Cancel a command, or ask its runner to stop it, and return the command. Raises ServiceError."""
         if command_id is None:
             raise command_missing()
         async with self._keyed.under(actor.tenant_id, "cancel", key, command_id):
@@ -51,8 +51,11 @@ class Cancels:
             return await self._cancelled(actor, command_id, done)
 
     async def by_key(self, actor: Actor, submit_key: str, how: Cancel) -> Command | None:
-        """Cancel the command that was submitted under a key of the caller's; None when there is none yet: then the one
-        that comes under it within 24 hours is cancelled as it comes."""
+        """Cancel the command that was submitted under a key. Raises ServiceError.
+
+        Returns None when there is no such command yet. One that is submitted under the key within 24 hours is then
+        cancelled at once.
+        """
         command_id = await self._store.cancel_key(actor, submit_key, how)
         if command_id is None:
             return None
@@ -81,7 +84,7 @@ class Cancels:
         return CancelledMany(**orjson.loads(answer))
 
     async def would_cancel(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> CancelledMany:
-        """Say how many `many` would cancel now, and whether more match."""
+        """Return how many commands `many` would cancel now, and whether more match."""
         ids, more = await self._choose(tenant_id, wanted, limit)
         return CancelledMany(len(ids), 0, more)
 
@@ -97,7 +100,7 @@ class Cancels:
     async def _cancelled(self, actor: Actor, command_id: UUID, done: Cancelled) -> Command:
         if done.code == CancelCode.FINISHED and done.state != CommandState.CANCELLED:
             raise ServiceError(
-                Reason.COMMAND_FINISHED, f"command {command_id} has ended: it {done.state}",
+                Reason.COMMAND_FINISHED, f"command {command_id} has already ended as {done.state}",
                 metadata={"command_id": str(command_id), "state": done.state},
             )  # fmt: skip
         command = await self._store.get(actor.tenant_id, command_id)

@@ -1,4 +1,4 @@
-"""Between the contract's messages and the domain's values."""
+"""Converts between the contract's messages and the values of commands."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -28,7 +28,7 @@ STATES = {
     number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
-PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # the contract's number -> the stored one
+PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # from the contract's number to the stored one
 _PRIORITY_NUMBERS = {0: 1, 1: 2, 2: 3}
 _YEAR = timedelta(days=366)
 
@@ -45,7 +45,7 @@ def key_of(
 
 
 def command_id_of(text: str) -> UUID | None:
-    """Read a command's id; None for what is none, which names no command."""
+    """Parse a command's id; None when it is not a UUID, which no command has."""
     try:
         return UUID(text)
     except ValueError:
@@ -53,7 +53,7 @@ def command_id_of(text: str) -> UUID | None:
 
 
 def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
-    """Read a command as a caller asks for it, and fill in the defaults."""
+    """Convert a command from a request, and fill in the defaults. Raises ServiceError."""
     options = spec.options
     not_before = not_before_of(options, f"{path}.options")
     backoff = _milliseconds(options, "backoff", DEFAULT_BACKOFF_MS)
@@ -83,7 +83,7 @@ def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
 def not_before_of(
     options: commands_pb2.CommandOptions | commands_pb2.RequeueOptions, path: str
 ) -> datetime | None:  # fmt: skip
-    """Read the time before which a command is not to run; refuses one too far ahead."""
+    """Return the time before which a command must not run. Raises ServiceError when it is too far ahead."""
     if not options.HasField("not_before"):
         return None
     not_before = options.not_before.ToDatetime(tzinfo=UTC)
@@ -100,7 +100,7 @@ def _milliseconds(options: commands_pb2.CommandOptions, name: str, default: int)
 
 
 def accepted(done: Submitted) -> commands_pb2.AcceptedCommand:
-    """Write the answer to a submit."""
+    """Convert the answer to a submit."""
     return commands_pb2.AcceptedCommand(
         command_id=str(done.command_id),
         correlation_id=done.correlation_id,
@@ -110,15 +110,15 @@ def accepted(done: Submitted) -> commands_pb2.AcceptedCommand:
     )
 
 
-def refused(error: ServiceError) -> commands_pb2.BulkSubmitRefusal:
-    """Write the refusal of one command of many."""
+def rejection(error: ServiceError) -> commands_pb2.BulkSubmitRefusal:
+    """Convert the error of one item of a batch."""
     return commands_pb2.BulkSubmitRefusal(
         reason=reason_number(error.reason.value), message=error.message, metadata=error.metadata
     )
 
 
 def reason_number(name: str) -> errors_pb2.ErrorReason.ValueType:
-    """Return the contract's number of a reason."""
+    """Return the number of a reason in the contract."""
     return errors_pb2.ErrorReason.Value(f"ERROR_REASON_{name}")
 
 
@@ -128,7 +128,7 @@ def reason_name(number: errors_pb2.ErrorReason.ValueType) -> str:
 
 
 def command_message(command: Command) -> commands_pb2.Command:
-    """Write a command."""
+    """Convert a stored command to its message."""
     return commands_pb2.Command(
         command_id=str(command.command_id),
         correlation_id=command.correlation_id,
@@ -156,19 +156,19 @@ def command_message(command: Command) -> commands_pb2.Command:
 def _options(command: Command) -> commands_pb2.CommandOptions:
     return commands_pb2.CommandOptions(
         max_attempts=command.max_attempts,
-        timeout=duration(command.timeout_ms),
-        backoff=duration(command.backoff_ms),
-        max_backoff=duration(command.max_backoff_ms),
+        timeout=_duration(command.timeout_ms),
+        backoff=_duration(command.backoff_ms),
+        max_backoff=_duration(command.max_backoff_ms),
         priority=commands_pb2.CommandPriority.ValueType(_PRIORITY_NUMBERS[command.priority]),
         not_before=timestamp(command.not_before),
         retry_tool_errors=command.retry_tool_errors,
         ordering_key=command.ordering_key or "",
-        retention=duration(command.retention_s * 1000),
+        retention=_duration(command.retention_s * 1000),
     )
 
 
-def duration(milliseconds: int) -> Duration:
-    """Write a span as a Duration."""
+def _duration(milliseconds: int) -> Duration:
+    """Return a Duration."""
     span = Duration()
     span.FromMilliseconds(milliseconds)
     return span
@@ -184,7 +184,7 @@ def _progress(text: str | None) -> commands_pb2.CommandProgress | None:
 
 
 def error_message(text: str | None) -> commands_pb2.CommandError | None:
-    """Write an error that is stored as JSON text."""
+    """Convert an error that is stored as JSON text."""
     if text is None:
         return None
     value = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""The commands' part of the contract."""
+"""The gRPC servicer of commands."""
 
 from datetime import UTC
 
@@ -16,7 +16,7 @@ from services.command.commands.convert import (
     command_message,
     key_of,
     new_command,
-    refused,
+    rejection,
 )
 from services.command.commands.model import (
     DEFAULT_GRACE_MS,
@@ -30,7 +30,7 @@ from services.command.commands.model import (
 from services.command.commands.ports import CommandStore
 from services.command.commands.service import Commands
 
-_PLACE = frozenset({"at", "id"})
+_KEYSET = frozenset({"at", "id"})
 _MODES = {
     commands_pb2.CANCEL_MODE_UNSPECIFIED: CancelMode.GRACEFUL,
     commands_pb2.CANCEL_MODE_GRACEFUL: CancelMode.GRACEFUL,
@@ -40,7 +40,7 @@ _MODES = {
 
 
 class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
-    """Validated and authorised by the interceptor; converts and delegates."""
+    """Converts and delegates. The interceptor has validated and authorised each request."""
 
     def __init__(self, commands: Commands, cancels: Cancels, store: CommandStore) -> None:
         self._commands = commands
@@ -57,11 +57,11 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
     async def BulkSubmitCommands(
         self, request: commands_pb2.BulkSubmitCommandsRequest, context: Context
     ) -> commands_pb2.BulkSubmitCommandsResponse:
-        """Submit many commands; each is accepted or refused by itself."""
-        commands = [_new_or_refused(spec, f"commands[{index}]") for index, spec in enumerate(request.commands)]
+        """Submit many commands. Each is accepted or rejected on its own."""
+        commands = [_new_or_error(spec, f"commands[{index}]") for index, spec in enumerate(request.commands)]
         answers = await self._commands.submit_many(actor(), commands)
         results = [
-            commands_pb2.BulkSubmitResult(refusal=refused(answer))
+            commands_pb2.BulkSubmitResult(refusal=rejection(answer))
             if isinstance(answer, ServiceError)
             else commands_pb2.BulkSubmitResult(command=accepted(answer))
             for answer in answers
@@ -84,8 +84,8 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
             request.correlation_id,
         )  # fmt: skip
         size = request.page_size or 50
-        place = read_page_token(repr(wanted), request.page_token, keys=_PLACE)
-        found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
+        keyset = read_page_token(repr(wanted), request.page_token, keys=_KEYSET)
+        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
         token = ""
         if len(found) > size:
             last = found[size - 1]
@@ -99,12 +99,12 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
     async def CancelCommand(
         self, request: commands_pb2.CancelCommandRequest, context: Context
     ) -> commands_pb2.CancelCommandResponse:
-        """Cancel a command, or the one that is to come under a key."""
+        """Cancel a command, or the one that is or will be submitted under a key."""
         if request.submit_request_id:
-            coming = await self._cancels.by_key(actor(), request.submit_request_id, _how(request))
+            coming = await self._cancels.by_key(actor(), request.submit_request_id, _cancel_of(request))
             return commands_pb2.CancelCommandResponse(command=command_message(coming) if coming else None)
         command_id, key = command_id_of(request.command_id), key_of(request)
-        command = await self._cancels.one(actor(), command_id, _how(request), key)
+        command = await self._cancels.one(actor(), command_id, _cancel_of(request), key)
         return commands_pb2.CancelCommandResponse(command=command_message(command))
 
     async def CancelCommands(
@@ -115,20 +115,20 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
         if request.dry_run:
             done = await self._cancels.would_cancel(current_caller().tenant_id, wanted, limit)
         else:
-            done = await self._cancels.many(actor(), wanted, limit, _how(request), key_of(request))
+            done = await self._cancels.many(actor(), wanted, limit, _cancel_of(request), key_of(request))
         return commands_pb2.CancelCommandsResponse(
             cancelled=done.cancelled, requested=done.requested, more=done.more, dry_run=request.dry_run
         )
 
 
-def _new_or_refused(spec: commands_pb2.CommandSpec, path: str) -> NewCommand | ServiceError:
+def _new_or_error(spec: commands_pb2.CommandSpec, path: str) -> NewCommand | ServiceError:
     try:
         return new_command(spec, path)
     except ServiceError as error:
         return error
 
 
-def _how(request: commands_pb2.CancelCommandRequest | commands_pb2.CancelCommandsRequest) -> Cancel:
+def _cancel_of(request: commands_pb2.CancelCommandRequest | commands_pb2.CancelCommandsRequest) -> Cancel:
     grace: Duration = request.grace
     grace_ms = grace.ToMilliseconds() if request.HasField("grace") else DEFAULT_GRACE_MS
     return Cancel(_MODES[request.mode], grace_ms, request.reason)

@@ -1,4 +1,4 @@
-"""A command: what it is, and what a caller asks for."""
+"""The values of commands, and the state machine of commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class CommandState(StrEnum):
-    """Where a command stands."""
+    """The states of a command."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -32,15 +32,15 @@ TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = {
     CommandState.FAILED: frozenset(),
     CommandState.CANCELLED: frozenset(),
 }
-"""The states that each state may change to. SQL has its lists of states from this table: see `tools.sql`."""
+"""The states that each state may change to. The lists of states in SQL are generated from it: see `tools.sql`."""
 OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""An open command is not finished. Every other command has an end: its state is final."""
+"""The states of commands that have not ended. Every other state is final."""
 CAN_CLAIM = frozenset(state for state, following in TRANSITIONS.items() if CommandState.RUNNING in following)
-"""A runner may claim a command in these states."""
+"""The states in which a runner may claim a command."""
 
 
 class SubmitCode(StrEnum):
-    """What became of a submit, or of a requeue, which is a submit too."""
+    """The result of a submit, or of a requeue, which submits a command too."""
 
     OK = "ok"
     REPLAY = "replay"
@@ -57,7 +57,7 @@ class SubmitCode(StrEnum):
 
 
 class CancelCode(StrEnum):
-    """What became of a cancel."""
+    """The result of a cancel."""
 
     CANCELLED = "cancelled"
     REQUESTED = "requested"
@@ -66,7 +66,7 @@ class CancelCode(StrEnum):
 
 
 class KeyCode(StrEnum):
-    """What became of an idempotency key that a call wants to use."""
+    """The result of taking an idempotency key."""
 
     TAKEN = "taken"
     REPLAY = "replay"
@@ -83,7 +83,7 @@ DEFAULT_RETENTION_S = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class NewCommand:
-    """A command as a caller asks for it, with the defaults filled in; one of `agent_id` and `session_id` is given."""
+    """A command to submit, with the defaults filled in. Either `agent_id` or `session_id` is given."""
 
     agent_id: str
     session_id: str
@@ -106,7 +106,7 @@ class NewCommand:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as it is stored; the fields are the columns of `command.commands`."""
+    """A stored command. The fields are the columns of `command.commands`."""
 
     command_id: UUID
     session_id: str
@@ -140,7 +140,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandFilter:
-    """Which commands a list holds; empty means any."""
+    """The filter of a list of commands. Empty means any."""
 
     session_id: str = ""
     agent_id: str = ""
@@ -150,25 +150,25 @@ class CommandFilter:
 
 
 DEFAULT_GRACE_MS = 5_000
-"""Milliseconds that a running command has to heed its cancel, when the caller does not say."""
+"""Milliseconds that a running command gets to stop when the caller gives no grace."""
 DEFAULT_LIMIT = 100
-"""How many commands one call cancels at most, when the caller does not say."""
+"""The most commands that one call cancels when the caller gives no limit."""
 
 
 class CancelMode(StrEnum):
-    """How hard a running command is cancelled; one that waits is cancelled at once in every mode."""
+    """How a running command is cancelled. A waiting command is cancelled at once in every mode."""
 
     GRACEFUL = "graceful"
-    """Its agent is asked to stop, and the command is cancelled by force when its grace is over."""
+    """Its agent is asked to stop. When the grace is over, the command is cancelled by force."""
     IMMEDIATE = "immediate"
-    """It is cancelled now; its agent is asked to stop, and nobody waits for that."""
+    """It is cancelled now. Its agent is asked to stop, and the cancel does not wait for that."""
     KILL = "kill"
-    """As immediately, and the agent's processes are killed. What else ran in them is run again, uncharged."""
+    """Like `immediate`, and the agent's processes are killed. Other commands in them run again, uncharged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """What is asked for; `grace_ms` counts for the graceful mode alone."""
+    """A requested cancel. Only the graceful mode uses `grace_ms`."""
 
     mode: CancelMode = CancelMode.GRACEFUL
     grace_ms: int = DEFAULT_GRACE_MS
@@ -177,7 +177,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class OpenCommandFilter:
-    """Which of the commands that have not ended; empty means any."""
+    """A filter of commands that have not ended. Empty means any."""
 
     session_id: str = ""
     agent_id: str = ""

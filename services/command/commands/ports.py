@@ -1,4 +1,4 @@
-"""What the command service's operations and its runners need of storage."""
+"""The storage and the dispatch queue that the use cases of commands need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from services.command.dispatch.model import Dispatch
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to one submit: `ok`, `replay`, or why it was refused, with the session's state when that is why."""
+    """The answer to one submit: `ok`, `replay`, or why it was rejected, with the session's state if that is why."""
 
     code: SubmitCode
     command_id: UUID
@@ -35,17 +35,17 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`."""
+    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`, and the command's state."""
 
     code: CancelCode
     state: str
 
 
 class CommandStore(Protocol):
-    """Commands. Each write is one transaction with its events, published after the commit."""
+    """Stores commands. Each write is one transaction with its events, which are published after the commit."""
 
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
-        """Store a command, or answer for the one that its key stands for."""
+        """Store a command, or return the answer of the command that its key was used for."""
 
     async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
         """Return a command, None when there is none."""
@@ -53,16 +53,19 @@ class CommandStore(Protocol):
     async def find(
         self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Command]:
-        """Return commands, newest first, after the place `{"at", "id"}`."""
+        """Return commands, newest first, after the keyset `{"at", "id"}`."""
 
     async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
-        """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
+        """Cancel waiting commands, and ask the runners of running ones to stop.
+
+        Returns the answers in order of the ids.
+        """
 
     async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
-        """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
+        """Return the command that was submitted under a key. If there is none, record the cancel and return None."""
 
     async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
-        """Return commands that have not ended, oldest first."""
+        """Return the ids of commands that have not ended, oldest first."""
 
 
 class KeyStore(Protocol):
@@ -101,7 +104,7 @@ class BatchKeyStore(Protocol):
 
 
 class DispatchQueue(Protocol):
-    """Takes dispatches after their commit, and publishes them in the background."""
+    """Publishes dispatches in the background, after their commit."""
 
     def enqueue(self, dispatches: Sequence[Dispatch]) -> None:
-        """Publish them soon; never raises, never waits. What is lost here is found again in `command.ready`."""
+        """Publish dispatches soon. Never raises and never waits. A lost dispatch is found again in `command.ready`."""

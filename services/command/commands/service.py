@@ -1,4 +1,4 @@
-"""Submit commands and read them."""
+"""The use cases that submit and read commands."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -55,7 +55,7 @@ class Commands:
         self._store = store
 
     async def submit(self, actor: Actor, command: NewCommand) -> Submitted:
-        """Store a command and return its ids, or refuse."""
+        """Store a command and return its ids. Raises ServiceError."""
         done = await self._store.submit(actor, "submit", command)
         failpoint("commands.after_submit_before_answer")
         if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
@@ -65,7 +65,7 @@ class Commands:
     async def submit_many(
         self, actor: Actor, commands: Sequence[NewCommand | ServiceError]
     ) -> list[Submitted | ServiceError]:  # fmt: skip
-        """Store commands, each accepted or refused by itself; what was refused before stays so."""
+        """Store commands, and return the ids or the error of each. An error among `commands` is returned unchanged."""
 
         async def one(command: NewCommand | ServiceError) -> Submitted | ServiceError:
             if isinstance(command, ServiceError):
@@ -78,7 +78,7 @@ class Commands:
         return await asyncio.gather(*(one(command) for command in commands))
 
     async def get(self, tenant_id: str, command_id: UUID | None) -> Command:
-        """Return a command, or refuse."""
+        """Return a command; raises ServiceError COMMAND_NOT_FOUND."""
         command = await self._store.get(tenant_id, command_id) if command_id else None
         if command is None:
             raise command_missing()
@@ -86,7 +86,7 @@ class Commands:
 
 
 def error_of(done: Submitted, command: NewCommand) -> ServiceError:
-    """Turn a refused submit into the refusal that callers read."""
+    """Return the error of a rejected submit."""
     session = command.session_id or done.session_id
     return error_for(done.code, command.agent_id, session, done.session_state, command.requeued_from)
 
@@ -94,7 +94,7 @@ def error_of(done: Submitted, command: NewCommand) -> ServiceError:
 def error_for(
     code: str, agent: str, session: str = "", state: str = "", dead: UUID | None = None
 ) -> ServiceError:  # fmt: skip
-    """Make the refusal of a submit that was answered with this code; `dead` is the dead letter that it requeues."""
+    """Return the error for the code of a rejected submit. `dead` is the dead letter that the submit requeues."""
     about = {"agent_id": agent, "session_id": session, "state": state}
     errors: dict[str, tuple[Reason, str]] = {
         SubmitCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
@@ -102,13 +102,13 @@ def error_for(
         SubmitCode.MOVED: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
         SubmitCode.NOT_ITS_SESSION: (
             Reason.SESSION_NOT_FOUND,
-            f"session {session} is not one of the dead command's agent",
+            f"session {session} does not belong to the dead command's agent",
         ),
         SubmitCode.NO_SESSION: (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
         SubmitCode.NOT_ACTIVE: (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
         SubmitCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
         SubmitCode.LETTER_GONE: (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
-        SubmitCode.REQUEUED: (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was requeued before"),
+        SubmitCode.REQUEUED: (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was already requeued"),
         SubmitCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
     }
     reason, message = errors[code]
@@ -116,5 +116,5 @@ def error_for(
 
 
 def command_missing() -> ServiceError:
-    """Make the refusal for a command that is not there."""
+    """Return the error for a command that does not exist."""
     return ServiceError(Reason.COMMAND_NOT_FOUND, "there is no such command")

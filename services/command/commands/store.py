@@ -1,4 +1,4 @@
-"""Commands in Postgres, as callers see them."""
+"""Stores commands in Postgres."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -58,13 +58,13 @@ class _CancelRow(Appended):
 
 
 @dataclass(slots=True)
-class _Placed:
+class _PartitionRow:
     command_id: UUID
     partition: int
 
 
 class PostgresCommands:
-    """The commands of all tenants; submits are batched by log partition, and dispatched after the commit."""
+    """The commands of all tenants. Submits are batched by log partition and dispatched after the commit."""
 
     def __init__(self, database: Database, notifier: Notifier, dispatches: DispatchQueue) -> None:
         self._database = database
@@ -77,12 +77,12 @@ class PostgresCommands:
         self._cancels: KeyedBatcher[tuple[str, int], dict[str, Any], Cancelled] = KeyedBatcher(self._flush_cancels)
 
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
-        """Store a command, or answer for the one that its key stands for."""
+        """Store a command, or return the answer of the command that its key was used for."""
         item = _item(actor, command)
         partition = await self._partition(actor.tenant_id, command)
         done = await self._submits.run((actor.tenant_id, partition, method), item)
         if done.code == SubmitCode.MOVED:
-            # The session's id was deleted and used again since its partition was last read.
+            # The session was deleted since its partition was read, and its id was used for another one.
             self._partitions.pop((actor.tenant_id, command.session_id), None)
             partition = await self._partition(actor.tenant_id, command)
             done = await self._submits.run((actor.tenant_id, partition, method), item)
@@ -112,11 +112,11 @@ class PostgresCommands:
         batch = _folded(items)
         try:
             rows = await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
-        except BusyError:  # rolled back for certain: the lane runs it again
+        except BusyError:  # certainly rolled back: the batcher runs the batch again
             raise
         except ServiceError:
-            # The commit may have happened (failures, row 20): the same ids are looked up, never stored twice.
-            rows = await self._again(key, batch)
+            # It may have committed (failures, row 20). Look the ids up first, so that nothing is stored twice.
+            rows = await self._submit_again(key, batch)
         rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("commands.after_submit_before_enqueue")
         self._dispatches.enqueue(
@@ -129,11 +129,11 @@ class PostgresCommands:
         done = {item["id"]: _submitted(row) for row, item in zip(rows, batch, strict=True)}
         return [done[item["same_as"] if "same_as" in item else item["id"]] for item in items]
 
-    async def _again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[_SubmitRow]:
+    async def _submit_again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[_SubmitRow]:
         ids = [item["id"] for item in batch]
         stored = await self._database.values(_SQL["stored"], (ids, key[0]))
         if stored:
-            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the outcome is not known; try again with the same key")
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the outcome is unknown; try again with the same key")
         return await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
 
     async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
@@ -144,7 +144,7 @@ class PostgresCommands:
     async def find(
         self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Command]:
-        """Return commands, newest first, after the place `{"at", "id"}`."""
+        """Return commands, newest first, after the keyset `{"at", "id"}`."""
         table = TABLE.c
         query = (
             sa.select(*(table[name] for name in COLUMNS))
@@ -158,12 +158,15 @@ class PostgresCommands:
         if wanted.states:
             query = query.where(table.state.in_(wanted.states))
         if after:
-            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < place_of(after))
+            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < keyset_of(after))
         return await self._database.selected(Command, query)
 
     async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
-        """Cancel commands, or ask the runners of those that run; answers in the order of the ids."""
-        found = await self._database.records(_Placed, _SQL["partitions"], (list(command_ids), actor.tenant_id))
+        """Cancel waiting commands, and ask the runners of running ones to stop.
+
+        Returns the answers in order of the ids.
+        """
+        found = await self._database.records(_PartitionRow, _SQL["partitions"], (list(command_ids), actor.tenant_id))
         partitions = {row.command_id: row.partition for row in found}
 
         async def one(command_id: UUID) -> Cancelled:
@@ -183,20 +186,20 @@ class PostgresCommands:
         rows = await self._database.records(_CancelRow, _SQL["cancel"], (tenant_id, partition, body))
         rows[0].announce(self._notifier, tenant_id, partition)
         if rows[0].first_position is not None:
-            self._notifier.commands_waiting()  # the next of an ordering key may go
+            self._notifier.commands_waiting()  # the next command of an ordering key may run
         for runner_id in {row.runner_id for row in rows if row.runner_id is not None}:
             self._notifier.runner_asked(runner_id)
         answers = {str(row.command_id): Cancelled(CancelCode(row.code), row.state or "") for row in rows}
         return [answers[item["id"]] for item in items]
 
     async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
-        """Return the command that was submitted under a key; None when the cancel of the one to come is recorded."""
+        """Return the command that was submitted under a key. If there is none, record the cancel and return None."""
         about = orjson.dumps({"reason": how.reason, "actor": actor.name, "address": actor.address}).decode()
         (command_id,) = await self._database.values(_SQL["cancel_key"], (actor.tenant_id, key, about))
         return command_id if isinstance(command_id, UUID) else None
 
     async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
-        """Return commands that have not ended, oldest first."""
+        """Return the ids of commands that have not ended, oldest first."""
         table = TABLE.c
         query = (
             sa.select(table.command_id)
@@ -221,15 +224,15 @@ class _Id:
     command_id: UUID
 
 
-def place_of(after: Mapping[str, Any]) -> sa.Tuple:
-    """Return the place of a page token as a row to compare with."""
+def keyset_of(after: Mapping[str, Any]) -> sa.Tuple:
+    """Return the keyset of a page token as a row to compare with."""
     return sa.tuple_(
         sa.cast(after["at"], sa.TIMESTAMP(timezone=True)), sa.cast(after["id"], sa.UUID(as_uuid=False))
     )  # fmt: skip
 
 
 def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
-    """Return a command as `command.submit` takes it."""
+    """Return a command as an item of `command.submit`."""
     event = {
         "type": command.type,
         "priority": PRIORITIES[command.priority],
@@ -264,7 +267,7 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
 
 
 def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
-    """Return a batch as the parameters of `command.submit`."""
+    """Return the parameters of `command.submit` for a batch."""
     tenant_id, partition, method = key
     agents = list({item["agent_id"] for item in batch if item["agent_id"]})
     sessions = list({item["session_id"] for item in batch if item["session_id"]})
@@ -273,9 +276,9 @@ def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> t
 
 
 def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the items of a batch with equal keys and bodies folded into the first (rule 8).
+    """Return the items of a batch, without repetitions of the same key and body (rule 8).
 
-    One that reuses a key of the same batch with another body stays, with a mark that refuses it in the database.
+    An item that uses a key again with another body stays: the database rejects it.
     """
     first: dict[str, dict[str, Any]] = {}
     kept = []

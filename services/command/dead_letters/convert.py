@@ -20,7 +20,7 @@ from services.command.commands.convert import (
     not_before_of,
     reason_name,
     reason_number,
-    refused,
+    rejection,
 )
 from services.command.dead_letters.batch_answers import Requeued
 from services.command.dead_letters.model import (
@@ -124,7 +124,7 @@ def requeue_results(results: Sequence[Requeued]) -> list[commands_pb2.RequeueRes
         commands_pb2.RequeueResult(
             command_id=one.given,
             command=accepted(one.command) if one.command else None,
-            refusal=refused(one.error) if one.error else None,
+            refusal=rejection(one.error) if one.error else None,
         )
         for one in results
     ]
@@ -132,7 +132,7 @@ def requeue_results(results: Sequence[Requeued]) -> list[commands_pb2.RequeueRes
 
 def purge_result(command_id: str, error: ServiceError | None) -> commands_pb2.PurgeResult:
     """Write what became of one dead letter."""
-    return commands_pb2.PurgeResult(command_id=command_id, refusal=refused(error) if error else None)
+    return commands_pb2.PurgeResult(command_id=command_id, refusal=rejection(error) if error else None)
 
 
 def dead_letter_message(letter: DeadLetter, attempts: Sequence[Attempt]) -> commands_pb2.DeadLetter:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.command.commands.store import (
     COLUMNS,
     TABLE,
-    place_of,
+    keyset_of,
 )
 from services.command.dead_letters.model import DeadLetterFilter
 
@@ -23,7 +23,7 @@ def listing(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] |
     """Select dead letters with their commands, newest first."""
     conditions = _conditions(tenant_id, wanted)
     if after:
-        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) < place_of(after))
+        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) < keyset_of(after))
     chosen = _chosen(conditions, wanted, limit, newest_first=True).subquery("chosen")
     # A command whose retention is over may have gone this moment; its letter goes with it.
     command = (
@@ -43,7 +43,7 @@ def matching(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] 
     """Select what matches, the longest dead first, up to the time that the first page was asked for."""
     conditions = _conditions(tenant_id, wanted)
     if after:
-        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) > place_of(after))
+        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) > keyset_of(after))
         conditions.append(_L.dead_at <= sa.cast(after["until"], sa.TIMESTAMP(timezone=True)))
     chosen = _chosen(conditions, wanted, limit, newest_first=False).subquery("chosen")
     return sa.select(

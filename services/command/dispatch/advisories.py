@@ -1,4 +1,4 @@
-"""The broker's word that a dispatch was delivered as often as allowed, and nobody claimed what it carries."""
+"""Reads the broker's advisories: a dispatch reached its delivery limit, and no runner claimed its commands."""
 
 import asyncio
 
@@ -30,9 +30,10 @@ _ERROR = orjson.dumps(
 
 
 class Advisories:
-    """Reads the advisories, which a stream keeps, and charges the commands one attempt each (concurrency, rule 7).
+    """Reads the advisories from their stream, and charges each command one attempt (concurrency, rule 7).
 
-    An advisory may be lost: the reconciler then dispatches again without a charge. It is never the mechanism.
+    When an advisory is lost, the reconciler dispatches the commands again without a charge. So nothing depends on
+    advisories but the charge.
     """
 
     def __init__(self, bus: Bus, store: DeliveryStore) -> None:
@@ -42,12 +43,12 @@ class Advisories:
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
 
     def start(self, tasks: TaskWatch) -> None:
-        """Start what runs as long as the process does."""
+        """Start the background tasks."""
         tasks.start("advisories", self.pull())
         tasks.start("lost dispatches", self.settle())
 
     async def pull(self) -> None:
-        """Receive advisories, as long as the process runs."""
+        """Receive advisories until cancelled."""
 
         async def ensure() -> None:
             await self._streams.ensure_stream(ADVISORIES)
@@ -63,14 +64,16 @@ class Advisories:
         ).run()
 
     async def settle(self) -> None:
-        """Charge what the advisories tell of, as long as the process runs."""
+        """Charge the commands that the advisories name, until cancelled."""
         while True:
             delivery = await self._waiting.get()
             try:
                 await self._settle(delivery.payload)
             except (BusError, ServiceError) as error:
                 _log.warning("advisory_unsettled", error=str(error))
-                delivery.nak(5.0)  # at once, it would be delivered to its limit in milliseconds (failures, row 10)
+                delivery.nak(
+                    5.0
+                )  # without a pause, its own delivery limit would be reached in milliseconds (failures, row 10)
             else:
                 delivery.ack()
 

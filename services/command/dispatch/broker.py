@@ -1,4 +1,4 @@
-"""The stream of dispatches, over JetStream."""
+"""Publishes dispatches to a JetStream stream."""
 
 import time
 from collections import deque
@@ -33,7 +33,7 @@ from libs.dispatches import (
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
     BrokerAwayError,
-    ConsumerPlace,
+    ConsumerPosition,
     PendingPublication,
     Published,
 )
@@ -45,7 +45,7 @@ _KEPT_SECONDS = 60.0
 
 
 class JetStreamBroker:
-    """Publishes ids and nothing else; remembers the stream's epoch and the highest sequence that it gave."""
+    """Publishes the ids of commands. Remembers the stream's epoch and the highest sequence that it acknowledged."""
 
     def __init__(self, bus: Bus) -> None:
         self._streams = Streams(bus)
@@ -57,15 +57,15 @@ class JetStreamBroker:
 
     @property
     def stores(self) -> bool:
-        """Whether the stream kept the last message that it was asked to keep."""
+        """Whether the stream stored the last message."""
         return bool(self._epoch) and self._failing_since is None
 
     async def ensure(self) -> str:
-        """Make the streams where they are missing, see that they store, and return the dispatches' present epoch."""
+        """Create missing streams, check that they store messages, and return the epoch of the dispatches' stream."""
         try:
             await self._replace_broken()
             epochs = {spec.name: await self._streams.ensure_stream(spec) for spec in STREAMS}
-            highest = self._highest  # before the question: what is published meanwhile may be above its answer
+            highest = self._highest  # read first: a publish in the meantime may exceed the state
             state = await self._streams.stream_state(COMMANDS.name)
         except BusError as error:
             raise self._away(error) from error
@@ -74,16 +74,18 @@ class JetStreamBroker:
             _log.info("stream_epoch", epoch=created, before=self._epoch or None)
             self._epoch, self._highest = created, state.last_sequence
         elif state.last_sequence < highest:
-            # The stream lost what it had acknowledged: it was restored from an older copy. What it lost is found by the
-            # places of its consumers, by every replica alike (rule 6).
+            # The stream lost messages that it had acknowledged: it was restored from an older copy. Every replica finds
+            # the lost dispatches by the positions of the consumers (rule 6).
             _log.warning("stream_rolled_back", epoch=created, last=state.last_sequence, highest=highest)
             self._highest = state.last_sequence
         await self._probe()
         return self._epoch
 
     async def _probe(self) -> None:
-        """Publish a message of no meaning and read it back: a broker whose disk is full says that all is well, lists
-        its streams, and stores nothing (failures, row 27)."""
+        """Publish an empty message and read it back.
+
+        A broker whose disk is full reports no error and lists its streams, but stores nothing (failures, row 27).
+        """
         began = time.monotonic()
         try:
             ack = await self._publisher.publish(PROBE_SUBJECT, b"", uuid4().hex)
@@ -93,18 +95,18 @@ class JetStreamBroker:
                 self._failing_since = began
                 _log.warning("stream_stores_nothing", error=str(error))
             raise BrokerAwayError(f"the stream stores nothing: {error}") from error
-        if kept is not None:  # another replica may have trimmed it away already
+        if kept is not None:  # otherwise another replica has already trimmed it
             self._highest = max(self._highest, ack.sequence)
         if self._failing_since is not None:
             _log.info("stream_stores_again", failed_for=round(time.monotonic() - self._failing_since, 1))
             self._failing_since = None
 
     async def _replace_broken(self) -> None:
-        """Delete a stream that has stored nothing for a while; it is made anew, and a new epoch dispatches again.
+        """Delete a stream that has stored nothing for a while. The new stream's epoch makes every dispatch due again.
 
-        After a write that failed (a full disk), nats-server 2.15 refuses or never answers all that follows, also once
-        there is room and after a purge; only a new stream takes messages (measured). Nothing is lost with the old one:
-        the truth is in the database.
+        After a failed write (a full disk), nats-server 2.15 rejects or ignores all later writes, even when there is
+        room again and after a purge. Only a new stream stores messages (measured). Deleting the old stream loses
+        nothing, because the database has every waiting command.
         """
         since = self._failing_since
         if since is None or time.monotonic() - since <= _BROKEN_SECONDS:
@@ -114,23 +116,23 @@ class JetStreamBroker:
             found = await self._streams.stream_state(COMMANDS.name)
         except StreamMissingError:
             return
-        if found.epoch == self._epoch:  # not made anew by another replica yet
-            _log.warning("stream_made_anew", failed_for=round(time.monotonic() - since, 1))
+        if found.epoch == self._epoch:  # no other replica has replaced it yet
+            _log.warning("stream_replaced", failed_for=round(time.monotonic() - since, 1))
             await self._streams.delete_stream(COMMANDS.name)
 
     def _away(self, error: BusError) -> BrokerAwayError:
-        """Note whether the broker refused, as it does with a broken stream, or does not answer, which passes."""
+        """Record whether the broker rejected a request, as with a broken stream, or only did not answer."""
         if not isinstance(error, BrokerRefusedError):
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = time.monotonic()
-            _log.warning("stream_refuses", error=str(error))
+            _log.warning("stream_rejects_writes", error=str(error))
         return BrokerAwayError(str(error))
 
     async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
-        """Publish dispatches and return those that were stored; the rest will be due again.
+        """Publish dispatches and return those that the stream stored. The others become due again.
 
-        Commands of a batch for the same runner travel in one message, up to 100 of them.
+        One message carries up to 100 commands of a batch for the same runner.
         """
         if not self._epoch:
             return []
@@ -149,20 +151,20 @@ class JetStreamBroker:
                 _log.info("dispatch_not_stored", error=str(ack), commands=len(group))
         return published
 
-    async def place(self, runner_id: UUID, priority: int) -> ConsumerPlace | None:
-        """Return how far a runner's consumer is, None when it is not there."""
+    async def position(self, runner_id: UUID, priority: int) -> ConsumerPosition | None:
+        """Return the position of a runner's consumer, None when it does not exist."""
         try:
             state = await self._streams.consumer_state(COMMANDS.name, runner_consumer(runner_id, priority).name)
         except (ConsumerMissingError, StreamMissingError):
             return None
         except BusError as error:
             raise self._away(error) from error
-        return ConsumerPlace(
+        return ConsumerPosition(
             state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending, state.num_pending
         )
 
     async def publish_letters(self, letters: Sequence[PendingPublication]) -> list[PendingPublication]:
-        """Publish dead letters and return those that were stored."""
+        """Publish dead letters and return those that the stream stored."""
         messages = [
             Message(
                 dead_letter_subject(letter.tenant_id, letter.reason),
@@ -178,15 +180,15 @@ class JetStreamBroker:
         return [letter for letter, ack in zip(letters, acks, strict=True) if isinstance(ack, PubAck)]
 
     async def trim(self) -> None:
-        """Remove dispatches that every consumer has settled, a while after that.
+        """Remove dispatches that every consumer has settled, after a delay.
 
-        One that was delivered as often as it may counts as settled at once, and is read once more, for its advisory.
+        A dispatch that reached its delivery limit counts as settled at once, but is still read for its advisory.
         """
-        highest = self._highest  # before the question: what is published meanwhile is above it
+        highest = self._highest  # read first: a publish in the meantime has a higher sequence
         now = time.monotonic()
         try:
             consumers = await self._streams.list_consumers(COMMANDS.name)
-            # A consumer with nothing to deliver holds back nothing, however low its own last message was.
+            # A consumer with nothing to deliver does not hold back the floor, however old its last message is.
             floors = [c.ack_floor_stream_seq if c.num_pending or c.num_ack_pending else highest for c in consumers]
             floor = min(floors, default=highest)
             self._floors.append((now, floor))
@@ -203,8 +205,10 @@ def _subject(dispatch: Dispatch) -> str:
 
 
 def _message(subject: str, group: Sequence[Dispatch]) -> Message:
-    """Make a message whose id a second try repeats and another dispatch does not: else the stream would take it for
-    the first one, and drop it (failures, row 3)."""
+    """Return a message whose id is the same for a second try, and different for another dispatch.
+
+    The stream drops a message whose id it has already stored (failures, row 3).
+    """
     first = group[0]
     ids = [(dispatch.command_id, dispatch.dispatch_no) for dispatch in group]
     return Message(subject, encode_dispatch(ids), f"{first.command_id}:{first.dispatch_no}:{len(group)}")

@@ -1,18 +1,18 @@
-"""Whether what the broker acknowledges is on its disk (failures, row 2)."""
+"""Checks whether the broker syncs messages to disk before it acknowledges them (failures, row 2)."""
 
 import httpx2
 import structlog
 
 _log = structlog.get_logger(__name__)
 _TIMEOUT_SECONDS = 5.0
-_HINT = "set jetstream { sync_interval: always }: a power cut takes what was acknowledged, up to whole streams"
+_HINT = "set jetstream { sync_interval: always }: a power cut can lose acknowledged messages, even whole streams"
 
 
 async def check_writes_through(monitor_url: str) -> bool | None:
-    """Ask nats-server's monitoring port, and warn when it syncs its streams later than it acknowledges.
+    """Ask nats-server's monitoring port, and log an error if it acknowledges messages before it syncs them.
 
-    Its protocol for clients does not tell. Nothing that Callboard accepted is lost either way, but what stood in the
-    stream is delivered later; so this never keeps a service from starting. Returns None when nobody could say.
+    The client protocol does not report this. Callboard loses no accepted command either way, but delivers some later.
+    So this never stops a service from starting. Returns None when the answer is unknown.
     """
     try:
         async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
@@ -25,5 +25,5 @@ async def check_writes_through(monitor_url: str) -> bool | None:
     if always:
         _log.info("broker_writes_through")
     else:
-        _log.error("broker_acknowledges_before_it_syncs", notification=_HINT)
+        _log.error("broker_acknowledges_before_it_syncs", hint=_HINT)
     return always

@@ -1,4 +1,4 @@
-"""Where a committed command is handed over for delivery."""
+"""The values of dispatch."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A command that may be delivered: ids only, the rest is in the database (failures, row 1)."""
+    """A command that may be delivered. It has only ids; the rest is in the database (failures, row 1)."""
 
     tenant_id: str
     partition: int

@@ -1,4 +1,4 @@
-"""What dispatching needs of storage and of the broker."""
+"""The storage and the broker that dispatch needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from services.command.dispatch.model import Dispatch
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A dispatch that the stream has stored, at `sequence` in the stream's `epoch`."""
+    """A dispatch that the stream has stored at `sequence`, in the stream's `epoch`."""
 
     dispatch: Dispatch
     sequence: int
@@ -20,7 +20,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredLease:
-    """A running command whose runner is dead, or that did not heed its cancel in time."""
+    """A running command whose runner is dead, or that did not stop within the grace of its cancel."""
 
     tenant_id: str
     partition: int
@@ -37,7 +37,7 @@ class ExpiredLease:
 
 @dataclass(frozen=True, slots=True)
 class PendingPublication:
-    """A dead letter that the stream has not seen."""
+    """A dead letter that is not in the stream yet."""
 
     tenant_id: str
     command_id: UUID
@@ -51,8 +51,8 @@ EVERYWHERE = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerPlace:
-    """How far a runner's consumer is, in the stream's present epoch; `waiting` is what it has not been given yet."""
+class ConsumerPosition:
+    """The position of a runner's consumer in the current epoch. `waiting` counts undelivered messages."""
 
     settled: int
     delivered: int
@@ -61,10 +61,10 @@ class ConsumerPlace:
 
     @property
     def undeliverable(self) -> int:
-        """The highest place in the stream at which nothing waits for this consumer any more.
+        """The highest sequence up to which the stream will deliver nothing more to this consumer.
 
-        When all that the stream has for it is delivered and settled, that is every place: what was stored further on
-        was lost with a rollback of the stream, whether or not it has grown past that since.
+        When everything is delivered and settled, that is every sequence. A dispatch at a higher sequence was lost in a
+        rollback of the stream, even if the stream has since grown past that sequence.
         """
         if self.in_delivery:
             return self.settled
@@ -72,78 +72,78 @@ class ConsumerPlace:
 
 
 class DeliveryStore(Protocol):
-    """The outbox, and what the reconciler looks for."""
+    """The outbox, and the queries of the reconciler."""
 
     async def due(self, each: int, limit: int) -> list[Dispatch]:
-        """Take what is due for dispatch, at most `each` of a tenant and priority; others will not take it for 2 s."""
+        """Take due dispatches, at most `each` of a tenant and priority. Other replicas do not take them for 2 s."""
 
     async def next_due(self) -> float | None:
-        """Return in how many seconds something becomes due, None when nothing waits."""
+        """Return the seconds until the next dispatch is due, None when none waits."""
 
     async def in_flight(self) -> dict[tuple[str, int], int]:
-        """Count the dispatches that stand in the stream, by tenant and priority."""
+        """Count the dispatches in the stream, by tenant and priority."""
 
     async def mark(self, published: Sequence[Published]) -> None:
-        """Remember where dispatches lie; those that were claimed meanwhile are gone."""
+        """Record the sequences of dispatches. Those that were claimed in the meantime are skipped."""
 
     async def published_to(self) -> list[tuple[UUID, int]]:
-        """Return the runners and priorities that dispatches stand for."""
+        """Return the runners and priorities of the dispatches in the stream."""
 
     async def undelivered(self, runner_id: UUID, priority: int, epoch: str, upto: int) -> int:
-        """Have those dispatched again that lie in another epoch, or at or below `upto` in this one."""
+        """Make dispatches due again that are in another epoch, or not above `upto` in this one. Returns how many."""
 
     async def orphaned(self) -> int:
-        """Have those dispatched again whose session has moved to another runner."""
+        """Make dispatches due again whose session has moved to another runner. Returns how many."""
 
     async def mark_runners_dead(self) -> list[tuple[UUID, str]]:
-        """Declare the runners dead whose lease has lapsed."""
+        """Mark the runners with an expired lease as dead, and return their ids and names."""
 
     async def free_connections(self) -> int:
-        """Take connections from dead runners; answers how many want a new runner."""
+        """Take the connections of dead runners from them. Returns how many need a new runner."""
 
     async def expired(self) -> list[ExpiredLease]:
         """Return running commands of dead runners."""
 
     async def overdue_cancels(self) -> list[ExpiredLease]:
-        """Return running commands whose cancel was not heeded in time."""
+        """Return running commands that did not stop within the grace of their cancel."""
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt, fenced like a runner's."""
+        """End an attempt, fenced like one of a runner, and return its state."""
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
-        """Charge one attempt to queued commands whose dispatch nobody claimed."""
+        """Charge one attempt to queued commands whose dispatch no runner claimed. Returns how many."""
 
     async def letters(self) -> list[PendingPublication]:
-        """Return dead letters that the stream has not seen."""
+        """Return dead letters that are not in the stream yet."""
 
     async def mark_published_letters(self, letters: Sequence[PendingPublication]) -> None:
-        """Remember that the stream has them."""
+        """Record that the stream has these dead letters."""
 
     async def forget(self) -> None:
-        """Delete idempotency keys, runners and ended commands that are past their time."""
+        """Delete expired idempotency keys, dead runners, and ended commands whose retention is over."""
 
 
 class Broker(Protocol):
     """The stream of dispatches."""
 
     async def ensure(self) -> str:
-        """Make the streams where they are missing and return the present epoch of the dispatches' one.
+        """Create missing streams and return the current epoch of the dispatches' stream.
 
         Raises `BrokerAwayError` when the broker does not answer.
         """
 
     async def publish(self, dispatches: Sequence[Dispatch]) -> list[Published]:
-        """Publish dispatches and return those that were stored; the rest will be due again."""
+        """Publish dispatches and return those that the stream stored. The others become due again."""
 
-    async def place(self, runner_id: UUID, priority: int) -> ConsumerPlace | None:
-        """Return how far a runner's consumer is, None when it is not there."""
+    async def position(self, runner_id: UUID, priority: int) -> ConsumerPosition | None:
+        """Return the position of a runner's consumer, None when it does not exist."""
 
     async def publish_letters(self, letters: Sequence[PendingPublication]) -> list[PendingPublication]:
-        """Publish dead letters and return those that were stored."""
+        """Publish dead letters and return those that the stream stored."""
 
     async def trim(self) -> None:
         """Remove dispatches that every consumer has settled."""
 
 
 class BrokerAwayError(Exception):
-    """The broker does not answer; commands wait in the database meanwhile."""
+    """The broker does not answer or stores nothing. Commands wait in the database."""

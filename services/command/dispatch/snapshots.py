@@ -1,4 +1,4 @@
-"""An eye on the oldest snapshot that is held in the database (concurrency, rule 13)."""
+"""Watches the age of the oldest snapshot in the database (concurrency, rule 13)."""
 
 import asyncio
 from typing import Protocol
@@ -13,29 +13,29 @@ _LONG = 300.0
 
 
 class SnapshotStore(Protocol):
-    """Who knows what the database's sessions do."""
+    """Reads the age of the oldest snapshot."""
 
     async def oldest_snapshot(self) -> float:
         """Return for how many seconds the oldest snapshot has been held, 0 when none is."""
 
 
 class Snapshots:
-    """Reads the oldest snapshot's age now and then, for the metrics, and warns of one that slows appends down."""
+    """Reads the age of the oldest snapshot for the metrics, and warns when it slows appends down."""
 
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
         self._warned = False
         self.oldest_seconds = 0.0
-        """Seconds, as of the last look; 0 when none is held."""
+        """Seconds, as of the last reading; 0 when no snapshot is held."""
 
     async def watch(self) -> None:
-        """Look, as long as the process runs."""
+        """Read the age every 15 s until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(_EVERY)
 
     async def look(self) -> None:
-        """Look once. A database that is away has no news: the figure stays."""
+        """Read the age once. While the database is away, the last value stays."""
         try:
             self.oldest_seconds = await self._store.oldest_snapshot()
         except ServiceError:
@@ -45,6 +45,6 @@ class Snapshots:
             _log.warning(
                 "old_snapshot",
                 seconds=round(self.oldest_seconds),
-                hint="a long transaction or export slows every append down; end it, or read in short pages",
+                hint="a long transaction or export slows down every append; end it, or read in short pages",
             )
         self._warned = is_long

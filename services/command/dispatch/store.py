@@ -1,4 +1,4 @@
-"""The outbox and the reconciler's questions, in Postgres."""
+"""The outbox and the queries of the reconciler, in Postgres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class _LostRow(Appended):
 
 
 class PostgresDelivery:
-    """`command.ready` as outbox and schedule, and what dead runners left behind."""
+    """Reads and writes `command.ready`, and finds the leftovers of dead runners."""
 
     def __init__(self, database: Database, notifier: Notifier, finishes: Finishes) -> None:
         self._database = database
@@ -62,45 +62,45 @@ class PostgresDelivery:
         self._finishes = finishes
 
     async def due(self, each: int, limit: int) -> list[Dispatch]:
-        """Take what is due for dispatch, at most `each` of a tenant and priority; others will not take it for 2 s."""
+        """Take due dispatches, at most `each` of a tenant and priority. Other replicas do not take them for 2 s."""
         return await self._database.records(Dispatch, _SQL["due"], {"each": each, "limit": limit})
 
     async def next_due(self) -> float | None:
-        """Return in how many seconds something becomes due, None when nothing waits."""
+        """Return the seconds until the next dispatch is due, None when none waits."""
         (seconds,) = await self._database.values(_SQL["next_due"])
         return None if seconds is None else float(seconds)
 
     async def in_flight(self) -> dict[tuple[str, int], int]:
-        """Count the dispatches that stand in the stream, by tenant and priority."""
+        """Count the dispatches in the stream, by tenant and priority."""
         rows = await self._database.records(_InFlight, _SQL["in_flight"])
         return {(row.tenant_id, row.priority): row.count for row in rows}
 
     async def mark(self, published: Sequence[Published]) -> None:
-        """Remember where dispatches lie; those that were claimed meanwhile are gone."""
+        """Record the sequences of dispatches. Those that were claimed in the meantime are skipped."""
         if published:
             await self._database.changed(_SQL["mark"], (orjson.dumps([_mark(one) for one in published]).decode(),))
 
     async def published_to(self) -> list[tuple[UUID, int]]:
-        """Return the runners and priorities that dispatches stand for."""
+        """Return the runners and priorities of the dispatches in the stream."""
         rows = await self._database.records(_PublishedTo, _SQL["published_to"])
         return [(row.published_to, row.priority) for row in rows]
 
     async def undelivered(self, runner_id: UUID, priority: int, epoch: str, upto: int) -> int:
-        """Have those dispatched again that lie in another epoch, or at or below `upto` in this one."""
+        """Make dispatches due again that are in another epoch, or not above `upto` in this one. Returns how many."""
         parameters = {"runner": runner_id, "priority": priority, "epoch": epoch, "upto": upto}
         return await self._database.changed(_SQL["undelivered"], parameters)
 
     async def orphaned(self) -> int:
-        """Have those dispatched again whose session has moved to another runner."""
+        """Make dispatches due again whose session has moved to another runner. Returns how many."""
         return await self._database.changed(_SQL["orphaned"])
 
     async def mark_runners_dead(self) -> list[tuple[UUID, str]]:
-        """Declare the runners dead whose lease has lapsed."""
+        """Mark the runners with an expired lease as dead, and return their ids and names."""
         rows = await self._database.records(_Runner, _SQL["mark_runners_dead"])
         return [(row.runner_id, row.name) for row in rows]
 
     async def free_connections(self) -> int:
-        """Take connections from dead runners; answers how many want a new runner."""
+        """Take the connections of dead runners from them. Returns how many need a new runner."""
         await self._database.changed(_SQL["drop_connections"])
         return len(await self._database.values(_SQL["free_connections"]))
 
@@ -109,15 +109,15 @@ class PostgresDelivery:
         return await self._database.records(ExpiredLease, _SQL["expired"])
 
     async def overdue_cancels(self) -> list[ExpiredLease]:
-        """Return running commands whose cancel was not heeded in time."""
+        """Return running commands that did not stop within the grace of their cancel."""
         return await self._database.records(ExpiredLease, _SQL["overdue_cancels"])
 
     async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt, fenced like a runner's."""
+        """End an attempt, fenced like one of a runner, and return its state."""
         return await self._finishes.finish(tenant_id, partition, finish)
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
-        """Charge one attempt to queued commands whose dispatch nobody claimed."""
+        """Charge one attempt to queued commands whose dispatch no runner claimed. Returns how many."""
         charged = 0
         for group in await self._database.records(_Group, _SQL["partitions"], (list(command_ids), tenant_id)):
             values = (group.tenant_id, group.partition, group.command_ids, error, actor)
@@ -128,11 +128,11 @@ class PostgresDelivery:
         return charged
 
     async def letters(self) -> list[PendingPublication]:
-        """Return dead letters that the stream has not seen."""
+        """Return dead letters that are not in the stream yet."""
         return await self._database.records(PendingPublication, _SQL["unpublished_letters"])
 
     async def mark_published_letters(self, letters: Sequence[PendingPublication]) -> None:
-        """Remember that the stream has them."""
+        """Record that the stream has these dead letters."""
         tenants, ids = [letter.tenant_id for letter in letters], [letter.command_id for letter in letters]
         await self._database.changed(_SQL["mark_published"], (tenants, ids))
 
@@ -142,7 +142,7 @@ class PostgresDelivery:
         return float(seconds)
 
     async def forget(self) -> None:
-        """Delete idempotency keys, runners and ended commands that are past their time."""
+        """Delete expired idempotency keys, dead runners, and ended commands whose retention is over."""
         await self._database.changed(_SQL["forget_commands"])
         await self._database.changed(_SQL["forget_keys"])
         await self._database.changed(_SQL["forget_runners"])
