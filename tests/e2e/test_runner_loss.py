@@ -10,10 +10,8 @@ from libs.rpc.stubs import Stubs
 from tests.e2e.steps import connected_session, run_tool, settled_events, submit_many, types_of_command, until_event
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
-from tests.support.outcomes import timed
 from tests.support.part import logged, runs
 from tests.support.processes import Suite
-from tests.support.running_processes import LEASE
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -27,21 +25,19 @@ def _runner_ids(events: list[Event], type_: str) -> list[str]:
 
 
 async def test_command_of_a_killed_runner_completes_on_another(suite: Suite) -> None:
-    """The command completes on the other runner at attempt 2, within the lease's length and 5 seconds."""
+    """The command completes on the other runner at attempt 2. `make chaos-proofs` measures how soon."""
     client = suite.client()
     session = await connected_session(client, "killed", "trial")
-    seconds = 1.0
     command = await submit(
-        client, "run_tool", {"tool": "sleep", "arguments": {"seconds": seconds}}, agent_id="killed"
+        client, "run_tool", {"tool": "sleep", "arguments": {"seconds": 1.0}}, agent_id="killed"
     )  # fmt: skip
     runner = await suite.runner_of(command.command_id)
     await eventually(lambda: command.command_id in suite.tool_pids())
     tools = suite.tool_pids()[command.command_id]
     await runner.kill()
-    done, took = await timed(ended(client, command.command_id))
+    done = await ended(client, command.command_id)
 
     assert (done.state, done.attempt, done.charged_attempts) == (commands_pb2.COMMAND_STATE_SUCCEEDED, 2, 2), done
-    assert took < LEASE + 5 + seconds
     events = await settled_events(suite, client, session.session_id)
     assert types_of_command(events, command.command_id) == [
         "command.enqueued", "command.started", "command.retrying", "command.started", "command.completed",
