@@ -1,4 +1,4 @@
-"""What an agent's change takes over, and which servers an agent may name."""
+"""What an update of an agent changes, and which servers an agent can name."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -19,7 +19,7 @@ FIELDS = ["display_name", "connector", "exclusive", "labels"]
 
 
 class OneAgent:
-    """A store of one agent; `rivals` others change it, each right before a change of ours."""
+    """A store with one agent. `rivals` other writers change it, each just before a change by the test."""
 
     def __init__(self, rivals: int = 0) -> None:
         self.agent = STORED
@@ -46,7 +46,7 @@ def _agents(store: OneAgent, servers: Collection[str] | None = None) -> Agents:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_a_change_takes_over_the_fields_that_it_names_and_no_other(field: str) -> None:
+async def test_update_changes_only_the_fields_of_its_mask(field: str) -> None:
     changed = await _agents(OneAgent()).update("t", WANTED, [field], None, None)
     parts = {
         "display_name": changed.display_name,
@@ -63,19 +63,19 @@ async def test_a_change_takes_over_the_fields_that_it_names_and_no_other(field: 
     assert parts == {**old, field: new[field]}
 
 
-async def test_a_change_without_a_version_is_made_to_whatever_a_rival_left() -> None:
+async def test_update_without_a_version_applies_to_the_latest_version() -> None:
     changed = await _agents(OneAgent(rivals=2)).update("t", WANTED, ["labels"], None, None)
     assert (changed.display_name, changed.labels) == ("a rival's", {"b": "2"})
 
 
-async def test_a_change_of_a_version_is_rejected_once_a_rival_was_there() -> None:
+async def test_update_of_a_version_is_rejected_after_another_change() -> None:
     with pytest.raises(ServiceError) as caught:
         await _agents(OneAgent(rivals=1)).update("t", WANTED, ["labels"], STORED.version, None)
     assert caught.value.reason is Reason.ETAG_MISMATCH
 
 
 @pytest.mark.parametrize("servers", [[], ["disk", "files"]])
-async def test_a_server_that_is_not_registered_is_rejected_by_its_name(servers: list[str]) -> None:
+async def test_unregistered_server_is_rejected_naming_it(servers: list[str]) -> None:
     agents, wanted = _agents(OneAgent(), servers), replace(WANTED, kind="mcp", server="nowhere")
     for work in (agents.create("t", wanted, None), agents.update("t", wanted, ["connector"], None, None)):
         with pytest.raises(ServiceError) as caught:
@@ -85,7 +85,7 @@ async def test_a_server_that_is_not_registered_is_rejected_by_its_name(servers: 
         assert (", ".join(servers) or "none") in caught.value.message
 
 
-async def test_a_server_is_not_looked_up_where_none_is_named_or_no_registry_is_at_hand() -> None:
+async def test_server_is_not_looked_up_without_a_name_or_a_registry() -> None:
     await _agents(OneAgent(), ["disk"]).create("t", WANTED, None)
     await _agents(OneAgent(), ["disk"]).update("t", WANTED, ["display_name"], None, None)
     await _agents(OneAgent(), None).create("t", replace(WANTED, kind="mcp", server="anything"), None)

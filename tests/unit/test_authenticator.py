@@ -1,4 +1,4 @@
-"""Keys: looked up once for many, forgotten soon, and never accepted on doubt."""
+"""API keys are looked up once for many calls, cached for a short time, and rejected in doubt."""
 
 import asyncio
 import time
@@ -35,14 +35,14 @@ async def opens(authenticator: Authenticator, token: str) -> bool:
     return True
 
 
-async def test_many_calls_with_one_key_cost_one_lookup(keys: KeyRing) -> None:
+async def test_concurrent_calls_with_one_key_share_a_lookup(keys: KeyRing) -> None:
     authenticator, key = Authenticator(keys.find), keys.add("admin")
     found = await asyncio.gather(*(authenticator.authenticate(key.secret_text) for _ in range(50)))
     assert {principal.name for principal in found} == {f"key:{key.key_id}"}
     assert keys.lookups == 1
 
 
-async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others(keys: KeyRing) -> None:
+async def test_cancelled_caller_does_not_affect_others_of_the_same_lookup(keys: KeyRing) -> None:
     answer = asyncio.Event()
     record = keys.records[(key := keys.add("admin")).key_hash]
 
@@ -58,14 +58,14 @@ async def test_a_caller_that_goes_away_does_not_take_the_answer_from_the_others(
     assert (await second).key_id == key.key_id
 
 
-async def test_an_unknown_key_is_looked_up_once_and_what_is_no_key_never(keys: KeyRing) -> None:
+async def test_unknown_key_is_looked_up_once_and_a_malformed_key_never(keys: KeyRing) -> None:
     authenticator, unknown = Authenticator(keys.find), new_key().secret_text
     for token in (unknown, unknown, "cb_x", "", "x" * 100_000, "cb_\ud800"):
         assert await reason_of(authenticator, token) is Reason.CREDENTIALS_INVALID
     assert keys.lookups == 1
 
 
-async def test_a_revoked_key_opens_nothing_after_two_seconds(keys: KeyRing) -> None:
+async def test_revoked_key_is_rejected_after_two_seconds(keys: KeyRing) -> None:
     authenticator, key = Authenticator(keys.find), keys.add("admin")
     await authenticator.authenticate(key.secret_text)
     keys.revoke(key)
@@ -78,7 +78,7 @@ async def test_a_revoked_key_opens_nothing_after_two_seconds(keys: KeyRing) -> N
     assert time.monotonic() - began < 2.5
 
 
-async def test_a_key_made_after_it_was_refused_opens_soon(keys: KeyRing) -> None:
+async def test_key_created_after_its_rejection_is_accepted_soon(keys: KeyRing) -> None:
     authenticator, key = Authenticator(keys.find), keys.add("admin")
     record = keys.records.pop(key.key_hash)
     assert await reason_of(authenticator, key.secret_text) is Reason.CREDENTIALS_INVALID
@@ -86,7 +86,7 @@ async def test_a_key_made_after_it_was_refused_opens_soon(keys: KeyRing) -> None
     await eventually(lambda: opens(authenticator, key.secret_text), timeout=2)
 
 
-async def test_expiry_is_checked_on_every_call_also_when_the_key_is_remembered(keys: KeyRing) -> None:
+async def test_expiry_of_a_cached_key_is_checked_on_every_call(keys: KeyRing) -> None:
     expiry = datetime.now(UTC) + timedelta(seconds=0.2)
     authenticator, key = Authenticator(keys.find), keys.add("admin", expires_at=expiry)
     await authenticator.authenticate(key.secret_text)
@@ -97,7 +97,7 @@ async def test_expiry_is_checked_on_every_call_also_when_the_key_is_remembered(k
     await eventually(is_refused, timeout=1)
 
 
-async def test_a_record_of_another_key_is_not_accepted(keys: KeyRing) -> None:
+async def test_record_of_another_key_is_not_accepted(keys: KeyRing) -> None:
     key = keys.add("admin")
     other = replace(keys.records[key.key_hash], key_hash=b"x" * 32)
 
@@ -107,7 +107,7 @@ async def test_a_record_of_another_key_is_not_accepted(keys: KeyRing) -> None:
     assert await reason_of(Authenticator(wrong), key.secret_text) is Reason.CREDENTIALS_INVALID
 
 
-async def test_a_database_that_is_away_accepts_nobody_and_is_asked_again(keys: KeyRing) -> None:
+async def test_no_key_is_accepted_while_the_database_is_down(keys: KeyRing) -> None:
     authenticator, key = Authenticator(keys.find), keys.add("admin")
     keys.is_down = True
     assert await reason_of(authenticator, key.secret_text) is Reason.DATABASE_UNAVAILABLE
@@ -115,7 +115,7 @@ async def test_a_database_that_is_away_accepts_nobody_and_is_asked_again(keys: K
     assert await opens(authenticator, key.secret_text)
 
 
-async def test_watched_keys_are_checked_together_and_forgotten_when_nothing_is_open(keys: KeyRing) -> None:
+async def test_keys_of_open_streams_are_checked_together(keys: KeyRing) -> None:
     authenticator, cuts = Authenticator(keys.find), list[ServiceError]()
     good, bad = keys.add("admin"), keys.add("viewer")
     principals = [await authenticator.authenticate(key.secret_text) for key in (good, bad)]
@@ -136,7 +136,7 @@ async def test_secrets_are_in_no_repr(keys: KeyRing) -> None:
     assert str(key.key_hash) not in repr(principal) + repr(keys.records[key.key_hash])
 
 
-async def test_lookups_remember_what_was_used_last() -> None:
+async def test_lookups_cache_the_most_recently_used_keys() -> None:
     lookups, asked = Lookups[bytes](2, 60), []
 
     async def get(key: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the bus uses of nats-py's inner parts is still there, as it was in the version that was read."""
+"""The internals of nats-py that the bus uses still exist and behave as expected."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ from libs.bus.client import Connection
 from libs.bus.connection import Bus
 
 
-async def test_the_attributes_that_a_connection_reads_and_writes_exist() -> None:
+async def test_attributes_of_nats_py_that_the_bus_uses_exist() -> None:
     client = Client()
     used = (
-        "_handlers _unsent _unsent_size _loop",  # ours: must not be nats-py's as well
+        "_handlers _unsent _unsent_size _loop",  # added by the bus: nats-py must not have them
         "_status _reading_task _ping_interval_task _flusher_task _transport _pongs _sid _max_payload _ps",
     )
     assert not [name for name in used[0].split() if hasattr(client, name)]
@@ -25,14 +25,14 @@ async def test_the_attributes_that_a_connection_reads_and_writes_exist() -> None
     assert "self._io_writer = " in inspect.getsource(TcpTransport)
 
 
-def test_the_reader_feeds_our_parser_and_answers_pings_and_pongs() -> None:
+def test_reader_feeds_the_parser_and_answers_pings_and_pongs() -> None:
     assert "await self._ps.parse(" in inspect.getsource(Client._read_loop)
     assert "self._pongs.pop(0)" in inspect.getsource(Client._process_pong)
     source = inspect.getsource(Parser.parse)
     assert all(call in source for call in ("_process_ping()", "_process_pong()", "_process_info(", "_process_err("))
 
 
-async def test_a_connection_that_was_never_made_sends_nothing_and_can_be_abandoned() -> None:
+async def test_connection_that_was_never_opened_can_be_abandoned() -> None:
     connection = Connection()
     assert not connection.alive
     assert not connection.publish_frame(b"a", b"b")
@@ -40,17 +40,17 @@ async def test_a_connection_that_was_never_made_sends_nothing_and_can_be_abandon
     await connection.abandon()
 
 
-def test_the_backoff_grows_and_is_bounded() -> None:
+def test_backoff_grows_and_is_bounded() -> None:
     assert all(0 <= backoff_seconds(0) <= 0.1 for _ in range(100))
     assert max(backoff_seconds(8) for _ in range(200)) > 1
     assert all(backoff_seconds(10_000) <= LONGEST_SECONDS for _ in range(100))
 
 
 @pytest.mark.parametrize("error", [None, OSError("no broker")])
-async def test_a_bus_closes_although_connecting_lost_the_cancellation(
+async def test_bus_closes_although_its_connect_lost_a_cancellation(
     monkeypatch: pytest.MonkeyPatch, error: OSError | None
 ) -> None:
-    """As Python 3.11's wait_for does, when it is cancelled at the moment at which what it waits for is done."""
+    """As `wait_for` of Python 3.11 does when it is cancelled at the moment of its result."""
     began = asyncio.Event()
 
     async def open_(self: Connection, servers: list[str], name: str) -> None:

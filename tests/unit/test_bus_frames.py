@@ -1,4 +1,4 @@
-"""The parser finds the same frames however the network cuts them."""
+"""The parser finds the same frames however the bytes arrive."""
 
 import itertools
 
@@ -13,7 +13,7 @@ Frame = tuple[int, bytes, bytes, bytes, bytes]
 
 
 class Client:
-    """Notes what nats-py's parser asks of its client."""
+    """Records what nats-py's parser calls on its client."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -58,7 +58,7 @@ FRAMES: list[Frame] = [
 CALLS = ["ping", "info N", "pong", "error 'unknown protocol operation'"]
 
 
-async def test_one_piece_and_single_bytes_give_the_same_frames() -> None:
+async def test_frames_are_the_same_from_single_bytes() -> None:
     for size in (1, 2, 3, 7, len(WIRE)):
         parsing, client, frames = parser()
         for start in range(0, len(WIRE), size):
@@ -68,7 +68,7 @@ async def test_one_piece_and_single_bytes_give_the_same_frames() -> None:
 
 
 @given(st.lists(st.integers(0, len(WIRE)), max_size=12))
-async def test_any_cuts_give_the_same_frames(cuts: list[int]) -> None:
+async def test_frames_do_not_depend_on_how_bytes_arrive(cuts: list[int]) -> None:
     parsing, client, frames = parser()
     edges = [0, *sorted(cuts), len(WIRE)]
     for start, end in itertools.pairwise(edges):
@@ -77,7 +77,7 @@ async def test_any_cuts_give_the_same_frames(cuts: list[int]) -> None:
     assert client.calls == CALLS
 
 
-async def test_a_large_payload_in_many_pieces_is_one_frame() -> None:
+async def test_large_payload_in_many_pieces_is_one_frame() -> None:
     parsing, _, frames = parser()
     payload = bytes(range(256)) * 16_384
     wire = b"MSG a 1 %d\r\n%b\r\nMSG b 1 0\r\n\r\n" % (len(payload), payload)
@@ -98,19 +98,19 @@ async def test_a_large_payload_in_many_pieces_is_one_frame() -> None:
         b"M\r\n",
     ],
 )
-async def test_what_is_no_frame_is_an_error(wire: bytes) -> None:
+async def test_malformed_frame_is_an_error(wire: bytes) -> None:
     parsing, _, _ = parser()
     with pytest.raises(ProtocolError):
         await parsing.parse(wire)
 
 
-async def test_a_line_without_end_is_an_error() -> None:
+async def test_line_without_an_end_is_an_error() -> None:
     parsing, _, _ = parser()
     with pytest.raises(ProtocolError):
         await parsing.parse(b"M" * (LONGEST_CONTROL_LINE + 1))
 
 
-async def test_a_reset_forgets_half_a_frame() -> None:
+async def test_reset_discards_a_partial_frame() -> None:
     parsing, _, frames = parser()
     await parsing.parse(b"MSG a 1 100\r\nhalf")
     parsing.reset()

@@ -1,4 +1,4 @@
-"""The account of pull requests neither over-asks nor forgets to ask."""
+"""The count of pull requests never asks for more than the free slots, and never stops asking."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from libs.bus.pull_requests import PullRequests
 
 
-def test_all_free_slots_are_asked_for_at_first_and_then_when_half_are_missing() -> None:
+def test_all_free_slots_are_requested_first_and_then_when_half_are_missing() -> None:
     requests = PullRequests(15)
     assert requests.shortfall(32) == 32
     requests.asked(32, 0)
@@ -18,7 +18,7 @@ def test_all_free_slots_are_asked_for_at_first_and_then_when_half_are_missing() 
     assert requests.shortfall(32) == 16
 
 
-def test_a_single_free_slot_is_asked_for() -> None:
+def test_single_free_slot_is_requested() -> None:
     requests = PullRequests(15)
     assert requests.shortfall(0) == 0
     assert requests.shortfall(1) == 1
@@ -26,7 +26,7 @@ def test_a_single_free_slot_is_asked_for() -> None:
     assert requests.shortfall(1) == 0
 
 
-def test_what_a_request_returns_is_asked_for_again() -> None:
+def test_messages_that_a_request_returns_are_requested_again() -> None:
     requests = PullRequests(15)
     requests.asked(8, 0)
     requests.received()
@@ -37,7 +37,7 @@ def test_what_a_request_returns_is_asked_for_again() -> None:
     assert requests.outstanding == 0
 
 
-def test_a_request_that_nobody_answers_is_void_after_its_life() -> None:
+def test_unanswered_request_expires() -> None:
     requests = PullRequests(15)
     requests.asked(8, now=100)
     requests.asked(4, now=110)
@@ -50,7 +50,7 @@ def test_a_request_that_nobody_answers_is_void_after_its_life() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "receive", "return", "tick"]), st.integers(1, 50))))
-def test_never_more_is_outstanding_than_was_asked_for(steps: list[tuple[str, int]]) -> None:
+def test_outstanding_messages_never_exceed_the_requested_ones(steps: list[tuple[str, int]]) -> None:
     requests, now = PullRequests(15), 0.0
     for step, number in steps:
         if step == "ask":

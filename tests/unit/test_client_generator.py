@@ -1,4 +1,4 @@
-"""The clients are generated from the contract: what is read from it, and what cannot be generated."""
+"""The generator of the clients: what it reads from the contract, and what it cannot generate."""
 
 import shutil
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def _method(files: FileDescriptorSet, file: str, name: str) -> MethodDescriptorP
         ("IdentityService", "GetPrincipal", "get_principal"),
     ],
 )
-def test_method_is_called_after_its_verb(service: str, method: str, name: str) -> None:
+def test_method_is_named_after_its_verb(service: str, method: str, name: str) -> None:
     siblings = {"CancelCommand", "SubmitCommand", "RequeueDeadLetter", "ListCommands", "AppendEvents"}
     assert method_name(service, method, siblings) == name
 
@@ -66,7 +66,7 @@ def test_enum_value_is_a_word_without_its_prefix() -> None:
     assert word("callboard.errors.v1.ErrorReason", "ERROR_REASON_TOOL_ERROR") == "TOOL_ERROR"
 
 
-def test_methods_that_change_something_are_repeatable_by_their_keys(catalog: Catalog) -> None:
+def test_methods_with_an_idempotency_key_are_repeatable(catalog: Catalog) -> None:
     methods = [method for resource in catalog.resources for method in resource.methods]
     assert len(methods) == 26
     assert all(method.repeatable for method in methods)
@@ -81,7 +81,7 @@ def test_method_without_key_is_not_repeatable() -> None:
     assert {method.name for method in agents.methods if not method.repeatable} == {"delete"}
 
 
-def test_fields_of_the_resource_become_parameters_without_those_that_only_answers_hold(catalog: Catalog) -> None:
+def test_writable_fields_of_the_resource_become_parameters(catalog: Catalog) -> None:
     (agents,) = [resource for resource in catalog.resources if resource.name == "Agents"]
     create, update = (next(one for one in agents.methods if one.name == name) for name in ("create", "update"))
     assert [field.name for field in create.positional] == ["agent_id"]
@@ -91,7 +91,7 @@ def test_fields_of_the_resource_become_parameters_without_those_that_only_answer
     assert not any(field.required for field in update.keywords)
 
 
-def test_new_rpc_is_a_new_method(tmp_path: Path) -> None:
+def test_new_rpc_becomes_a_new_method(tmp_path: Path) -> None:
     def rename(files: FileDescriptorSet) -> None:
         _method(files, "agents", "GetAgent").name = "InspectAgent"
 
@@ -100,7 +100,7 @@ def test_new_rpc_is_a_new_method(tmp_path: Path) -> None:
     assert "    def inspect(" in (tmp_path / "callboard/resources/synchronous.py").read_text()
 
 
-def test_stream_that_nobody_wrote_by_hand_is_named() -> None:
+def test_stream_without_a_handwritten_method_is_reported() -> None:
     def stream(files: FileDescriptorSet) -> None:
         _method(files, "agents", "GetAgent").server_streaming = True
 
@@ -108,7 +108,7 @@ def test_stream_that_nobody_wrote_by_hand_is_named() -> None:
         read_catalog(_changed(stream))
 
 
-def test_two_parameters_of_one_name_are_rejected() -> None:
+def test_two_parameters_with_one_name_are_rejected() -> None:
     def rename(files: FileDescriptorSet) -> None:
         message = next(one for one in _file(files, "agents").message_type if one.name == "GetAgentRequest")
         message.field[0].name = "timeout"
@@ -117,12 +117,12 @@ def test_two_parameters_of_one_name_are_rejected() -> None:
         read_catalog(_changed(rename))
 
 
-def test_element_without_a_comment_is_named() -> None:
+def test_element_without_a_comment_is_reported() -> None:
     with pytest.raises(ContractError, match=r"^callboard\.[a-zA-Z0-9.]+ has no comment$"):
         read_catalog(_changed(lambda files: _file(files, "agents").ClearField("source_code_info")))
 
 
-def test_change_of_the_template_changes_both_clients(tmp_path: Path, catalog: Catalog) -> None:
+def test_template_change_changes_both_clients(tmp_path: Path, catalog: Catalog) -> None:
     templates = tmp_path / "templates"
     shutil.copytree(TEMPLATES, templates)
     resources = templates / "resources.py.jinja"
@@ -135,19 +135,19 @@ def test_change_of_the_template_changes_both_clients(tmp_path: Path, catalog: Ca
     ]
 
 
-def test_kept_clients_are_those_of_the_kept_contract(tmp_path: Path, catalog: Catalog) -> None:
+def test_committed_clients_match_the_committed_contract(tmp_path: Path, catalog: Catalog) -> None:
     write_clients(catalog, tmp_path)
     assert [name for name in FILES if (tmp_path / name).read_text() != (PACKAGE / name).read_text()] == []
 
 
 @pytest.mark.parametrize("length", [100, 110, 113, 114, 115, 130, 400])
-def test_docstring_stays_within_the_line(length: int) -> None:
+def test_docstring_fits_the_line_length(length: int) -> None:
     text = " ".join(["word"] * (length // 5))
     lines = (" " * 4 + docstring(text, 4)).splitlines()
     assert all(len(line) <= 120 for line in lines)
 
 
-def test_response_with_further_fields_extends_its_resource(catalog: Catalog) -> None:
+def test_response_with_additional_fields_extends_its_resource(catalog: Catalog) -> None:
     started = next(one for one in catalog.returned if one.name == "StartSessionResponse")
     assert (started.base, [field.name for field in started.fields]) == ("Session", ["created"])
     (sessions,) = [resource for resource in catalog.resources if resource.name == "Sessions"]
@@ -157,7 +157,7 @@ def test_response_with_further_fields_extends_its_resource(catalog: Catalog) -> 
     assert answers["stop"] == "_types.Session | None"
 
 
-def test_further_field_with_the_name_of_one_of_the_resource_is_rejected() -> None:
+def test_additional_field_with_the_name_of_a_resource_field_is_rejected() -> None:
     def rename(files: FileDescriptorSet) -> None:
         message = next(one for one in _file(files, "sessions").message_type if one.name == "StartSessionResponse")
         message.field[1].name = "etag"

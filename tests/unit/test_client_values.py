@@ -1,4 +1,4 @@
-"""Python values in requests and answers, in place of the contract's."""
+"""Conversion between Python values and the messages of requests and responses."""
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
@@ -32,7 +32,7 @@ def test_values_become_the_fields_of_a_message() -> None:
     assert spec.options.not_before.ToDatetime(tzinfo=UTC) == NOON
 
 
-def test_none_is_not_given_and_an_empty_dictionary_is() -> None:
+def test_none_leaves_a_field_out_and_an_empty_dictionary_sets_it() -> None:
     assert not write(CommandSpec, {"options": None, "params": None}).HasField("options")
     assert write(CommandSpec, {"options": {}}).HasField("options")
     assert write(CommandSpec, {"params": {}}).params_json == "{}"
@@ -45,12 +45,12 @@ def test_lists_maps_and_masks_are_filled() -> None:
     assert len(write(ListDeadLettersRequest, {"reasons": ["TOOL_ERROR"]}).reasons) == 1
 
 
-def test_what_an_answer_held_can_be_given() -> None:
+def test_values_of_a_response_can_be_passed_to_a_request() -> None:
     agent = write(Agent, {"connector": Connector(kind="mcp", server="time")})
     assert (agent.connector.kind, agent.connector.server) == ("mcp", "time")
 
 
-def test_times_of_other_zones_are_the_same_times() -> None:
+def test_times_are_converted_between_time_zones() -> None:
     there = NOON.astimezone(timezone(timedelta(hours=-7)))
     found = write(ListSessionsRequest, {"created_after": there}).created_after
     assert found.ToDatetime(tzinfo=UTC) == NOON
@@ -76,7 +76,9 @@ def test_times_of_other_zones_are_the_same_times() -> None:
         ({"options": {"max_attempts": 1 << 40}}, ValueError, "options.max_attempts: "),
     ],
 )
-def test_what_a_message_cannot_hold_is_named(values: dict[str, Any], kind: type[Exception], text: str) -> None:
+def test_value_of_a_wrong_type_is_rejected_naming_the_field(
+    values: dict[str, Any], kind: type[Exception], text: str
+) -> None:
     with pytest.raises(kind) as caught:
         write(CommandSpec, values)
     assert str(caught.value).startswith(text)
@@ -91,19 +93,19 @@ def test_what_a_message_cannot_hold_is_named(values: dict[str, Any], kind: type[
         ({"labels": {"team": 7}}, 'labels["team"]: '),
     ],
 )
-def test_wrong_items_are_named(values: dict[str, Any], text: str) -> None:
+def test_item_of_a_wrong_type_is_rejected_naming_the_field(values: dict[str, Any], text: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         write(ListSessionsRequest, values)
     assert str(caught.value).startswith(text)
 
 
-def test_each_item_gets_a_key_of_its_own_unless_it_has_one() -> None:
+def test_each_item_gets_its_own_key_unless_it_has_one() -> None:
     first, second, third = with_request_ids([{"type": "a"}, {"type": "a"}, {"type": "a", "request_id": "mine"}])
     assert first["request_id"] != second["request_id"]
     assert third["request_id"] == "mine"
 
 
-def test_answers_are_read_into_python_values() -> None:
+def test_responses_become_python_values() -> None:
     message = Command(params_json='{"n":1}', state=commands_pb2.COMMAND_STATE_QUEUED)
     message.enqueued_at.FromDatetime(NOON)
     message.options.timeout.FromSeconds(90)
@@ -113,7 +115,7 @@ def test_answers_are_read_into_python_values() -> None:
     assert (command.options.timeout, command.options.retention) == (timedelta(seconds=90), None)
 
 
-def test_word_of_a_newer_contract_is_its_number() -> None:
+def test_unknown_enum_value_is_its_number() -> None:
     message = Session()
     message.ParseFromString(b"\x18\x63")  # state = 99
     assert str(read_session(message).state) == "99"

@@ -1,4 +1,4 @@
-"""`make check` names each method without REST options, and each option that names nothing."""
+"""`make check` reports each method without REST options, and each option that refers to nothing."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ Change = Callable[[FileDescriptorProto], None]
 
 
 def methods_of(change: Change) -> list[MethodDescriptor]:
-    """The methods of the command service, as they would be with a change of its file."""
+    """The methods of the command service after a change of its file."""
     pool = DescriptorPool()
     for file in descriptors.contract().file:
         if file.name == _FILE:
@@ -55,7 +55,7 @@ def test_contract_has_no_problem() -> None:
     assert problems_of(lambda file: None) == []
 
 
-def test_method_without_an_operation_is_named() -> None:
+def test_method_without_an_operation_is_reported() -> None:
     def forget(file: FileDescriptorProto) -> None:
         for service in file.service:
             for one in service.method:
@@ -67,7 +67,7 @@ def test_method_without_an_operation_is_named() -> None:
     assert problem.startswith("callboard.commands.v1.CommandService.GetCommand: has no REST operation")
 
 
-def test_exception_that_is_no_method_is_named() -> None:
+def test_exception_for_an_unknown_method_is_reported() -> None:
     names = [*WITHOUT_REST, "callboard.commands.v1.CommandService.Gone"]
     assert problems([one.descriptor for one in all_methods()], names) == [
         "callboard.commands.v1.CommandService.Gone: is in the list of exceptions but is no method"
@@ -95,6 +95,6 @@ def test_exception_that_is_no_method_is_named() -> None:
         (lambda file: setattr(field(file, "CommandSpec", "type"), "name", "params"), "2 fields have the name params"),
     ],
 )  # fmt: skip
-def test_option_that_names_nothing_is_named(change: Change, named: str) -> None:
+def test_option_that_refers_to_nothing_is_reported(change: Change, named: str) -> None:
     found = problems_of(change)
     assert any(named in problem for problem in found), found

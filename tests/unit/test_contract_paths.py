@@ -1,4 +1,4 @@
-"""Names of fields in a service's errors, in the words of REST."""
+"""Translation of field paths in a service's errors to REST."""
 
 import pytest
 
@@ -31,13 +31,11 @@ from libs.errors import FieldViolation, Reason, ServiceError
         (events_pb2.ListEventsRequest, "", "99", "99"),
     ],
 )  # fmt: skip
-def test_paths_of_the_contract_become_names_of_rest(
-    message: type[agents_pb2.Agent], body: str, path: str, name: str
-) -> None:
+def test_field_paths_become_names_of_rest(message: type[agents_pb2.Agent], body: str, path: str, name: str) -> None:
     assert rest_path(message.DESCRIPTOR, path, body) == name
 
 
-def test_wrong_token_names_its_parameter() -> None:
+def test_error_of_a_token_names_its_parameter() -> None:
     error = ServiceError(Reason.PAGE_TOKEN_INVALID, "none of ours")
     translated = in_rest_words(error, agents_pb2.ListAgentsRequest.DESCRIPTOR)
     assert (translated.message, translated.violations[0].field) == ("none of ours", "pageToken")
@@ -45,13 +43,13 @@ def test_wrong_token_names_its_parameter() -> None:
     assert in_rest_words(error, events_pb2.StreamEventsRequest.DESCRIPTOR).violations[0].field == "from"
 
 
-def test_header_stands_for_the_field_that_it_fills() -> None:
+def test_field_set_by_a_header_is_reported_as_the_header() -> None:
     error = ServiceError(Reason.FIELD_INVALID, "x", violations=[FieldViolation("agent.etag", "too long")])
     headers = {"agent.etag": "If-Match"}
     descriptor = agents_pb2.UpdateAgentRequest.DESCRIPTOR
     assert in_rest_words(error, descriptor, body="agent", headers=headers).message == "If-Match: too long"
 
 
-def test_error_without_fields_stays_as_it_is() -> None:
+def test_error_without_fields_is_unchanged() -> None:
     error = ServiceError(Reason.AGENT_NOT_FOUND, "no such agent")
     assert in_rest_words(error, agents_pb2.GetAgentRequest.DESCRIPTOR) is error

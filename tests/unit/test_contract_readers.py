@@ -1,4 +1,4 @@
-"""Readers: what callers send becomes the request that they mean, or an error that names field and rule."""
+"""Readers turn a caller's JSON or query into a request, or into an error that names the field and the rule."""
 
 import contextlib
 import json
@@ -65,7 +65,7 @@ def submit(**options: Any) -> commands_pb2.CommandSpec:
     ("text", "nanoseconds"),
     [("30s", 30 * 10**9), ("0.000000001s", 1), (1.5, 1_500_000_000), (0, 0), (86400, 86_400 * 10**9)],
 )
-def test_spans_are_read(text: Any, nanoseconds: int) -> None:
+def test_durations_are_read(text: Any, nanoseconds: int) -> None:
     assert submit(timeout=text).options.timeout.ToNanoseconds() == nanoseconds
     assert submit(timeout=text).options.HasField("timeout")
 
@@ -73,7 +73,7 @@ def test_spans_are_read(text: Any, nanoseconds: int) -> None:
 @pytest.mark.parametrize(
     "value", ["30", "s", "-1s", "1m", "1e3s", -1, True, float("inf"), float("nan"), "٣s", {}]
 )  # fmt: skip
-def test_what_is_no_span_is_rejected(value: Any) -> None:
+def test_invalid_duration_is_rejected(value: Any) -> None:
     (violation,) = error_of("SubmitCommand", {"agentId": "a", "type": "a", "timeout": value}).violations
     assert (violation.field, violation.rule) == ("timeout", "must be a number of seconds, or a text such as 30s")
 
@@ -87,12 +87,12 @@ def test_times_are_read_to_the_nanosecond() -> None:
     "value", ["2026-01-31", "2026-13-01T00:00:00Z", "2026-01-31T09:30:00", "2026-01-31 09:30:00Z", 5,
               "0001-01-01T00:00:00+01:00"],
 )  # fmt: skip
-def test_what_is_no_time_is_rejected(value: Any) -> None:
+def test_invalid_time_is_rejected(value: Any) -> None:
     (violation,) = error_of("SubmitCommand", {"agentId": "a", "type": "a", "notBefore": value}).violations
     assert violation.rule.startswith("must be a time")
 
 
-def test_null_means_what_leaving_out_means_except_where_a_value_is_needed() -> None:
+def test_null_leaves_a_field_out_unless_a_value_is_required() -> None:
     assert submit(params=None, timeout=None, priority=None).options == submit().options
     assert fields("SubmitCommand", {"agentId": "a", "type": None}) == ["type"]
     assert fields("CancelCommands", {"filter": {"type": "a"}, "dryRun": None}) == ["dryRun"]
@@ -104,7 +104,7 @@ def test_two_names_of_one_field_must_agree() -> None:
     assert error.message == "attempts contradicts maxAttempts"
 
 
-def test_flag_stands_for_a_word() -> None:
+def test_flag_sets_an_enum_value() -> None:
     request: Any = find_method("StartSession").read({"agentId": "a", "restart": True})
     assert request.on_conflict == sessions_pb2.ON_CONFLICT_RESTART
     request = find_method("StartSession").read({"agentId": "a", "restart": False, "onConflict": "fail"})
@@ -113,7 +113,7 @@ def test_flag_stands_for_a_word() -> None:
     assert error.message == "restart contradicts onConflict"
 
 
-def test_every_violation_is_named_by_its_path() -> None:
+def test_every_violation_has_its_path() -> None:
     given = {
         "sessionId": "-", "nope": 1,
         "events": [{"type": "custom.a"}, {"type": "No", "level": "audit", "payload": []}, 5, {}],
@@ -126,29 +126,29 @@ def test_every_violation_is_named_by_its_path() -> None:
     assert fields("CreateAgent", agent) == ["connector.more", "labels.a b", "labels.c", "labels.d"]
 
 
-def test_name_that_a_caller_made_up_is_cut_in_the_error() -> None:
+def test_unknown_name_is_truncated_in_the_error() -> None:
     assert fields("GetAgent", {"agentId": "a", "x" * 500: 1}) == ["x" * 128]
 
 
-def test_at_most_a_hundred_violations_are_named_and_the_rest_counted() -> None:
+def test_at_most_a_hundred_violations_are_listed_and_the_rest_counted() -> None:
     error = error_of("AppendEvents", {"sessionId": "s", "events": [{}] * 1000})
     assert len(error.violations) == 100
     assert error.message.endswith("(and 999 more)")
 
 
-def test_names_that_rule_each_other_out_are_checked() -> None:
+def test_exactly_one_of_exclusive_fields_is_required() -> None:
     assert error_of("RequeueDeadLetters", {}).message == "exactly one of ids and filter is required"
     assert error_of("SubmitCommand", {"type": "a"}).message == "exactly one of agentId and sessionId is required"
     both = {"ids": ["a"], "filter": {}}
     assert error_of("PurgeDeadLetters", both).message == "exactly one of ids and filter is required"
 
 
-def test_filter_that_says_nothing_is_rejected() -> None:
+def test_empty_filter_is_rejected() -> None:
     error = error_of("CancelCommands", {"filter": {"agentId": None}})
     assert error.message == "filter: an empty filter would mean every command: name something"
 
 
-def test_mask_is_what_is_given() -> None:
+def test_update_mask_lists_the_given_fields() -> None:
     request: Any = find_method("UpdateAgent").read({"agentId": "a", "displayName": None, "exclusive": False})
     assert list(request.update_mask.paths) == ["display_name", "exclusive"]
     assert not request.agent.exclusive
@@ -156,19 +156,19 @@ def test_mask_is_what_is_given() -> None:
     assert error_of("UpdateAgent", {"agentId": "a", "etag": "7"}).message == rule
 
 
-def test_field_that_callboard_writes_cannot_be_set() -> None:
+def test_output_only_field_cannot_be_set() -> None:
     given = {"agentId": "a", "connector": {"kind": "echo"}, "createdAt": "2026-01-31T09:30:00Z", "etag": "7"}
     assert fields("CreateAgent", given) == ["createdAt", "etag"]
 
 
-def test_message_that_lies_flat_is_set_once_a_name_of_it_is_given() -> None:
+def test_flattened_message_is_set_if_one_of_its_fields_is_given() -> None:
     request: Any = find_method("RestartSession").read({"agentId": "a", "reason": "r"})
     assert not request.HasField("spec")
     request = find_method("RestartSession").read({"agentId": "a", "title": None})
     assert request.HasField("spec")
 
 
-def test_query_is_read_from_texts() -> None:
+def test_query_parameters_are_converted_to_their_types() -> None:
     found = query(
         "listSessions", state=["init", "running"], label=["a:b,c"], pageSize="7", createdAfter="2026-01-01T00:00:00Z"
     )
@@ -185,7 +185,7 @@ def test_query_is_read_from_texts() -> None:
             query(name, **values)
 
 
-def test_word_is_a_flag_in_json_where_it_is_true_or_false() -> None:
+def test_enum_with_a_flag_takes_only_booleans_in_json() -> None:
     request: Any = find_method("PurgeDeadLetters").read({"filter": {"requeued": False}})
     assert request.filter.requeued == commands_pb2.REQUEUED_FILTER_NOT_REQUEUED
     assert fields("PurgeDeadLetters", {"filter": {"requeued": "false"}}) == ["filter.requeued"]
@@ -193,7 +193,7 @@ def test_word_is_a_flag_in_json_where_it_is_true_or_false() -> None:
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(REQUESTS).flatmap(lambda kind: messages(kind.DESCRIPTOR, by_rules=True)))
-def test_what_is_written_is_read_back(message: Message) -> None:
+def test_written_message_is_read_back(message: Message) -> None:
     descriptor: Any = message.DESCRIPTOR
     read = compile_reader(f"test_{descriptor.full_name}", descriptor, Limits(is_whole=True))
     found = type(message)()
@@ -203,7 +203,7 @@ def test_what_is_written_is_read_back(message: Message) -> None:
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(READS).flatmap(lambda method: st.tuples(st.just(method), _objects(method.request.DESCRIPTOR))))
-def test_any_json_is_read_or_rejected_by_field(case: Any) -> None:
+def test_any_json_is_read_or_rejected_naming_a_field(case: Any) -> None:
     method, given = case
     with contextlib.suppress(ServiceError):
         method.read(given).SerializeToString()

@@ -1,4 +1,4 @@
-"""Schemas and descriptions of the OpenAPI document, as they follow from the contract."""
+"""Schemas and descriptions of the OpenAPI document, generated from the contract."""
 
 import json
 from typing import Any
@@ -32,19 +32,19 @@ def check(schemas: Schemas, schema: dict[str, Any], value: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.option.example], ids=lambda one: one.id)
-def test_example_of_an_operation_is_a_body_that_it_takes(operation: Operation) -> None:
+def test_example_of_an_operation_is_a_valid_body(operation: Operation) -> None:
     schemas = Schemas()
     check(schemas, body_schema(operation, schemas), json.loads(operation.option.example))
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(WRITTEN).flatmap(lambda kind: messages(kind.DESCRIPTOR)))
-def test_what_is_written_is_as_its_schema_says(message: Message) -> None:
+def test_written_message_matches_its_schema(message: Message) -> None:
     schemas, descriptor = Schemas(), message.DESCRIPTOR
     check(schemas, schemas.written(descriptor), orjson.loads(orjson.dumps(write_message(message))))  # type: ignore[arg-type]
 
 
-def test_descriptions_speak_of_json_and_not_of_messages() -> None:
+def test_descriptions_use_the_terms_of_json() -> None:
     options, command = commands_pb2.CommandOptions.DESCRIPTOR, commands_pb2.Command.DESCRIPTOR
     assert description_of_input(field_at(options, "max_attempts")).endswith("1 to 25; not given means 3.")
     assert description_of_answer(field_at(options, "max_attempts")).endswith("1 to 25.")
@@ -55,7 +55,7 @@ def test_descriptions_speak_of_json_and_not_of_messages() -> None:
     assert description_of_input(field_at(command, "params_json")) == "The parameters: a JSON object."
 
 
-def test_two_messages_cannot_share_a_schema_by_accident() -> None:
+def test_two_messages_with_one_schema_name_are_rejected() -> None:
     schemas = Schemas()
     schemas.written(commands_pb2.Command.DESCRIPTOR)
     with pytest.raises(ValueError, match="two schemas have the name Command"):

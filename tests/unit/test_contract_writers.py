@@ -1,4 +1,4 @@
-"""Writers: what the contract's messages look like as JSON."""
+"""Writers turn the contract's messages into JSON."""
 
 from typing import Any
 
@@ -41,11 +41,11 @@ def written(message: Message) -> Any:
     [(1, "init"), (2, "running"), (3, "paused"), (4, "stopping"), (5, "completed"), (6, "failed"), (7, "timeout"),
      (8, "stopped")],
 )  # fmt: skip
-def test_session_states_have_the_words_of_rest(number: Any, word: str) -> None:
+def test_session_states_are_written_as_words(number: Any, word: str) -> None:
     assert write_message(sessions_pb2.Session(state=number))["state"] == word
 
 
-def test_every_key_is_written_and_null_without_a_value() -> None:
+def test_field_without_a_value_is_written_as_null() -> None:
     session = write_message(sessions_pb2.Session(state=sessions_pb2.SESSION_STATE_CREATED))
     assert set(session) == set(_SESSION_KEYS.split())
     assert session["title"] is session["error"] is session["endedAt"] is session["result"] is None
@@ -56,7 +56,7 @@ def test_every_key_is_written_and_null_without_a_value() -> None:
     assert list(event) == _EVENT_KEYS.split()
 
 
-def test_value_that_a_later_contract_added_is_written_as_its_number() -> None:
+def test_unknown_enum_value_is_written_as_its_number() -> None:
     assert write_message(sessions_pb2.Session(state=99))["state"] == "state_99"  # type: ignore[arg-type]
     letter = commands_pb2.BulkSubmitRefusal(reason=999)  # type: ignore[arg-type]
     assert write_message(letter)["reason"] == "REASON_999"
@@ -74,7 +74,7 @@ def test_times_are_rfc_3339_in_utc_with_microseconds() -> None:
     assert write_message(agent)["createdAt"] == "2026-01-31T08:30:00.123456Z"
 
 
-def test_spans_are_numbers_of_seconds() -> None:
+def test_durations_are_numbers_of_seconds() -> None:
     attempt = commands_pb2.Attempt()
     attempt.duration.FromMilliseconds(1500)
     assert write_message(attempt)["duration"] == 1.5
@@ -82,14 +82,14 @@ def test_spans_are_numbers_of_seconds() -> None:
     assert repr(write_message(attempt)["duration"]) == "90"
 
 
-def test_json_is_embedded_as_it_came_on_one_line() -> None:
+def test_json_is_embedded_unchanged_on_one_line() -> None:
     event = events_pb2.Event(level=events_pb2.EVENT_LEVEL_INFO, payload_json='{\r\n"a":\n12345678901234567890123}')
     text = orjson.dumps(write_message(event))
     assert b'"payload":{  "a": 12345678901234567890123}' in text
     assert written(events_pb2.Event(level=events_pb2.EVENT_LEVEL_INFO))["payload"] == {}
 
 
-def test_list_of_dead_letters_leaves_their_attempts_out() -> None:
+def test_list_of_dead_letters_omits_attempts() -> None:
     reason = errors_pb2.ERROR_REASON_TOOL_ERROR
     command = commands_pb2.Command(command_id="c", state=commands_pb2.COMMAND_STATE_FAILED)
     letter = commands_pb2.DeadLetter(command=command, reason=reason, attempts=[commands_pb2.Attempt(attempt=1)])
@@ -117,7 +117,7 @@ def test_writers_agree_with_the_json_mapping_of_protobuf(message: Message) -> No
 
 
 def _disagreements(descriptor: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """Where the two differ, of the fields that both write alike."""
+    """The differences between the two, in fields that both should write alike."""
     found = []
     for one in descriptor.fields:
         field = field_of(one)
@@ -140,12 +140,12 @@ def _is_alike(field: Field) -> bool:
 
 
 def _is_shared(message: Descriptor | None, field: Field) -> bool:
-    """Whether a parent writes something else under the name: a session's id, beside that of its spec."""
+    """Whether the parent writes another value under this name: a session's id, and not that of its spec."""
     return message is not None and message.name == "SessionSpec" and field.name == "sessionId"
 
 
 def _read(field: Field, value: Any) -> Any:
-    if field.kind is Kind.INTEGER and isinstance(value, str):  # protobuf writes 64 bits as a text
+    if field.kind is Kind.INTEGER and isinstance(value, str):  # protobuf writes 64-bit integers as strings
         return int(value)
     empty = not field.is_map and value in ("", 0, 0.0) and not field.is_never_null
     return None if empty and not field.descriptor.has_presence else value

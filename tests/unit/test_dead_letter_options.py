@@ -1,4 +1,4 @@
-"""The options of `callboard dlq`: filters, times, spans, parameters; and how it finds the service and the key."""
+"""The options of `callboard dlq`: filters, times, durations, parameters, and the service's address and key."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def test_every_filter_is_read() -> None:
         ({"before": "999999999d"}, "--before"),
     ],
 )
-def test_invalid_filter_is_rejected_by_the_name_of_its_option(filters: dict[str, Any], says: str) -> None:
+def test_invalid_filter_is_rejected_naming_its_option(filters: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         Filters(**filters).read(NOW)
     assert caught.value.exit_code == 2
@@ -64,7 +64,7 @@ def test_invalid_filter_is_rejected_by_the_name_of_its_option(filters: dict[str,
 @pytest.mark.parametrize(
     ("text", "seconds"), [("250ms", 0.25), ("30s", 30), ("15m", 900), ("2h", 7200), ("7d", 604800)]
 )
-def test_spans_are_read(text: str, seconds: float) -> None:
+def test_durations_are_read(text: str, seconds: float) -> None:
     assert read_span("--timeout", text).total_seconds() == seconds
 
 
@@ -77,7 +77,7 @@ def test_any_text_is_a_time_or_rejected(text: str) -> None:
     assert made is None or made.seconds
 
 
-def test_span_is_before_or_after_now() -> None:
+def test_duration_is_relative_to_now() -> None:
     behind, ahead = read_moment("--after", "1d", NOW), read_moment("--not-before", "1d", NOW, ahead=True)
     assert behind is not None
     assert ahead is not None
@@ -91,7 +91,7 @@ def test_dead_letters_are_selected_in_exactly_one_way() -> None:
     assert select([], Filters(), everything=True, limit=None, now=NOW).matching == commands_pb2.DeadLetterFilter()
     for ids, filters, everything, limit in (
         ([], Filters(), False, None),
-        ([], Filters(reasons=[]), False, None),  # as the command line gives it
+        ([], Filters(reasons=[]), False, None),  # as typer passes it
         (["a"], Filters(agent="clock"), False, None),
         (["a"], Filters(), True, None),
         (["a"], Filters(), False, 5),
@@ -110,7 +110,7 @@ def test_options_of_a_requeue_are_read() -> None:
         read_options(attempts=0, timeout="", priority="urgent", not_before="", into="")
 
 
-def test_parameters_are_typed_or_read_from_a_file_or_from_standard_input(
+def test_parameters_come_from_an_argument_a_file_or_standard_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "params.json"
@@ -131,9 +131,7 @@ def test_every_reason_of_the_contract_can_be_named() -> None:
 
 
 @pytest.mark.parametrize(("service", "port"), [(ServiceName.SESSION, 7401), (ServiceName.COMMAND, 7402)])
-def test_service_is_where_the_environment_says_or_where_up_listens(
-    tmp_path: Path, service: ServiceName, port: int
-) -> None:
+def test_address_comes_from_the_environment_or_from_up(tmp_path: Path, service: ServiceName, port: int) -> None:
     home, name = {"CALLBOARD_HOME": str(tmp_path)}, service.upper()
     assert address_of(home, service) == f"127.0.0.1:{port}"
     assert address_of({**home, f"CALLBOARD_{name}_PORT": "7500"}, service) == "127.0.0.1:7500"
@@ -144,7 +142,7 @@ def test_service_is_where_the_environment_says_or_where_up_listens(
     assert address_of(home, service) == f"127.0.0.1:{port}"
 
 
-def test_key_is_the_environments_or_the_homes(tmp_path: Path) -> None:
+def test_key_comes_from_the_environment_or_the_home_folder(tmp_path: Path) -> None:
     home = {"CALLBOARD_HOME": str(tmp_path)}
     with pytest.raises(CliError, match="no key"):
         key_of(home)
@@ -153,7 +151,7 @@ def test_key_is_the_environments_or_the_homes(tmp_path: Path) -> None:
     assert key_of({**home, "CALLBOARD_KEY": " cb_given "}) == "cb_given"
 
 
-def test_invalid_key_is_rejected_without_being_shown(tmp_path: Path) -> None:
+def test_invalid_key_is_rejected_without_printing_it(tmp_path: Path) -> None:
     (tmp_path / "dev-key").write_text("cb_secret\x1b\n")
     with pytest.raises(SettingError, match="CALLBOARD_KEY") as caught:
         key_of({"CALLBOARD_KEY": "cb_secret\x1b[31m"})
@@ -163,7 +161,7 @@ def test_invalid_key_is_rejected_without_being_shown(tmp_path: Path) -> None:
     assert "secret" not in str(of_home.value)
 
 
-def test_text_of_others_cannot_steer_the_terminal() -> None:
+def test_control_characters_of_others_are_not_printed() -> None:
     assert plain("a\x1b[31mb\nc\td") == "a\N{REPLACEMENT CHARACTER}[31mb c d"
     assert len(plain("x" * 1000)) == 200
     assert plain_lines("a\x1bb\n  c\x9bd") == "a\N{REPLACEMENT CHARACTER}b\n  c\N{REPLACEMENT CHARACTER}d"

@@ -1,4 +1,4 @@
-"""Dead letters as values: what is submitted again, and what is kept under a key."""
+"""Values of a requeue: what is submitted again, and what is stored with a key."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ OLD = Command(
 )  # fmt: skip
 
 
-def test_a_dead_command_is_submitted_as_it_was_to_its_agent_and_at_once() -> None:
+def test_requeue_submits_the_command_as_it_was_and_without_a_delay() -> None:
     new = again(OLD, Changes(), "key")
     assert (new.agent_id, new.session_id, new.requeued_from, new.not_before) == ("clock", "", DEAD, None)
     for name in ("type", "params", "correlation_id", "max_attempts", "timeout_ms", "backoff_ms", "max_backoff_ms",
@@ -52,7 +52,7 @@ def test_a_dead_command_is_submitted_as_it_was_to_its_agent_and_at_once() -> Non
         Changes(not_before=NOW),
     ],
 )
-def test_each_change_is_made_and_makes_another_request(changes: Changes) -> None:
+def test_each_change_is_applied_and_changes_the_hash(changes: Changes) -> None:
     plain, new = again(OLD, Changes(), "key"), again(OLD, changes, "key")
     (changed,) = [name for name in Changes.__slots__ if getattr(changes, name) is not None]
     assert getattr(new, changed) == getattr(changes, changed)
@@ -60,15 +60,15 @@ def test_each_change_is_made_and_makes_another_request(changes: Changes) -> None
     assert new.hash != plain.hash
 
 
-def test_the_hash_of_a_requeue_without_changes_is_that_of_the_release_before() -> None:
+def test_hash_of_a_requeue_without_changes_is_stable() -> None:
     assert again(OLD, Changes(), "key").hash == sha256(DEAD.bytes).digest()
 
 
-def test_a_priority_of_zero_is_a_change() -> None:
+def test_priority_of_zero_is_a_change() -> None:
     assert again(OLD, Changes(priority=0), "").priority == 0
 
 
-def test_a_plan_and_its_answer_survive_being_kept() -> None:
+def test_plan_and_answer_survive_storage() -> None:
     plan = Plan(("a", "b"), more=True, place={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
     assert read_plan(write_plan(plan)) == plan
     made = Submitted(SubmitCode.OK, MADE, "c", "clock", "ses-1", NOW, "active")

@@ -1,4 +1,4 @@
-"""Tests are handed out by file, the slowest first (`tests.support.distribution`)."""
+"""Tests are distributed by file, the slowest first (`tests.support.distribution`)."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,7 +10,7 @@ from tests.support.distribution import pytest_collection_modifyitems, unit_of
 
 @dataclass
 class Item:
-    """What the sorting asks of a collected test."""
+    """A collected test, as far as the sorting needs it."""
 
     nodeid: str
     marks: dict[str, Any] = field(default_factory=dict)
@@ -35,11 +35,11 @@ def _sorted(*items: Item) -> list[str]:
         ("tests/e2e/test_up.py::test_a[user@host]@shared", "shared"),
     ],
 )
-def test_a_worker_gets_a_whole_file_or_a_whole_group(nodeid: str, unit: str) -> None:
+def test_worker_gets_a_whole_file_or_a_whole_group(nodeid: str, unit: str) -> None:
     assert unit_of(nodeid) == unit
 
 
-def test_the_slowest_file_starts_first_and_the_unit_tests_come_last() -> None:
+def test_slowest_file_starts_first_and_unit_tests_last() -> None:
     assert _sorted(
         Item("tests/chaos/test_a.py::test_1"),
         Item("tests/unit/test_b.py::test_1"),
@@ -55,7 +55,7 @@ def test_the_slowest_file_starts_first_and_the_unit_tests_come_last() -> None:
     ]
 
 
-def test_the_tests_of_a_group_stay_together_in_their_order() -> None:
+def test_tests_of_a_group_stay_together_and_in_order() -> None:
     group = {"xdist_group": "suite", "slow": 5}
     assert _sorted(
         Item("tests/e2e/test_a.py::test_1", group),

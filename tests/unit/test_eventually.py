@@ -1,16 +1,16 @@
-"""The waiting that other tests rely on."""
+"""`tests.support.eventually`, on which other tests rely."""
 
 import pytest
 
 from tests.support.eventually import eventually
 
 
-async def test_it_returns_the_first_true_result() -> None:
+async def test_eventually_returns_the_first_true_result() -> None:
     results = iter([0, None, "", 7])
     assert await eventually(lambda: next(results)) == 7
 
 
-async def test_it_waits_for_an_async_check_that_asserts() -> None:
+async def test_eventually_waits_for_an_async_check_that_asserts() -> None:
     seen: list[int] = []
 
     async def check() -> bool:
@@ -21,7 +21,7 @@ async def test_it_waits_for_an_async_check_that_asserts() -> None:
     assert await eventually(check)
 
 
-async def test_it_ends_with_the_last_assertion() -> None:
+async def test_eventually_raises_the_last_assertion_at_its_timeout() -> None:
     def check() -> None:
         raise AssertionError("still wrong")
 
@@ -29,6 +29,6 @@ async def test_it_ends_with_the_last_assertion() -> None:
         await eventually(check, timeout=0.02)
 
 
-async def test_it_ends_with_what_it_saw_last() -> None:
+async def test_eventually_reports_the_last_result_at_its_timeout() -> None:
     with pytest.raises(AssertionError, match="last seen: 0"):
         await eventually(lambda: 0, timeout=0.02)

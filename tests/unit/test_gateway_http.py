@@ -1,4 +1,4 @@
-"""The gateway's pure parts: problems, the router, queries, frames, and the table of routes."""
+"""The pure code of the gateway: problems, the router, queries, frames and the table of routes."""
 
 import orjson
 import pytest
@@ -13,14 +13,14 @@ from services.gateway.rest.table import OVERRIDES, routes
 from services.gateway.sse.frames import frames
 
 
-def test_problem_says_when_to_try_again() -> None:
+def test_problem_says_when_to_retry() -> None:
     error = ServiceError(Reason.RATE_LIMITED, "slow down", metadata={"retry_after_seconds": "7"})
     response = problem(error, "/x")
     assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
     assert orjson.loads(response.body)["type"] == "urn:callboard:problem:rate-limited"
 
 
-def test_metadata_does_not_replace_what_a_problem_says_itself() -> None:
+def test_metadata_does_not_override_fields_of_a_problem() -> None:
     error = ServiceError(Reason.AGENT_EXISTS, "taken", metadata={"status": "x", "detail": "y", "agent_id": "z"})
     told = orjson.loads(problem(error, "/x").body)
     assert (told["status"], told["detail"], told["agentId"]) == (409, "taken", "z")
@@ -47,7 +47,7 @@ def test_query_is_read_strictly() -> None:
             read_query(text, lists)
 
 
-def test_router_tells_words_from_parameters() -> None:
+def test_router_prefers_literals_to_parameters() -> None:
     router: Router[str] = Router()
     for method, path in (("GET", "/a/{id}"), ("POST", "/a/{id}"), ("GET", "/a/{id}/b"), ("GET", "/a/new/b")):
         router.add(method, path, f"{method} {path}")

@@ -1,4 +1,4 @@
-"""API keys: their form, what is stored of them, and what is no key."""
+"""API keys: their form, what is stored of them, and which texts are invalid."""
 
 import hashlib
 import re
@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 from libs.identity.keys import hash_key, new_key, parse_key_id
 
 
-def test_a_key_has_an_id_and_256_random_bits() -> None:
+def test_key_has_an_id_and_256_random_bits() -> None:
     key = new_key()
     assert re.fullmatch(r"cb_[a-z2-7]{12}_[A-Za-z0-9_-]{43}", key.secret_text)
     assert key.secret_text.split("_")[1] == key.key_id
 
 
-def test_what_is_stored_is_the_hash_of_the_whole_key() -> None:
+def test_stored_hash_covers_the_whole_key() -> None:
     key = new_key()
     assert key.key_hash == hash_key(key.secret_text) == hashlib.sha256(key.secret_text.encode()).digest()
     assert key.secret_text not in repr(key)
 
 
-def test_no_two_keys_are_alike() -> None:
+def test_keys_are_unique() -> None:
     keys = [new_key() for _ in range(1000)]
     assert len({key.key_id for key in keys}) == len({key.secret_text for key in keys}) == 1000
 
 
-def test_the_id_is_found_whatever_the_secret_holds() -> None:
+def test_id_is_found_with_any_secret() -> None:
     assert parse_key_id("cb_abcdefghij27_" + "_-" * 22) == "abcdefghij27"
     assert all(parse_key_id(key.secret_text) == key.key_id for key in (new_key() for _ in range(1000)))
 
@@ -47,7 +47,7 @@ def test_the_id_is_found_whatever_the_secret_holds() -> None:
         "cb_abcdefghij27_" + "a" * 10_000,
     ],
 )
-def test_what_is_no_key_has_no_id(text: str) -> None:
+def test_invalid_key_has_no_id(text: str) -> None:
     assert parse_key_id(text) is None
 
 
@@ -57,5 +57,5 @@ def test_any_text_can_be_parsed_and_hashed(text: str) -> None:
     assert len(hash_key(text)) == 32
 
 
-def test_a_lone_surrogate_can_be_hashed() -> None:
+def test_lone_surrogate_can_be_hashed() -> None:
     assert len(hash_key("cb_\ud800")) == 32

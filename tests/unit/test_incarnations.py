@@ -1,4 +1,4 @@
-"""A runner that loses its lease begins again as another; one that cannot register waits and tries once more."""
+"""A runner that loses its lease restarts under a new id. One that cannot register waits and tries again."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 
 
 class ScriptedRunner:
-    """Ends with an error, or runs until it is told to stop."""
+    """Ends with an error, or runs until it is stopped."""
 
     def __init__(self, error: Exception | None) -> None:
         self.healthy = error is None
@@ -29,8 +29,8 @@ class ScriptedRunner:
         await stop.wait()
 
 
-class Fleet:
-    """Makes scripted runners, one after the other."""
+class RunnerFactory:
+    """Creates scripted runners."""
 
     def __init__(self, *errors: Exception) -> None:
         self.made: list[ScriptedRunner] = []
@@ -47,8 +47,8 @@ async def _until_healthy(incarnations: Incarnations, stop: asyncio.Event) -> "as
     return running
 
 
-async def test_a_runner_whose_lease_is_lost_is_followed_by_another_at_once() -> None:
-    fleet, stop = Fleet(LeaseLostError("declared dead"), LeaseLostError("slept through it")), asyncio.Event()
+async def test_runner_that_lost_its_lease_is_replaced_at_once() -> None:
+    fleet, stop = RunnerFactory(LeaseLostError("declared dead"), LeaseLostError("slept through it")), asyncio.Event()
     incarnations = Incarnations(fleet.new_runner, pause=3600)
     running = await _until_healthy(incarnations, stop)
     assert len(fleet.made) == 3
@@ -56,8 +56,8 @@ async def test_a_runner_whose_lease_is_lost_is_followed_by_another_at_once() -> 
     await asyncio.wait_for(running, 2)
 
 
-async def test_a_runner_that_cannot_register_pauses_before_it_tries_again() -> None:
-    fleet, stop = Fleet(ServiceError(Reason.DATABASE_UNAVAILABLE, "away")), asyncio.Event()
+async def test_runner_that_cannot_register_waits_before_it_tries_again() -> None:
+    fleet, stop = RunnerFactory(ServiceError(Reason.DATABASE_UNAVAILABLE, "away")), asyncio.Event()
     loop = asyncio.get_running_loop()
     began = loop.time()
     running = await _until_healthy(Incarnations(fleet.new_runner, pause=0.05), stop)
@@ -67,9 +67,9 @@ async def test_a_runner_that_cannot_register_pauses_before_it_tries_again() -> N
     await asyncio.wait_for(running, 2)
 
 
-async def test_its_figures_are_those_of_the_current_incarnation() -> None:
+async def test_metrics_are_those_of_the_current_incarnation() -> None:
     registry = CollectorRegistry()
-    incarnations = Incarnations(Fleet().new_runner, pause=1)
+    incarnations = Incarnations(RunnerFactory().new_runner, pause=1)
     incarnations.measure(Readings(registry))
     assert not incarnations.is_healthy()
     assert b"callboard_attempts_total{" not in generate_latest(registry)

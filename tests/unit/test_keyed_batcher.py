@@ -1,4 +1,4 @@
-"""KeyedBatcher: what waits together is done together, and one bad item fails alone."""
+"""KeyedBatcher: items that wait together form a batch, and a bad item fails alone."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,26 +13,26 @@ from tests.support.eventually import eventually
 
 
 class Flushes:
-    """A flush that notes its batches, waits for a gate, and rejects what it is told to."""
+    """A flush that records its batches, waits for a gate, and fails for chosen items."""
 
     def __init__(self, gate: asyncio.Event | None = None) -> None:
         self.batches: list[list[Any]] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.running = 0
+        self.most_running = 0
         self.gate = gate
         self.reject: Callable[[list[Any]], Exception | None] = lambda _: None
 
     async def __call__(self, key: str, items: Sequence[Any]) -> list[str]:
         self.batches.append(list(items))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
         try:
             await (self.gate.wait() if self.gate else asyncio.sleep(0))
             if (error := self.reject(list(items))) is not None:
                 raise error
             return [f"{key}:{item}" for item in items]
         finally:
-            self.under_way -= 1
+            self.running -= 1
 
 
 def bad(*items: Any, error: type[Exception] = psycopg.errors.InvalidTextRepresentation) -> Callable[..., Any]:
@@ -43,14 +43,14 @@ async def run_all(batcher: "KeyedBatcher[str, Any, str]", items: Sequence[Any], 
     return await asyncio.gather(*(batcher.run(key, item) for item in items), return_exceptions=True)
 
 
-async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch_and_each_gets_its_own_result() -> None:
+async def test_items_of_one_turn_of_the_loop_are_one_batch_with_a_result_each() -> None:
     flush = Flushes()
     batcher = KeyedBatcher(flush)
     assert await run_all(batcher, range(20)) == [f"a:{item}" for item in range(20)]
     assert flush.batches == [list(range(20))]
 
 
-async def test_what_arrives_while_batches_are_under_way_forms_the_next_one() -> None:
+async def test_items_that_arrive_during_a_batch_form_the_next_one() -> None:
     gate = asyncio.Event()
     flush = Flushes(gate)
     batcher = KeyedBatcher(flush, width=1)
@@ -67,11 +67,11 @@ async def test_what_arrives_while_batches_are_under_way_forms_the_next_one() -> 
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
-async def test_no_more_batches_of_a_key_are_under_way_than_its_width(width: int) -> None:
+async def test_batches_of_one_key_run_concurrently_up_to_the_width(width: int) -> None:
     flush = Flushes()
     batcher = KeyedBatcher(flush, max_batch=3, width=width)
     assert await run_all(batcher, range(40)) == [f"a:{item}" for item in range(40)]
-    assert flush.most_under_way == width
+    assert flush.most_running == width
     assert all(len(batch) <= 3 for batch in flush.batches)
     assert sorted(item for batch in flush.batches for item in batch) == list(range(40))
 
@@ -96,7 +96,7 @@ async def test_batches_of_different_keys_do_not_wait_for_each_other() -> None:
     "error",
     [psycopg.errors.InvalidTextRepresentation, psycopg.errors.UniqueViolation, psycopg.errors.ProgramLimitExceeded],
 )
-async def test_bad_data_fails_alone_wherever_it_is_in_the_batch(error: type[Exception]) -> None:
+async def test_bad_item_fails_alone_anywhere_in_the_batch(error: type[Exception]) -> None:
     flush = Flushes()
     flush.reject = bad(0, 7, 8, error=error)
     outcomes = await run_all(KeyedBatcher(flush), range(16))
@@ -104,7 +104,7 @@ async def test_bad_data_fails_alone_wherever_it_is_in_the_batch(error: type[Exce
         assert isinstance(outcome, error) if item in (0, 7, 8) else outcome == f"a:{item}"
 
 
-async def test_an_error_that_is_no_ones_data_fails_the_batch_at_once_and_the_next_batch_runs() -> None:
+async def test_error_that_no_item_caused_fails_the_batch_and_not_the_next_one() -> None:
     flush = Flushes()
     error = ServiceError(Reason.DATABASE_UNAVAILABLE, "away")
     flush.reject = lambda batch: error if 3 in batch else None
@@ -118,7 +118,7 @@ async def test_an_error_that_is_no_ones_data_fails_the_batch_at_once_and_the_nex
     "error",
     [psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable],
 )
-async def test_a_batch_that_was_rolled_back_for_a_passing_reason_runs_again_with_the_same_items(
+async def test_batch_is_retried_with_the_same_items_after_a_transient_error(
     error: type[Exception],
 ) -> None:
     flush = Flushes()
@@ -127,7 +127,7 @@ async def test_a_batch_that_was_rolled_back_for_a_passing_reason_runs_again_with
     assert flush.batches == [list(range(5))] * 4
 
 
-async def test_a_batch_that_never_gets_through_is_rejected_as_unavailable() -> None:
+async def test_batch_that_keeps_failing_is_rejected_as_unavailable() -> None:
     flush = Flushes()
     flush.reject = lambda _: psycopg.errors.SerializationFailure("again")
     (outcome,) = await run_all(KeyedBatcher(flush), [1])
@@ -135,7 +135,7 @@ async def test_a_batch_that_never_gets_through_is_rejected_as_unavailable() -> N
     assert outcome.reason is Reason.DATABASE_UNAVAILABLE
 
 
-async def test_a_cancelled_caller_costs_the_others_nothing() -> None:
+async def test_cancelled_caller_does_not_affect_others() -> None:
     gate = asyncio.Event()
     flush = Flushes(gate)
     batcher = KeyedBatcher(flush, width=1)
@@ -151,7 +151,7 @@ async def test_a_cancelled_caller_costs_the_others_nothing() -> None:
     assert await batcher.run("a", 99) == "a:99"
 
 
-async def test_a_cancelled_caller_of_a_rejected_batch_costs_the_others_nothing() -> None:
+async def test_cancelled_caller_of_a_failed_batch_does_not_affect_others() -> None:
     gate = asyncio.Event()
     flush = Flushes(gate)
     flush.reject = bad(1)
@@ -165,7 +165,7 @@ async def test_a_cancelled_caller_of_a_rejected_batch_costs_the_others_nothing()
 
 
 @pytest.mark.parametrize("answers", [0, 1, 5])
-async def test_a_flush_that_answers_too_few_or_too_many_fails_its_callers_instead_of_leaving_them_waiting(
+async def test_flush_with_a_wrong_number_of_results_fails_its_callers(
     answers: int,
 ) -> None:
     async def flush(key: str, items: Sequence[int]) -> list[int]:
@@ -179,7 +179,7 @@ async def test_a_flush_that_answers_too_few_or_too_many_fails_its_callers_instea
     assert await asyncio.wait_for(batcher.run("a", 7), 2) == 7
 
 
-async def test_drain_waits_for_all_that_was_given() -> None:
+async def test_drain_waits_for_all_items() -> None:
     flush = Flushes()
     batcher = KeyedBatcher(flush, max_batch=2, width=1)
     callers = [asyncio.create_task(batcher.run(key, item)) for key in "ab" for item in range(7)]
@@ -189,7 +189,7 @@ async def test_drain_waits_for_all_that_was_given() -> None:
     await asyncio.gather(*callers)
 
 
-async def test_a_key_without_items_is_forgotten() -> None:
+async def test_state_of_an_idle_key_is_removed() -> None:
     batcher = KeyedBatcher(Flushes())
     await asyncio.gather(*(batcher.run(str(number), 1) for number in range(50)))
     await batcher.drain()

@@ -1,4 +1,4 @@
-"""Every method of the contract says who may call it."""
+"""Every method of the contract has a required role."""
 
 import importlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _OPEN = "/callboard.health.v1.ReadinessService/GetReadiness"
 
 
 def methods() -> Iterator[MethodDescriptor]:
-    """All methods of all services, found by their files, so that a new one is met too."""
+    """All methods of all services, found by their files, so that new ones are included."""
     for file in sorted(_PROTOS.glob("callboard/**/*.proto")):
         module = ".".join(file.relative_to(_PROTOS).with_suffix("").parts) + "_pb2"
         for service in importlib.import_module(module).DESCRIPTOR.services_by_name.values():
@@ -29,7 +29,7 @@ def path(method: MethodDescriptor) -> str:
 POLICY = load_policy({method.containing_service.full_name for method in methods()})
 
 
-def test_the_contract_has_methods() -> None:
+def test_contract_has_methods() -> None:
     assert len(POLICY) >= 20
 
 
@@ -41,23 +41,23 @@ def test_every_method_has_a_required_role(method: MethodDescriptor) -> None:
 
 
 @pytest.mark.parametrize("method", list(methods()), ids=path)
-def test_reads_are_for_viewers_and_changes_are_not(method: MethodDescriptor) -> None:
+def test_methods_are_classified_as_reads_by_their_names(method: MethodDescriptor) -> None:
     reads = method.name.startswith(("Get", "List", "Stream", "Search", "Watch"))
     assert POLICY[path(method)].is_read is reads
 
 
-def test_nothing_but_health_is_open() -> None:
+def test_only_health_and_readiness_need_no_key() -> None:
     others = load_policy([HEALTH_SERVICE, REFLECTION_SERVICE])
     assert {found for found, access in POLICY.items() if access.role is None} == {_OPEN}
     opened = {found for found, access in others.items() if access.role is None}
     assert opened == {f"/{HEALTH_SERVICE}/{name}" for name in ("Check", "List", "Watch")} & set(others)
 
 
-def test_an_unknown_service_is_an_error() -> None:
+def test_unknown_service_is_an_error() -> None:
     with pytest.raises(KeyError):
         load_policy(["callboard.nothing.v1.NothingService"])
 
 
-def test_every_request_has_a_class() -> None:
+def test_every_request_type_is_found() -> None:
     services = {method.containing_service.full_name for method in methods()}
     assert {kind.DESCRIPTOR.name for kind in request_types(services)} >= {"CreateAgentRequest", "SubmitCommandRequest"}

@@ -1,4 +1,4 @@
-"""Ports that are chosen now and bound by a child later."""
+"""Ports that are reserved now and bound by a child process later."""
 
 import socket
 
@@ -12,9 +12,9 @@ from libs.embedded import (
 from libs.embedded import ports as module
 
 
-def test_a_server_can_listen_on_a_port_that_is_kept_and_be_reached_there() -> None:
+def test_server_can_listen_on_a_reserved_port() -> None:
     port = free_port()
-    for _ in range(2):  # again after a crash
+    for _ in range(2):  # a second time, as after a crash
         with (
             socket.create_server(("127.0.0.1", port)) as server,
             socket.create_connection(("127.0.0.1", port), timeout=5) as client,
@@ -24,14 +24,14 @@ def test_a_server_can_listen_on_a_port_that_is_kept_and_be_reached_there() -> No
                 assert address == client.getsockname()
 
 
-def test_nobody_is_given_a_port_that_is_kept() -> None:
+def test_reserved_port_cannot_be_bound_by_others() -> None:
     port = free_port()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", port))
-    assert is_free(port)  # for the child that it is kept for
+    assert is_free(port)  # for the child that it is reserved for
 
 
-def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_is_reserved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = free_port()
     monkeypatch.setattr(module, "_FIRST", first)
     monkeypatch.setattr(module, "_LAST", first)
@@ -39,7 +39,7 @@ def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
         free_port()
 
 
-def test_a_port_that_is_listened_on_is_neither_free_nor_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_is_not_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not is_free(port)

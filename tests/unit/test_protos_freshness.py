@@ -1,4 +1,4 @@
-"""`make protos` replaces what is generated; `make check` finds files that are stale, and names them."""
+"""`make protos` replaces generated files. `make check` reports stale ones."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_same_files_are_not_stale(tmp_path: Path) -> None:
     assert stale_files(fresh, tmp_path / "kept") == []
 
 
-def test_changed_missing_and_superfluous_files_are_named(tmp_path: Path) -> None:
+def test_changed_missing_and_extra_files_are_reported(tmp_path: Path) -> None:
     fresh, kept = _package(tmp_path / "fresh"), _package(tmp_path / "kept")
     (kept / MODULE).write_text("edited\n")
     (kept / DESCRIPTORS).unlink()
@@ -36,7 +36,7 @@ def test_changed_missing_and_superfluous_files_are_named(tmp_path: Path) -> None
     assert stale_files(fresh, kept) == [MODULE, DESCRIPTORS, "callboard/gone_pb2.py"]
 
 
-def test_fresh_files_take_the_place_of_all_that_was_generated(tmp_path: Path) -> None:
+def test_new_files_replace_all_generated_ones(tmp_path: Path) -> None:
     fresh, kept = _package(tmp_path / "fresh"), _package(tmp_path / "kept")
     (fresh / "callboard/new/v1").mkdir(parents=True)
     (fresh / "callboard/new/v1/new_pb2.py").write_text("of a new proto\n")
@@ -48,7 +48,7 @@ def test_fresh_files_take_the_place_of_all_that_was_generated(tmp_path: Path) ->
     assert (kept / "callboard/new/v1/__init__.py").exists()
 
 
-def test_contract_that_makes_no_client_ends_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contract_without_a_client_fails_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(action: str) -> None:
         raise ContractError(f"{action}: AgentService.Watch is a stream")
 

@@ -1,4 +1,4 @@
-"""A row becomes a record by the names of its columns."""
+"""Rows become records by the names of their columns."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -20,11 +20,11 @@ def record(names: list[str], row: tuple[Any, ...]) -> Any:
     return record_row(Pair)(cursor)(row)
 
 
-def test_columns_go_to_the_fields_of_their_names_in_any_order() -> None:
+def test_columns_fill_fields_of_the_same_name_in_any_order() -> None:
     assert record(["first", "second"], (1, "b")) == record(["second", "first"], ("b", 1)) == Pair(1, "b")
 
 
 @pytest.mark.parametrize("names", [["first"], ["first", "third"], ["first", "second", "third"]])
-def test_a_statement_that_returns_other_columns_is_rejected(names: list[str]) -> None:
+def test_statement_with_other_columns_is_rejected(names: list[str]) -> None:
     with pytest.raises(TypeError, match="Pair has the fields"):
         record(names, (1, "b", "c")[: len(names)])

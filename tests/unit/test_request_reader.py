@@ -1,4 +1,4 @@
-"""Requests that break the contract are refused by field, whatever the depth, and cheaply."""
+"""Invalid requests are rejected naming the field, at any depth and at low cost."""
 
 import gc
 import time
@@ -33,12 +33,12 @@ def agent(**more: object) -> Agent:
     return Agent(**values)  # type: ignore[arg-type]
 
 
-def test_a_sound_request_is_read() -> None:
+def test_valid_request_is_read() -> None:
     request = CreateAgentRequest(agent=agent(labels={"k": "v"}))
     assert RequestReader(CreateAgentRequest.FromString, VALIDATOR, 1000)(request.SerializeToString()) == request
 
 
-def test_paths_are_written_in_proto_names_with_indices_and_keys() -> None:
+def test_paths_have_proto_names_indices_and_keys() -> None:
     assert fields(CreateAgentRequest()) == ["agent"]
     assert fields(CreateAgentRequest(agent=agent(labels={"team": "x" * 300}))) == ['agent.labels["team"]']
     assert fields(CreateAgentRequest(agent=agent(connector=Connector(kind="mcp")))) == ["agent.connector"]
@@ -47,11 +47,11 @@ def test_paths_are_written_in_proto_names_with_indices_and_keys() -> None:
     assert fields(StreamEventsRequest()) == ["scope"]
 
 
-def test_nul_bytes_are_refused_where_text_is_stored() -> None:
+def test_nul_bytes_are_rejected_in_stored_text() -> None:
     assert fields(CreateAgentRequest(agent=agent(display_name="a\x00b"))) == ["agent.display_name"]
 
 
-def test_a_rule_for_a_key_says_so() -> None:
+def test_violation_of_a_map_key_says_so() -> None:
     error = error_of(CreateAgentRequest, CreateAgentRequest(agent=agent(labels={"a b": "c"})).SerializeToString())
     assert error.violations[0].rule.startswith("key does not match")
 
@@ -63,24 +63,24 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
     assert fields(CreateAgentRequest(agent=agent(connector=connector))) == ["agent.connector.99"]
 
 
-def test_what_is_hidden_in_the_entry_of_a_map_is_refused_too() -> None:
+def test_unknown_field_in_a_map_entry_is_rejected() -> None:
     entry = b"\x0a\x01k\x12\x01v" + UNKNOWN
     inner = agent().SerializeToString() + b"\x2a" + bytes([len(entry)]) + entry
     error = error_of(CreateAgentRequest, b"\x0a" + bytes([len(inner)]) + inner)
     assert [violation.field for violation in error.violations] == ["agent.5"]
 
 
-def test_only_the_first_violations_are_named_and_the_rest_counted() -> None:
+def test_first_violations_are_listed_and_the_rest_counted() -> None:
     request = AppendEventsRequest(session_id="s", events=[NewEvent(type="No")] * 500)
     error = error_of(AppendEventsRequest, request.SerializeToString())
     assert len(error.violations) == 10
     assert error.message.endswith("(and 499 more)")
 
 
-def test_ten_times_as_many_unknown_fields_cost_about_ten_times_as_much() -> None:
+def test_cost_grows_linearly_with_unknown_fields() -> None:
     def cost(fields: int) -> float:
         raw = AppendEventsRequest(session_id="s").SerializeToString() + UNKNOWN * fields
-        gc.disable()  # its cost goes by what the tests before have left behind
+        gc.disable()  # its cost depends on the objects that earlier tests have left
         began = time.process_time()
         try:
             assert len(error_of(AppendEventsRequest, raw).violations) == 10
@@ -88,9 +88,9 @@ def test_ten_times_as_many_unknown_fields_cost_about_ten_times_as_much() -> None
         finally:
             gc.enable()
 
-    assert cost(1_000_000) < 40 * min(cost(100_000) for _ in range(3))  # what grows with the square takes 100 times
+    assert cost(1_000_000) < 40 * min(cost(100_000) for _ in range(3))  # quadratic growth would take 100 times
 
 
-def test_a_request_over_the_limit_is_not_parsed() -> None:
+def test_request_over_the_limit_is_not_parsed() -> None:
     error = error_of(AppendEventsRequest, b"\xff" * 101, max_bytes=100)
     assert (error.reason, error.metadata) == (Reason.PAYLOAD_TOO_LARGE, {"limit_bytes": "100"})

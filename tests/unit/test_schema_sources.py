@@ -1,4 +1,4 @@
-"""The files of a schema are checked before the database is touched."""
+"""The files of a schema are checked before the database is changed."""
 
 from pathlib import Path
 
@@ -22,17 +22,17 @@ def function(name: str, body: str = "1") -> str:
     return f"create or replace function box.{name}() returns integer language sql return {body};"
 
 
-def test_definitions_come_after_those_that_they_name(tmp_path: Path) -> None:
+def test_definitions_come_after_their_dependencies(tmp_path: Path) -> None:
     write(tmp_path, a=function("a", "box.b() + box.c()"), b=function("b", "box.c()"), c=function("c"))
     assert [definition.name for definition in read_definitions((tmp_path,))] == ["box.c", "box.b", "box.a"]
 
 
-def test_a_name_in_a_comment_is_no_dependency(tmp_path: Path) -> None:
+def test_name_in_a_comment_is_not_a_dependency(tmp_path: Path) -> None:
     write(tmp_path, a="-- See box.b.\n" + function("a"), b=function("b", "box.a()"))
     assert [definition.name for definition in read_definitions((tmp_path,))] == ["box.a", "box.b"]
 
 
-def test_a_cycle_is_rejected_by_its_names(tmp_path: Path) -> None:
+def test_cycle_is_rejected_naming_its_functions(tmp_path: Path) -> None:
     write(tmp_path, a=function("a", "box.b()"), b=function("b", "box.a()"))
     with pytest.raises(SourceError, match=r"box\.a, box\.b, box\.a"):
         read_definitions((tmp_path,))
@@ -46,12 +46,12 @@ def test_a_cycle_is_rejected_by_its_names(tmp_path: Path) -> None:
         ({"a": "select 1;"}, "one defines 0"),
     ],
 )
-def test_a_file_defines_one_thing_and_has_its_name(tmp_path: Path, files: dict[str, str], problem: str) -> None:
+def test_file_defines_one_thing_of_its_own_name(tmp_path: Path, files: dict[str, str], problem: str) -> None:
     with pytest.raises(SourceError, match=problem):
         read_definitions((write(tmp_path, **files),))
 
 
-def test_a_name_is_defined_once(tmp_path: Path) -> None:
+def test_name_is_defined_once(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write(tmp_path / name, a=function("a"))
@@ -67,13 +67,13 @@ def test_migrations_are_numbered_without_gaps_and_repetitions(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("statement", ["create index concurrently on box.items (id)", "update box.items set id = 1"])
-def test_what_could_not_be_run_again_needs_a_transaction(tmp_path: Path, statement: str) -> None:
+def test_migration_that_cannot_be_resumed_needs_a_transaction(tmp_path: Path, statement: str) -> None:
     write(tmp_path, **{"0001_first": f"{NO_TRANSACTION}{statement};"})
     [migration] = read_migrations(tmp_path)
     with pytest.raises(SourceError, match="without a transaction"):
         check_steps(migration)
 
 
-def test_a_script_is_split_at_its_own_semicolons() -> None:
+def test_script_is_split_only_between_statements() -> None:
     text = "select ';' -- one;\n; /* two; */ do $x$ begin; end $x$; select \"a;b\";"
     assert split(text) == ("select ';'", "do $x$ begin; end $x$", 'select "a;b"')

@@ -1,4 +1,4 @@
-"""JSON as callers send it: read strictly, and written as it came."""
+"""JSON of callers is read strictly and written unchanged."""
 
 import contextlib
 from typing import Any
@@ -18,12 +18,12 @@ def test_json_survives_reading_and_writing(value: Any) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_json_or_rejected(body: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(body: bytes) -> None:
     with contextlib.suppress(ServiceError):
         write_json(read_json(body))
 
 
-def test_depth_is_counted_to_64() -> None:
+def test_depth_is_limited_to_64() -> None:
     read_json(b"[" * 64 + b"]" * 64)
     with pytest.raises(ServiceError, match="deeper than 64"):
         read_json(b"[" * 65 + b"]" * 65)

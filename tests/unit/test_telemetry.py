@@ -1,4 +1,4 @@
-"""Logs without secrets, metrics over HTTP, tasks that do not die unseen."""
+"""Logs without secrets, metrics over HTTP, and the watch over side tasks."""
 
 import asyncio
 import json
@@ -30,13 +30,13 @@ KEY = new_key()
     ],
     ids=["header", "capital", "api key", "bytes", "list", "in a text", "nested", "in a URL", "in an error"],
 )
-def test_secrets_are_redacted(name: str, value: object) -> None:
+def test_log_redaction_removes_secrets(name: str, value: object) -> None:
     text = repr(redacted(name, value))
     assert "x-secret" not in text
     assert KEY.secret_text not in text
 
 
-def test_what_is_no_secret_stays() -> None:
+def test_log_redaction_keeps_values_that_are_not_secret() -> None:
     assert redacted("agent_id", "clock") == "clock"
     assert redacted("count", 3) == 3
     assert redacted("tokens", 17) == 17
@@ -72,7 +72,7 @@ def test_every_log_line_is_json_with_time_service_and_context() -> None:
     assert lines[0]["token"] == lines[1]["password"] == "[redacted]"
 
 
-def test_an_unknown_level_is_refused() -> None:
+def test_unknown_log_level_is_rejected() -> None:
     with pytest.raises(ValueError, match="loud"):
         configure("trial", "loud")
 
@@ -86,7 +86,7 @@ async def get(port: int, request: str) -> tuple[int, str]:
     return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
 
 
-async def test_metrics_and_health_over_http() -> None:
+async def test_metrics_and_health_are_served_over_http() -> None:
     registry, healthy = new_registry(), [True]
     Counter("trial", "A trial.", registry=registry).inc(3)
     async with MetricsServer(registry, lambda: healthy[0], port=0) as server:
@@ -103,7 +103,7 @@ async def test_metrics_and_health_over_http() -> None:
             await MetricsServer(registry, lambda: True, port=server.port).__aenter__()
 
 
-async def test_a_client_that_sends_too_much_harms_nobody() -> None:
+async def test_oversized_request_does_not_stop_the_metrics_server() -> None:
     async with MetricsServer(new_registry(), lambda: True, port=0) as server:
         with pytest.raises((IndexError, OSError)):
             await get(server.port, "x" * 100_000)
@@ -114,7 +114,7 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_task_that_dies_trips_the_watch() -> None:
+async def test_failed_task_is_reported_by_the_watch() -> None:
     async def die() -> None:
         raise ValueError("so it is")
 
@@ -126,7 +126,7 @@ async def test_a_task_that_dies_trips_the_watch() -> None:
         assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_a_task_that_should_run_on_must_not_return_either() -> None:
+async def test_long_running_task_that_returns_is_reported_by_the_watch() -> None:
     async with TaskWatch() as tasks:
         await tasks.start("finite", asyncio.sleep(0), may_end=True)
         assert not tasks.failed.done()
@@ -135,7 +135,7 @@ async def test_a_task_that_should_run_on_must_not_return_either() -> None:
             await asyncio.wait_for(tasks.failed, 1)
 
 
-async def test_tasks_are_ended_in_reverse() -> None:
+async def test_tasks_are_stopped_in_reverse_order() -> None:
     ended: list[str] = []
 
     async def noted(name: str) -> None:

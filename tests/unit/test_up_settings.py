@@ -1,4 +1,4 @@
-"""What `up` reads from its environment, and what it refuses by the variable's name."""
+"""What `up` reads from its environment, and which values it rejects, naming the variable."""
 
 import socket
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_an_empty_environment_means_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_environment_gives_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = UpSettings.from_environment({})
     assert settings.home == tmp_path / ".callboard"
@@ -31,26 +31,26 @@ def test_an_empty_environment_means_the_documented_defaults(tmp_path: Path, monk
 
 @pytest.mark.parametrize("variable", _VARIABLES)
 @pytest.mark.parametrize("text", ["http", "-1", "65536", "1.5", "1_0", "+80", "٣", "99999999999999999999"])
-def test_a_port_that_is_none_is_refused_by_its_variables_name(variable: str, text: str) -> None:
+def test_invalid_port_is_rejected_naming_the_variable(variable: str, text: str) -> None:
     with pytest.raises(SettingError, match=f"^{variable}: "):
         UpSettings.from_environment({variable: text})
 
 
 @pytest.mark.parametrize("variable", _VARIABLES)
-def test_a_taken_port_is_refused_by_its_variables_name(variable: str, taken_port: int) -> None:
+def test_port_in_use_is_rejected_naming_the_variable(variable: str, taken_port: int) -> None:
     settings = UpSettings.from_environment({**_ANY, variable: str(taken_port)})
     with pytest.raises(SettingError, match=f"^{variable}: port {taken_port} is taken"):
         Addresses.claim(settings)
 
 
-def test_a_port_taken_on_every_address_is_taken() -> None:
+def test_port_in_use_on_every_address_is_rejected() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - closed at once
         settings = UpSettings.from_environment({**_ANY, "CALLBOARD_HTTP_PORT": str(server.getsockname()[1])})
         with pytest.raises(SettingError, match="CALLBOARD_HTTP_PORT"):
             Addresses.claim(settings)
 
 
-def test_two_variables_with_one_port_are_refused() -> None:
+def test_two_variables_with_one_port_are_rejected() -> None:
     settings = UpSettings.from_environment({**_ANY, "CALLBOARD_HTTP_PORT": "19999", "CALLBOARD_COMMAND_PORT": "19999"})
     with pytest.raises(SettingError, match=r"^CALLBOARD_COMMAND_PORT: port 19999 is CALLBOARD_HTTP_PORT"):
         Addresses.claim(settings)
@@ -63,7 +63,7 @@ def test_zero_means_any_free_port() -> None:
     assert addresses.http == f"http://127.0.0.1:{addresses.http_port}"
 
 
-def test_a_given_port_keeps_its_place_beside_any_others() -> None:
+def test_configured_port_is_used_beside_chosen_ones() -> None:
     addresses = Addresses.claim(UpSettings.from_environment({**_ANY, "CALLBOARD_COMMAND_PORT": "19998"}))
     assert addresses.command_port == 19998
 
@@ -77,7 +77,7 @@ def test_clients_of_a_server_on_every_address_use_loopback() -> None:
     ("variable", "url"),
     [("DATABASE_URL", "mysql://u:secret@h/d"), ("NATS_URL", "secret"), ("NATS_URL", "http://x")],
 )
-def test_an_address_of_another_kind_is_refused_without_repeating_it(variable: str, url: str) -> None:
+def test_address_of_another_scheme_is_rejected_without_printing_it(variable: str, url: str) -> None:
     with pytest.raises(SettingError, match=f"^{variable}: ") as refused:
         UpSettings.from_environment({variable: url})
     assert "secret" not in str(refused.value)
