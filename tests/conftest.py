@@ -1,4 +1,4 @@
-"""Fixtures for all tests; they live in `tests/support`."""
+"""Fixtures of all tests, defined in `tests/support`."""
 
 import gc
 import resource
@@ -33,15 +33,15 @@ __all__ = [
 
 _MOST_FILES = 65_536
 
-# Time is no promise of a test: a busy machine must not fail one.
+# No deadline: a busy machine must not fail a test.
 settings.register_profile("callboard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("callboard")
 
 
 def pytest_configure() -> None:
-    """Takes as many descriptors as the system allows: 1,024 is what many begin with, and fewer than this process needs.
+    """Raises the limit of file descriptors: the usual 1,024 are fewer than this process needs.
 
-    It holds the port of every server that a test starts for as long as it lives, so that nobody else gets it.
+    It keeps the port of every server that a test starts reserved until its own end.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
@@ -51,9 +51,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keeps the garbage collector away from what was imported and collected: all of it stays until the end.
+    """Excludes imported modules and collected tests from garbage collection, because they stay until the end.
 
-    Half a million objects would be looked through again and again, while they are made and in every test.
+    Otherwise each test would scan half a million objects again.
     """
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""Scripted services behind `callboard call`, which is called in the test's own process or in one of its own."""
+"""Runs `callboard call` with scripted services, in the test's process or in another."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ from tests.support.terminal import Done, Terminal
 
 @dataclass
 class CallRig:
-    """Scripted services, and what the command needs to find them."""
+    """Scripted services, and the environment in which the command finds them."""
 
     script: Script
     keys: KeyRing
@@ -30,16 +30,16 @@ class CallRig:
         return Terminal(self.environment)
 
     async def run(self, *arguments: str | bytes, text: str = "", **environment: str) -> Done:
-        """Runs `callboard call` in a process of its own."""
+        """Runs `callboard call` as a process."""
         return await self.terminal.run("call", *arguments, text=text, **environment)
 
     async def call(self, method: str, request: dict[str, Any], **options: Any) -> list[Any]:
-        """Calls a method from this process, and returns its responses as they would be printed."""
+        """Calls a method from this process, and returns its responses as `callboard call` would print them."""
         return await call(self.environment, method, request, **options)
 
 
 async def call(environment: Mapping[str, str], method: str, request: dict[str, Any], **options: Any) -> list[Any]:
-    """Does what `callboard call` does in this environment, and returns the responses as they would be printed."""
+    """Calls as `callboard call` in this environment does, and returns the responses as it would print them."""
     prepared = run.prepare(environment, method, json.dumps(request), run.CallOptions(**options))
     async with aclosing(run.responses_of(environment, prepared)) as responses:
         return [orjson.loads(orjson.dumps(prepared.method.write(one))) async for one in responses]
@@ -47,7 +47,7 @@ async def call(environment: Mapping[str, str], method: str, request: dict[str, A
 
 @asynccontextmanager
 async def call_rig(home: Path) -> AsyncIterator[CallRig]:
-    """Serves both scripted services."""
+    """Runs both scripted services."""
     script, keys = Script(), KeyRing()
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(TaskWatch())

@@ -1,4 +1,4 @@
-"""What most tests ask of the services, as a client."""
+"""The calls that most tests make as a client."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ QUICK = Duration(nanos=10_000_000)
 
 
 async def make_agent(client: Stubs, agent_id: str = "clock", *, exclusive: bool = True) -> None:
-    """Creates an agent without any agent behind it."""
+    """Creates an echo agent."""
     agent = Agent(agent_id=agent_id, connector=Connector(kind="echo"), exclusive=exclusive)
     await client.agents.CreateAgent(CreateAgentRequest(agent=agent))
 
@@ -44,7 +44,7 @@ async def start(client: Stubs, agent_id: str = "clock", **fields: Any) -> Sessio
 
 
 async def stop(client: Stubs, **fields: str) -> StopSessionResponse:
-    """Stops a session; the agent's, unless the fields say another."""
+    """Stops a session: that of agent `clock`, unless the fields name another."""
     return await client.sessions.StopSession(StopSessionRequest(**(fields or {"agent_id": "clock"})))
 
 
@@ -67,14 +67,14 @@ async def submit(
 
 
 async def submit_many(client: Stubs, count: int) -> list[str]:
-    """Submits so many commands to the agent's session in one call, and returns their ids."""
+    """Submits `count` commands to the agent's session in one call, and returns their ids."""
     spec = CommandSpec(agent_id="clock", type="echo")
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * count))
     return [result.command.command_id for result in answer.results]
 
 
 def quickly(**options: Any) -> dict[str, Any]:
-    """Options of a command that is retried almost at once."""
+    """Options of a command that is retried after 10 ms."""
     return {"backoff": QUICK, "max_backoff": QUICK, **options}
 
 
@@ -109,7 +109,7 @@ async def in_state(client: Stubs, command_id: str, *states: int, timeout: float 
 
 
 async def append(client: Stubs, session_id: str, *payloads: Any, **fields: Any) -> AppendEventsResponse:
-    """Appends an event for each payload to a session."""
+    """Appends an event to a session for each payload."""
     events = [
         NewEvent(type=fields.get("type", "iteration"), payload_json=orjson.dumps({"n": payload}).decode())
         for payload in payloads

@@ -1,4 +1,4 @@
-"""What is stored of commands is what the model says, and keeps the rules that hold whatever the model says."""
+"""Checks that stored commands agree with the model, and that they keep the rules that always hold."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,12 +9,12 @@ from tests.support.command_stores import Row, Stored
 
 _END = re.compile("(completed|cancelled|failed dead_lettered) ")
 _DURING = "((progress|cancel_requested|cancel_acknowledged) )*"
-# A dispatch that was lost is an attempt that nobody began.
+# A lost dispatch is an attempt that no runner started.
 _LIFE = re.compile(f"enqueued (requeued )?(retrying |started {_DURING}retrying )*(started {_DURING})?({_END.pattern})?")
 
 
 def assert_as_modelled(model: CommandModel, stored: Stored) -> None:
-    """Each row, attempt, dead letter and event is there as the model has it, and no other."""
+    """Each row, attempt, dead letter and event is as in the model, and there are no others."""
     told: defaultdict[UUID, list[str]] = defaultdict(list)
     for event in stored.events:
         if event["command_id"]:
@@ -64,7 +64,7 @@ def _modelled(one: Modelled) -> dict[str, object]:
 
 
 def assert_sound(stored: Stored, before: Stored) -> None:
-    """What holds of any commands: their ends are final, their attempts limited, their keys in order."""
+    """The rules for all commands: final states are final, attempts are limited, ordering keys are in order."""
     for command_id, row in stored.commands.items():
         was = before.commands.get(command_id)
         if was is not None and was["state"] in ENDED:
@@ -98,7 +98,7 @@ def _assert_events_sound(stored: Stored) -> None:
         row = stored.commands.get(command_id)
         assert bool(_END.search(life)) == (row is None or row["state"] in ENDED), life
     queues: defaultdict[tuple[UUID, str], list[int]] = defaultdict(list)
-    for command_id, row in stored.commands.items():  # in the order of their submits
+    for command_id, row in stored.commands.items():  # in submit order
         if row["ordering_key"] and command_id in began:
             queues[row["session_uid"], row["ordering_key"]].append(began[command_id])
     assert all(queue == sorted(queue) for queue in queues.values()), "of an ordering key the first starts first"

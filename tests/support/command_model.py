@@ -1,4 +1,4 @@
-"""The life of commands, told a second time and much smaller than the services tell it, to compare them with."""
+"""A small model of the life of commands, with which the services are compared."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,7 @@ MAX_RELEASES = 20
 
 
 class _Named:
-    """Is itself and no other, and shown by its name where Hypothesis would show all that it holds."""
+    """Compared by identity, and shown by name where Hypothesis would show all fields."""
 
     def _repr_pretty_(self, printer: Any, _: object) -> None:
         printer.text(repr(self))
@@ -18,7 +18,7 @@ class _Named:
 
 @dataclass(eq=False, repr=False)
 class Holder(_Named):
-    """A runner's incarnation; `lapsed` says that its lease is over, `dead` that somebody has noticed."""
+    """A runner's incarnation. `lapsed`: its lease has expired. `dead`: it was marked dead."""
 
     id: UUID
     name: str
@@ -29,7 +29,7 @@ class Holder(_Named):
         return self.name
 
     @property
-    def lives(self) -> bool:  # whether it may claim
+    def lives(self) -> bool:  # whether it can claim
         return not self.lapsed and not self.dead
 
 
@@ -49,7 +49,7 @@ class Place(_Named):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a submit asks for; a key stands for all of it."""
+    """A submit request. An idempotency key covers all of it."""
 
     agent_id: str
     type: str
@@ -61,7 +61,7 @@ class Asked:
 
 @dataclass(eq=False, repr=False)
 class Modelled(_Named):
-    """A command. `due` says whether it may start as far as its time goes, `fences` are tokens that it had."""
+    """A command. `due`: its earliest time has come. `fences`: its old lease tokens."""
 
     id: UUID
     name: str
@@ -105,7 +105,7 @@ class _Key:
 
 
 class CommandModel:
-    """All commands of a tenant, in the order of their submits. Each method does what it names, and answers like it."""
+    """All commands of a tenant, in submit order. Each method has the effect and answer of the call it is named for."""
 
     def __init__(self) -> None:
         self.commands: list[Modelled] = []
@@ -133,28 +133,28 @@ class CommandModel:
         return next(one for one in self.places if one.agent_id == agent_id)
 
     def startable(self) -> list[Modelled]:
-        """The commands that the runner of their session can claim, as soon as they are due."""
+        """The commands that the runner of their session can claim once they are due."""
         turns = [one for one in self.in_states(*WAITING) if not self.is_blocked(one)]
         return [one for one in turns if one.place.owner and one.place.owner.lives]
 
     def dispatched(self) -> list[Modelled]:
-        """The commands that may stand in the stream."""
+        """The commands that may have a dispatch in the stream."""
         return [one for one in self.kept() if one.waits and one.due and not self.is_blocked(one)]
 
     def under(self, method: str, key: str) -> Modelled | None:
-        """The command that a key stands for."""
+        """The command stored with a key."""
         known = self._keys.get((method, key))
         return known.command if known else None
 
     def submits(self, method: str, key: str, request: object) -> str:
-        """What a key makes of a request: `ok`, `replay` or `reused`."""
+        """The effect of a key on a request: `ok`, `replay` or `reused`."""
         known = self._keys.get((method, key)) if key else None
         if known is None or known.command is None:
             return "ok"
         return "replay" if known.request == request else "reused"
 
     def submit(self, command_id: UUID, asked: Asked, dead: Modelled | None = None) -> Modelled:
-        """Adds what was accepted; `dead` is what it requeues."""
+        """Adds an accepted command. `dead` is the command that it requeues."""
         method, request = ("requeue", dead) if dead else ("submit", asked)
         known = self._keys.get((method, asked.key)) if asked.key else None
         told = ["command.enqueued", *(["command.requeued"] if dead else [])]
@@ -172,14 +172,14 @@ class CommandModel:
         return made
 
     def requeues(self, dead: Modelled, key: str) -> str:
-        """What becomes of the requeue of a command: as `submits`, or why it is refused."""
+        """The result of a requeue: as `submits`, or the reason of its rejection."""
         code = self.submits("requeue", key, dead)
         if code != "ok":
             return code
         return "DEAD_LETTER_NOT_FOUND" if not dead.letter else "DEAD_LETTER_REQUEUED" if dead.requeued_as else "ok"
 
     def requeue(self, command_id: UUID, dead: Modelled, key: str) -> Modelled:
-        """Adds the command that a dead one is submitted as."""
+        """Adds the command that a requeue creates."""
         return self.submit(command_id, replace(dead.asked, delayed=False, key=key), dead)
 
     def purge(self, command: Modelled) -> str:
@@ -189,7 +189,7 @@ class CommandModel:
         return code
 
     def claims(self, command: Modelled, runner: Holder) -> str:
-        """What a claim is answered."""
+        """The answer to a claim."""
         if not command.waits:
             return "gone"
         if not runner.lives:
@@ -234,13 +234,13 @@ class CommandModel:
         return outcome
 
     def take(self, place: Place, runner: Holder) -> bool:
-        """Gives a session to a runner; a dead one gets none."""
+        """Assigns a session to a runner, unless it is dead."""
         if not runner.dead:
             place.owner, place.kill = runner, False
         return not runner.dead
 
     def cancel(self, command: Modelled, mode: str, grace_ms: int) -> tuple[str, str]:
-        """Cancels, and answers with the code and the state."""
+        """Cancels a command, and returns the code and the state."""
         if command.has_ended:
             return ("gone", "") if command.forgotten else ("finished", command.state)
         if command.state == "running":
@@ -257,13 +257,13 @@ class CommandModel:
         return "cancelled", "cancelled"
 
     def cancel_key(self, key: str) -> Modelled | None:
-        """The command under a key; None when the cancel of the one to come is kept."""
+        """Cancels the command with a submit key; None if the cancel is kept for a later submit."""
         known = self._keys.setdefault(("submit", key), _Key(None, None))
         known.cancelled = known.cancelled or known.command is None
         return known.command
 
     def lose_dispatch(self, command: Modelled) -> None:
-        """Charges an attempt that nobody began."""
+        """Charges an attempt that no runner started."""
         command.attempt += 1
         command.charged += 1
         dead = command.charged >= command.asked.max_attempts
@@ -274,7 +274,7 @@ class CommandModel:
             command.told.append("command.retrying")
 
     def reconcile(self) -> None:
-        """Takes from the dead what they held, ends what did not heed its cancel, forgets what is past its time."""
+        """Releases what dead runners held, ends commands past their cancel's deadline, and removes expired ones."""
         for runner in self.runners:
             runner.dead = runner.dead or runner.lapsed
         for place in self.places:

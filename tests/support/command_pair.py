@@ -1,4 +1,4 @@
-"""The stores and the model side by side: what is done to the one is done to the other, and the answers are compared."""
+"""Applies each operation to the stores and to the model, and compares the answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ _FENCED = "fenced"
 
 
 class CommandPair:
-    """A tenant of its own, empty in both."""
+    """A tenant, empty in both."""
 
     def __init__(self, stores: CommandStores) -> None:
         self.stores = stores
@@ -32,7 +32,7 @@ class CommandPair:
             self.take(self.model.runners[0], place)
 
     def check(self) -> None:
-        """Compares all that is stored, and looks at what it was before."""
+        """Compares all stored rows with the model, and with what they were before."""
         stored = self.stores.stored()
         assert_sound(stored, self._before)
         assert_as_modelled(self.model, stored)
@@ -41,7 +41,7 @@ class CommandPair:
     # callers
 
     def submit(self, asked: Sequence[Asked], *, by_session: bool = False) -> None:
-        """Submits, at once when there are several."""
+        """Submits commands, several concurrently."""
         places = [self.model.place_of(one.agent_id).session_id if by_session else "" for one in asked]
         new = [new_command(one, place) for one, place in zip(asked, places, strict=True)]
         answers = self.stores.at_once(*(self.stores.commands.submit(self.stores.actor, "submit", one) for one in new))
@@ -63,7 +63,7 @@ class CommandPair:
                 self.model.submit(done.command_id, one)
 
     def requeue(self, dead: Modelled, *keys: str) -> None:
-        """Requeues a dead letter, at once when there are several keys; which of these wins is nobody's business."""
+        """Requeues a dead letter, with several keys concurrently; any of them may win."""
         codes = [self.model.requeues(dead, key) for key in keys]
         if codes[0] == "ok":
             codes[1:] = ["DEAD_LETTER_REQUEUED"] * (len(keys) - 1)
@@ -90,7 +90,7 @@ class CommandPair:
         assert (done.code, done.state) == self.model.cancel(command, mode.value, grace_ms), command
 
     def cancel_key(self, key: str, mode: CancelMode, grace_ms: int) -> None:
-        """Cancels the command under a key, or the one to come."""
+        """Cancels the command with a submit key, or the one that will be submitted with it."""
         found = self.stores.run(self.stores.commands.cancel_key(self.stores.actor, key, Cancel(mode, grace_ms, "no")))
         command = self.model.cancel_key(key)
         assert found == (command.id if command else None)
@@ -106,11 +106,11 @@ class CommandPair:
         self.model.runners.append(holder)
 
     def take(self, holder: Holder, place: Place) -> None:
-        """Has a runner take a session that nobody holds."""
+        """Makes a runner take a session without a runner."""
         assert self.stores.take(holder.id, place) == self.model.take(place, holder)
 
     def claim(self, commands: Sequence[Modelled], holder: Holder) -> list[tuple[Modelled, Claim]]:
-        """Claims commands in one batch, and returns those that began."""
+        """Claims commands in one batch, and returns those that started."""
         codes = [self.model.claims(one, holder) for one in commands]
         work = self.stores.attempts
         claims = self.stores.at_once(*(work.claim(self.stores.tenant, PART, holder.id, one.id) for one in commands))
@@ -125,7 +125,7 @@ class CommandPair:
         return began
 
     def settle(self, ends: Sequence[tuple[Modelled, Claim, str]]) -> None:
-        """Ends attempts in one batch; the first that has a lease uses it up."""
+        """Finishes attempts in one batch. The first finish with a lease uses it up."""
         finishes = [finish_of(claim, how, command.asked.max_attempts) for command, claim, how in ends]
         work, tenant = self.stores.attempts, self.stores.tenant
         answers = self.stores.at_once(*(work.finish(tenant, PART, one) for one in finishes))
@@ -134,12 +134,12 @@ class CommandPair:
             assert state == (self.model.settle(command, how) if holds else _FENCED), (command, how)
 
     def report(self, command: Modelled, claim: Claim, type_: str) -> None:
-        """Reports of an attempt that runs."""
+        """Reports on a running attempt."""
         assert self._report(claim, type_)
         command.told.append(type_)
 
     def write_in_vain(self, command: Modelled, claim: Claim, how: str, type_: str) -> None:
-        """Writes under a token that does not hold for the command: nothing at all may change."""
+        """Writes with a token that does not match the command, and expects no change."""
         claim = replace(claim, command_id=command.id)
         before = self.stores.stored()
         finish = finish_of(claim, how, command.asked.max_attempts)
@@ -152,7 +152,7 @@ class CommandPair:
         report = Report(claim.command_id, claim.lease_token, type_, "{}", "runner:r", "{}")
         return self.stores.run(self.stores.attempts.report(self.stores.tenant, PART, report))
 
-    # time, and what finds that it has passed
+    # time, and the reconciler
 
     def age(self, table: str, column: str, **key: UUID) -> None:
         """Moves a time of one row into the past."""
@@ -166,7 +166,7 @@ class CommandPair:
         self.stores.execute(sql.SQL(statement).format(**names), value=value)
 
     def come_due(self, commands: Sequence[Modelled]) -> None:
-        """Lets the time come for commands that wait for theirs."""
+        """Makes scheduled commands due."""
         for command in commands:
             if not command.due:
                 self.age("ready", "available_at", command_id=command.id)
@@ -174,40 +174,40 @@ class CommandPair:
                 command.due = True
 
     def lapse(self, holder: Holder) -> None:
-        """Lets a runner's lease run out."""
+        """Makes a runner's lease expire."""
         self.age("runners", "lease_until", runner_id=holder.id)
         holder.lapsed = True
 
     def renew(self, holder: Holder) -> None:
-        """Renews a runner's lease; a dead one is told that it is."""
+        """Renews a runner's lease. A dead runner is told that it is dead."""
         assert self.stores.run(self.stores.leases.heartbeat(holder.id, 3600)) is not holder.dead
         holder.lapsed = holder.lapsed and holder.dead
 
     def leave(self, holder: Holder) -> None:
-        """Lets a runner leave."""
+        """Makes a runner leave."""
         self.stores.run(self.stores.leases.leave(holder.id))
         holder.dead = True
 
     def release_often(self, command: Modelled) -> None:
-        """Has a command given back as often as it may be: in one step, where it would take forty."""
+        """Sets a command's releases to the limit, which would otherwise take forty steps."""
         statement = "update command.commands set released = %(released)s where command_id = %(id)s"
         self.stores.execute(statement, id=command.id, released=MAX_RELEASES)
         command.released = MAX_RELEASES
 
     def lose_dispatch(self, command: Modelled) -> None:
-        """Loses the dispatch of a command, and of one that nobody knows."""
+        """Loses the dispatches of a command and of an unknown one."""
         delivery, error = self.stores.delivery, '{"code": "DISPATCH_LOST"}'
         lost = delivery.dispatch_lost(self.stores.tenant, [command.id, uuid4()], error, "test")
         assert self.stores.run(lost) == 1
         self.model.lose_dispatch(command)
 
     def reconcile(self) -> None:
-        """Has the reconciler look once."""
+        """Runs one pass of the reconciler."""
         self.stores.reconcile()
         self.model.reconcile()
 
     def end_everything(self) -> None:
-        """Nothing waits for ever: with a runner that lives, all that is open can be run to its end."""
+        """Checks that nothing waits for ever: with a live runner, all open commands can be finished."""
         for holder in self.model.runners:
             self.lapse(holder)
         self.reconcile()

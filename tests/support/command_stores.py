@@ -1,4 +1,4 @@
-"""The real stores of commands on a database of the test's own, for tests that are no coroutines."""
+"""The real stores of commands on the test's own database, for tests that are not coroutines."""
 
 import asyncio
 import random
@@ -50,8 +50,8 @@ from tests.support.transition_guard import guard_transitions
 
 AGENTS = ("desk", "lamp")
 PART = partition_of("desk")
-"""The partition of both agents: what is done for them at once is one batch."""
-_FAR = 2**31 - 1  # milliseconds, 24 days: a wait that is drawn from so much is over for no test
+"""The partition of both agents, so that concurrent work for them is one batch."""
+_FAR = 2**31 - 1  # milliseconds, 24 days: no wait drawn from so much ends during a test
 _HOUR_MS = 3_600_000
 _LATER = datetime(2100, 1, 1, tzinfo=UTC)
 _Answer = TypeVar("_Answer")
@@ -59,7 +59,7 @@ Row = dict[str, Any]
 
 
 class _Unheard:
-    """Notifier and dispatches that go nowhere."""
+    """A notifier and a dispatcher that do nothing."""
 
     def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
     def connections_wanted(self) -> None: ...
@@ -71,7 +71,7 @@ class _Unheard:
 
 @dataclass(frozen=True)
 class Stored:
-    """All that is stored of a tenant's commands."""
+    """All stored rows of a tenant's commands."""
 
     commands: dict[UUID, Row]
     ready: dict[UUID, Row]
@@ -82,7 +82,7 @@ class Stored:
 
 
 class CommandStores:
-    """The stores as the services compose them, with one event loop under them and nobody beside them."""
+    """The stores as the services compose them, with an event loop and without other users."""
 
     def __init__(self, admin_url: str, app_url: str) -> None:
         self.tenant = ""
@@ -90,7 +90,7 @@ class CommandStores:
         self._loop = asyncio.Runner()
         self._admin_url = admin_url
         self._admin = psycopg.connect(admin_url, autocommit=True, row_factory=dict_row)
-        self._admin.adapters.register_loader("timestamptz", TextLoader)  # what is never due is due at infinity
+        self._admin.adapters.register_loader("timestamptz", TextLoader)  # some are due at infinity
         self._databases = [
             Database.of(app_url, role=f"callboard_{name}", name=name, size=4) for name in ("session", "command")
         ]
@@ -104,7 +104,7 @@ class CommandStores:
         self.commands = PostgresCommands(command, unheard, unheard)
         self.delivery = PostgresDelivery(command, unheard, self.attempts)
         self.letters = DeadLetters(PostgresDeadLetters(command), self.commands)
-        # With a lease of no length a lapsed runner is dead in the first pass. The broker's pass is not run here.
+        # With a lease of length 0, the first pass marks a runner with an expired lease dead. No pass of the broker.
         self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
 
     def __enter__(self) -> Self:
@@ -120,11 +120,11 @@ class CommandStores:
         self._admin.close()
 
     def run(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """Does some work, and returns its answer."""
+        """Runs a coroutine and returns its result."""
         return self._loop.run(work)
 
     def at_once(self, *work: Coroutine[Any, Any, Any]) -> list[Any]:
-        """Does all of it at once, in one batch where the stores make batches; refusals are among the answers."""
+        """Runs coroutines concurrently, in one batch where the stores make batches. Errors are among the results."""
 
         async def together() -> list[Any]:
             return await asyncio.gather(*work, return_exceptions=True)
@@ -132,7 +132,7 @@ class CommandStores:
         return self.run(together())
 
     def begin(self) -> list[Place]:
-        """Makes a new tenant with a session of each agent."""
+        """Creates a tenant with a session of each agent."""
         self.tenant = f"t-{uuid4().hex}"
         self.actor = Actor(self.tenant, "key:k", "127.0.0.1")
         self.execute("select session.ensure_tenant(%(tenant)s)")
@@ -146,7 +146,7 @@ class CommandStores:
         return Place(agent_id, started.session.session_id, started.session.session_uid)
 
     def end(self) -> None:
-        """Removes what the next tenant's reconciler would find."""
+        """Removes the rows that the next tenant's reconciler would find."""
         for table in ("runners", "connections", "ready", "commands"):
             self.execute(sql.SQL("delete from {}").format(sql.Identifier("command", table)))
 
@@ -156,7 +156,7 @@ class CommandStores:
         return cursor.fetchall() if cursor.description else []
 
     def take(self, runner_id: UUID, place: Place) -> bool:
-        """Has a runner take one session that wants a connection, and connect it."""
+        """Makes a runner take one session that wants a connection, and connect it."""
         self.execute(
             "update command.connections set connect_after = clock_timestamp()"
             " + case session_uid when %(uid)s then -1 else 3600 end * interval '1 s' where tenant_id = %(tenant)s",
@@ -176,7 +176,7 @@ class CommandStores:
         self.run(self._reconciler._database_pass())
 
     def stored(self) -> Stored:
-        """Reads all that is stored of the tenant's commands."""
+        """Reads all rows of the tenant's commands."""
 
         def rows(table: str, *order: str) -> list[Row]:
             statement = sql.SQL("select * from {} where tenant_id = %(tenant)s order by {}")
@@ -197,7 +197,7 @@ class CommandStores:
 
 
 def new_command(asked: Asked, session_id: str = "") -> NewCommand:
-    """What a submit asks for, as the store takes it; by the session's id where that is given."""
+    """A submit request as the store takes it, by the session's id if that is given."""
     return NewCommand(
         agent_id="" if session_id else asked.agent_id, session_id=session_id, type=asked.type, params="{}",
         correlation_id="", max_attempts=asked.max_attempts, timeout_ms=60_000, backoff_ms=_FAR, max_backoff_ms=_FAR,
@@ -207,7 +207,7 @@ def new_command(asked: Asked, session_id: str = "") -> NewCommand:
 
 
 def finish_of(claim: Claim, how: str, max_attempts: int) -> Finish:
-    """The end of an attempt as a runner writes it; what is tried again is not due before an hour is over."""
+    """The end of an attempt as a runner writes it. A retry is due in an hour."""
     assert claim.lease_token is not None
     about = (claim.command_id, claim.lease_token, claim.attempt, "runner:r")
     if how == "succeeds":

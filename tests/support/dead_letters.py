@@ -1,4 +1,4 @@
-"""Dead letters made to order, and what tests ask of them."""
+"""Creates dead letters, and the calls on them that tests make."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ from tests.support.eventually import eventually
 
 
 async def bury(client: Stubs, agent_id: str = "clock", **params: Any) -> str:
-    """Makes a dead letter and returns its id."""
+    """Creates a dead letter and returns its id."""
     accepted = await submit(client, "fail", {"retryable": False, **params}, agent_id=agent_id)
     await ended(client, accepted.command_id)
     return accepted.command_id
 
 
 async def bury_many(client: Stubs, count: int, agent_id: str = "clock", **params: Any) -> list[str]:
-    """Makes so many dead letters at once and returns their ids, the longest dead first."""
+    """Creates `count` dead letters and returns their ids, the oldest first."""
     text = orjson.dumps({"retryable": False, **params}).decode()
     spec = CommandSpec(agent_id=agent_id, type="fail", params_json=text)
     answer = await client.commands.BulkSubmitCommands(BulkSubmitCommandsRequest(commands=[spec] * count))
@@ -57,17 +57,17 @@ async def requeue(client: Stubs, command_id: str, request_id: str = "", **change
 
 
 async def requeue_many(client: Stubs, **fields: Any) -> RequeueDeadLettersResponse:
-    """Requeues many; `filter` may be a dictionary."""
+    """Requeues several dead letters; `filter` can be a dictionary."""
     return await client.dead_letters.RequeueDeadLetters(RequeueDeadLettersRequest(**_filtered(fields)))
 
 
 async def purge_many(client: Stubs, **fields: Any) -> PurgeDeadLettersResponse:
-    """Purges many; `filter` may be a dictionary."""
+    """Purges several dead letters; `filter` can be a dictionary."""
     return await client.dead_letters.PurgeDeadLetters(PurgeDeadLettersRequest(**_filtered(fields)))
 
 
 def outcomes(response: Any) -> list[str]:
-    """`ok` or the reason's name, in the order of the answer."""
+    """`ok` or the name of the error's reason for each result."""
     return [
         errors_pb2.ErrorReason.Name(one.refusal.reason).removeprefix("ERROR_REASON_")
         if one.HasField("refusal")
@@ -77,7 +77,7 @@ def outcomes(response: Any) -> list[str]:
 
 
 async def successor(client: Stubs, command_id: str) -> str:
-    """The command that a dead letter was requeued as; empty when it was not."""
+    """The id of the command that a requeue created; empty if there was no requeue."""
     response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=command_id))
     return response.dead_letter.requeued_as
 

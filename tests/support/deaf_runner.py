@@ -1,4 +1,4 @@
-"""A runner that is there, and takes nothing up: what is dispatched to it is delivered until the broker gives up."""
+"""An unresponsive runner: the broker delivers its dispatches until the limit of deliveries."""
 
 import asyncio
 import dataclasses
@@ -9,14 +9,15 @@ from libs.dispatches import COMMANDS, runner_consumer
 from tests.support.suite import Suite
 
 MEDIUM = 1
-"""The priority of a command that asks for none."""
+"""The priority of a command without one."""
 MAX_DELIVER = 3
 
 
 class DeafRunner:
-    """Holds the agent's session, takes what is dispatched to it, and never says a word about any of it.
+    """Holds the agent's session and receives its dispatches, but never acknowledges or claims any.
 
-    It asks on until so many messages have come as often as they may: the broker tells of one when it would be next.
+    It keeps pulling until `messages` messages have reached the limit: the broker sends the advisory of one when it
+    would be delivered next.
     """
 
     def __init__(self, suite: Suite, bus: Bus) -> None:
@@ -25,7 +26,7 @@ class DeafRunner:
         self.messages = 1
         self._suite = suite
         self._streams = Streams(bus)
-        # As a runner's, but that nobody waits four minutes for the eighth delivery.
+        # As a runner's, but the eighth delivery of that would take four minutes.
         spec = runner_consumer(self.runner_id, MEDIUM)
         self._spec = dataclasses.replace(spec, ack_wait_seconds=0.1, max_deliver=MAX_DELIVER)
         self._pull = PullLoop(
@@ -49,7 +50,7 @@ class DeafRunner:
         self._task = asyncio.create_task(self._pull.run())
 
     async def die(self) -> None:
-        """Leaves its lease to lapse, as a dead runner does."""
+        """Makes its lease expire, like a dead runner's."""
         await self._suite.rows("update command.runners set lease_until = now() where runner_id = %s", self.runner_id)
 
     async def end(self) -> None:

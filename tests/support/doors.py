@@ -1,4 +1,4 @@
-"""The two doors into the suite, gRPC and REST, behind the same words: what holds at one holds at the other."""
+"""One interface to the API over gRPC and over REST, so that one test covers both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 class RefusedError(Exception):
-    """A refusal: its reason, its status as the door has it, and what it tells besides."""
+    """An error: its reason, its status in this protocol, and its metadata."""
 
     def __init__(self, reason: str, status: Any, told: Mapping[str, Any]) -> None:
         super().__init__(f"{reason}: {status} {told}")
@@ -36,14 +36,14 @@ class RefusedError(Exception):
 
 
 async def error_of(work: Awaitable[Any]) -> RefusedError:
-    """The refusal that comes of some work."""
+    """The error that some work must end with."""
     with pytest.raises(RefusedError) as caught:
         await work
     return caught.value
 
 
 class Door(Protocol):
-    """Each operation takes an idempotency key, and answers the same value as often as it gives the same answer."""
+    """Each operation takes an idempotency key. Equal answers have equal values."""
 
     async def cancel(self, command_id: str, key: str = "", reason: str = "") -> Any: ...
     async def requeue(self, command_id: str, key: str = "") -> Any: ...
@@ -57,7 +57,7 @@ class Door(Protocol):
 
 
 class GrpcDoor:
-    """The services themselves."""
+    """Calls the services."""
 
     def __init__(self, client: Stubs) -> None:
         self._client = client
@@ -101,7 +101,7 @@ async def _called(call: Awaitable[_Result]) -> _Result:
 
 
 class RestDoor:
-    """The gateway before them."""
+    """Calls the gateway."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
@@ -146,7 +146,7 @@ class RestDoor:
 
 @asynccontextmanager
 async def rest_client(suite: Suite, key: str = "") -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a gateway before the suite's services; both are gone at the end."""
+    """Runs a gateway for the suite's services, and yields a client of it."""
     settings = GatewaySettings(
         http_port=0, session_address=suite.session_addresses[0], command_address=suite.command_addresses[0]
     )

@@ -1,4 +1,4 @@
-"""Real engines for tests: one Postgres a test session, a database a test, a nats-server a test."""
+"""Real engines: one Postgres for each test session, a database and a nats-server for each test."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from libs.embedded import (
 )
 
 _TEMPLATE = "template_callboard"
-# The semantics are those of production; only the disk is not waited for.
+# As in production, except that nothing waits for the disk.
 FAST = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -30,12 +30,12 @@ FAST = {
     "scram_iterations": "1",
 }
 _MEMORY = Path("/dev/shm")
-_ENOUGH = 4 << 30  # bytes: many times what the tests have ever held
+_ENOUGH = 4 << 30  # bytes: many times the largest use so far
 
 
 @dataclass(frozen=True)
 class TestPostgres:
-    """A running server and its two logins, both to the database `callboard`."""
+    """A running server and the URLs of its two logins to the database `callboard`."""
 
     __test__ = False
     admin_url: str
@@ -52,7 +52,7 @@ class TestPostgres:
 
 @dataclass(frozen=True)
 class TestNats:
-    """A running nats-server, its pid, and the folder it keeps its streams in."""
+    """A running nats-server, its pid, and the folder of its streams."""
 
     __test__ = False
     url: str
@@ -67,9 +67,9 @@ def with_database(url: str, database: str) -> str:
 
 @contextlib.contextmanager
 def reachable_home() -> Iterator[Path]:
-    """A folder that Postgres can reach also when we are root (pytest's own are 0700).
+    """A folder that Postgres can reach also when the tests run as root (pytest's own are 0700).
 
-    In memory where there is room: to clone a database is to make 340 files, which takes 0.04 s there and 0.3 on ext4.
+    In memory if there is room: cloning a database creates 340 files, which takes 0.04 s there and 0.3 s on ext4.
     """
     home = Path(tempfile.mkdtemp(prefix="callboard-test-", dir=_MEMORY if _has_room(_MEMORY) else None))
     home.chmod(0o711)
@@ -107,7 +107,7 @@ async def running_nats(home: Path) -> AsyncIterator[TestNats]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TestPostgres]:
     """One Postgres for the whole test session."""
-    # a runner of its own: the server outlives the event loop of any one test
+    # with its own event loop, because the server outlives the loop of each test
     with reachable_home() as home, asyncio.Runner() as runner:
         stack = contextlib.AsyncExitStack()
         server = runner.run(stack.enter_async_context(running_postgres(home, FAST)))
@@ -119,14 +119,14 @@ def postgres() -> Iterator[TestPostgres]:
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[TestNats]:
-    """A nats-server of the test's own."""
+    """The test's own nats-server."""
     async with running_nats(tmp_path) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: TestPostgres) -> str:
-    """The name of a database that has all migrations, to be cloned and never connected to."""
+    """The name of a migrated database, which is cloned and never connected to."""
     from libs.db.migrate import upgrade
     from services.cli.schema import schema_sources
 
@@ -137,10 +137,10 @@ def migrated_template(postgres: TestPostgres) -> str:
 
 @pytest.fixture
 def database_name(postgres: TestPostgres, migrated_template: str) -> Iterator[str]:
-    """The name of a fresh database with all migrations, dropped after the test."""
+    """The name of a new migrated database, dropped after the test."""
     name = f"test_{uuid4().hex}"
     names = {"name": sql.Identifier(name), "template": sql.Identifier(migrated_template)}
-    # 0.025 s of CPU with the drop, and 0.035 through the log; the checkpoints that it makes wait for no disk here
+    # 0.025 s of CPU with the drop, against 0.035 with wal_log; its checkpoints wait for no disk here
     clone = "create database {name} template {template} strategy file_copy"
     _execute(postgres, sql.SQL(clone).format(**names))
     yield name
@@ -155,7 +155,7 @@ def database_url(postgres: TestPostgres, database_name: str) -> str:
 
 @pytest.fixture
 def app_database_url(postgres: TestPostgres, database_name: str) -> str:
-    """The same database as the services' login role: it can do nothing before it sets a role."""
+    """The same database, as the services' login role, which can do nothing before it sets a role."""
     return postgres.app_url_of(database_name)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, without sleeping for a guess."""
+"""Waits until a condition holds, instead of sleeping."""
 
 import asyncio
 import inspect
@@ -15,9 +15,9 @@ async def eventually(check: Callable[[], Awaitable[Result]], timeout: float = ..
 @overload
 async def eventually(check: Callable[[], Result], timeout: float = ...) -> Result: ...  # noqa: ASYNC109
 async def eventually(check: Callable[[], Result | Awaitable[Result]], timeout: float = 10.0) -> Result:  # noqa: ASYNC109
-    """Calls `check` (plain or async) until it returns something true, and returns that.
+    """Calls `check` (plain or async) until its result is true, and returns that.
 
-    After `timeout` seconds the last AssertionError is raised, or one that shows the last result.
+    After `timeout` seconds, raises the last AssertionError, or one that shows the last result.
     """
     deadline, wait = time.monotonic() + timeout, _FIRST_WAIT
     while True:

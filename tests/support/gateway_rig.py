@@ -1,4 +1,4 @@
-"""A gateway on a free port, before scripted services on theirs."""
+"""A gateway with scripted services, all on free ports."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from tests.support.stub_services import COMMAND_SERVICES, SESSION_SERVICES, Scri
 
 @dataclass
 class Rig:
-    """A gateway before scripted services."""
+    """A gateway with scripted services."""
 
     address: str
     client: httpx2.AsyncClient
@@ -55,7 +55,7 @@ class Rig:
 
 @asynccontextmanager
 async def gateway_rig(**settings: Any) -> AsyncIterator[Rig]:
-    """Serves a gateway on a free port, before services on theirs."""
+    """Runs a gateway and scripted services on free ports."""
     script, keys = Script(), KeyRing()
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(TaskWatch())

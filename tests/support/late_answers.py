@@ -1,4 +1,4 @@
-"""An executor and a store for the connection manager, whose every answer waits until the test gives it."""
+"""An executor and a store for the connection manager that answer only when the test says so."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ SESSIONS = 2
 
 @dataclass(eq=False)
 class Question:
-    """Something that was asked and is not answered yet: what may come of it, by name."""
+    """A call without an answer yet, with its possible answers by name."""
 
     answers: Mapping[str, Callable[[], object]]
     future: "asyncio.Future[object]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -33,7 +33,7 @@ class Question:
 
 
 class Questions:
-    """All that is asked and waits."""
+    """All calls that wait for an answer."""
 
     def __init__(self) -> None:
         self._asked: list[Question] = []
@@ -49,7 +49,7 @@ class Questions:
 
 
 class Agent:
-    """An agent's process, as the port promises it: a close that was begun goes on, whoever waits for it."""
+    """An agent's process as the port promises it: a close continues although its caller is cancelled."""
 
     description: Mapping[str, Any] = {}
 
@@ -69,7 +69,7 @@ class Agent:
 
 
 class Opener:
-    """Starts a process at once, and says later whether an agent answers there."""
+    """Starts a process at once, and answers later whether the agent is connected."""
 
     def __init__(self, questions: Questions) -> None:
         self.agents: list[Agent] = []
@@ -90,7 +90,7 @@ class Opener:
 
 @dataclass
 class Row:
-    """A session's connection, as the database has it."""
+    """The database's row of a session's connection."""
 
     wanted: WantedConnection
     owner: UUID | None = None
@@ -98,7 +98,7 @@ class Row:
 
 
 class Database:
-    """Answers late, or commits and loses the answer."""
+    """Answers when told, or commits and loses the answer."""
 
     def __init__(self, questions: Questions) -> None:
         rows = [WantedConnection("acme", uuid4(), 0, f"ses-{n}", "clock", "mcp", "clock", 1) for n in range(SESSIONS)]

@@ -1,4 +1,4 @@
-"""A gRPC server that passes calls on to another, and loses answers: the effect is there, and nobody is told."""
+"""A fault-injecting gRPC proxy that loses replies after their calls took effect."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ _STREAMS = ("/callboard.events.v1.EventService/StreamEvents",)
 
 
 class LossyRelay(grpc.GenericRpcHandler):
-    """Loses as many answers as it is told to, and cuts every stream after so many responses."""
+    """Loses the next `to_lose` replies, and breaks every stream after `cut_after` responses."""
 
     def __init__(self, upstreams: dict[str, grpc.aio.Channel]) -> None:
         self._upstreams = upstreams
@@ -64,7 +64,7 @@ def _credentials(context: Any) -> tuple[tuple[str, str], ...]:
 
 @asynccontextmanager
 async def lossy_relay(session_address: str, command_address: str) -> AsyncIterator[LossyRelay]:
-    """A relay before the two services, on an address of its own."""
+    """Runs a proxy of the two services on its own address."""
     async with (
         grpc.aio.insecure_channel(session_address) as session,
         grpc.aio.insecure_channel(command_address) as command,

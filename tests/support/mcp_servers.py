@@ -1,4 +1,4 @@
-"""Catalogues, connections and processes for the tests of the MCP executor."""
+"""Server registries, connections and processes for tests of the MCP executor."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ SESSION = SessionRef(tenant_id="t", session_uid="u", session_id="s", agent_id="a
 
 
 class Recorder:
-    """A reporter that keeps what it is told."""
+    """A reporter that records its calls."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, float | None, str | None]] = []
@@ -40,7 +40,7 @@ class Recorder:
 
 
 def executor(folder: Path, **servers: Mapping[str, Any]) -> McpExecutor:
-    """An executor over a catalogue of these entries."""
+    """An executor with a server registry of these entries."""
     lines = []
     for name, entry in servers.items():
         lines.append(f"[servers.{name}]")
@@ -52,7 +52,7 @@ def executor(folder: Path, **servers: Mapping[str, Any]) -> McpExecutor:
 
 @contextmanager
 def trial_over_http(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The URL of a trial server that runs as a process of its own, and that process."""
+    """Runs a trial server as a process, and yields its URL and the process."""
     command_line = [sys.executable, TRIAL, "--http", "0", "--state", str(folder / "state")]
     command_line += ["--effects", str(folder / "effects")]
     process = subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True)
@@ -66,14 +66,14 @@ def trial_over_http(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]
 
 
 def _toml(value: object) -> str:
-    """TOML's strings, numbers and lists are JSON's."""
+    """A TOML value. Strings, numbers and lists are as in JSON."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     return json.dumps(value)
 
 
 def stdio(*args: str, **more: Any) -> dict[str, Any]:
-    """An entry that runs this interpreter."""
+    """A registry entry that runs this interpreter."""
     return {"transport": "stdio", "command": sys.executable, "args": list(args), **more}
 
 
@@ -104,14 +104,14 @@ def text_of(result: Mapping[str, Any]) -> str:
 
 
 async def failure_of(connection: McpConnection, execution: Execution) -> Failure:
-    """Run an attempt that must fail, and return why."""
+    """Runs an attempt that must fail, and returns its failure."""
     with pytest.raises(AttemptFailedError) as caught:
         await connection.execute(execution, Recorder())
     return caught.value.failure
 
 
 def recorded_pids(file: Path) -> list[int]:
-    """The process ids that an odd server wrote down."""
+    """The process ids that a misbehaving server recorded."""
     return [int(line[4:]) for line in file.read_text().splitlines() if line.startswith("pid ")]
 
 
@@ -125,17 +125,17 @@ def runs(pid: int) -> bool:
 
 
 def nothing_runs(record: Path) -> bool:
-    """Whether all processes that an odd server wrote down are gone."""
+    """Whether all processes that a misbehaving server recorded are gone."""
     pids = recorded_pids(record)
     return bool(pids) and not any(runs(pid) for pid in pids)
 
 
 def count_of(text: str, record: Path) -> int:
-    """How often an odd server read this."""
+    """How many lines with this text a misbehaving server read."""
     return record.read_text().count(text)
 
 
 def messages(record: Path, method: str) -> list[dict[str, Any]]:
-    """What an odd server read of one method."""
+    """The messages of one method that a misbehaving server read."""
     lines = [json.loads(line) for line in record.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line.get("method") == method]

@@ -1,4 +1,4 @@
-"""Connections to odd servers, which write down what they are and what they read."""
+"""Connections to misbehaving servers, which record their processes and the lines that they read."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,17 +11,17 @@ from tests.support.mcp_servers import ODD, connected, stdio
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    """The file in which the test's odd servers write."""
+    """The file in which the test's misbehaving servers record."""
     return tmp_path / "record"
 
 
 @pytest.fixture
 async def odd(tmp_path: Path, record: Path) -> AsyncIterator[McpConnection]:
-    """A connection to an odd server that behaves."""
+    """A connection to the same kind of server in its mode that behaves."""
     async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
         yield connection
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file or directory."""
+    """Whether a file or folder exists."""
     return Path(path).exists()

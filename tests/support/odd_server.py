@@ -1,4 +1,4 @@
-"""An MCP server over stdio that misbehaves as told; standard library alone, so that it starts in 30 ms.
+"""An MCP server over stdio that misbehaves on request. Without third-party modules it starts in 30 ms.
 
 odd_server.py <mode> [file]       the file gets each line that the server reads, and the process ids it starts
 """
@@ -33,7 +33,7 @@ tools = [
 ]
 tools += ["environment", "numbers", "stick"]
 FIRST = len(tools)
-LISTS: dict[str, dict[str, Any]] = {  # the answers to tools/list once a tool has been added
+LISTS: dict[str, dict[str, Any]] = {  # answers to tools/list after a tool was added
     "mangled": {"result": {"tools": 7}},
     "unlisted": {"error": {"code": -32603, "message": "no list today"}},
 }

@@ -1,4 +1,4 @@
-"""What comes of a piece of work: its refusal, its duration, or all outcomes of many at once."""
+"""Errors, durations and concurrent results of calls."""
 
 import asyncio
 import contextlib
@@ -13,23 +13,23 @@ from callboard import CallboardError
 
 @contextlib.contextmanager
 def refused(reason: str) -> Any:
-    """Expects a refusal for this reason; the caught error is what it yields."""
+    """Expects an error with this reason, and yields the caught error."""
     with pytest.raises(CallboardError) as caught:
         yield caught
     assert caught.value.reason == reason, caught.value
 
 
 async def all_of(*work: Awaitable[Any]) -> list[Any]:
-    """The outcomes of what runs at once, refusals among them."""
+    """Runs work concurrently and returns all results. Errors are among them."""
     return await asyncio.gather(*work, return_exceptions=True)
 
 
 async def all_at_once(count: int, work: Callable[[int], Awaitable[Any]]) -> list[Any]:
-    """Does some work so many times at once; refusals are among the outcomes."""
+    """Runs `work` `count` times concurrently and returns all results. Errors are among them."""
     return await asyncio.gather(*(work(number) for number in range(count)), return_exceptions=True)
 
 
 async def timed(work: Awaitable[Any]) -> tuple[Any, float]:
-    """The result of some work, and the seconds that it took."""
+    """The result of some work, and its duration in seconds."""
     began = time.monotonic()
     return await work, time.monotonic() - began

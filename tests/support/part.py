@@ -1,4 +1,4 @@
-"""One named process of the suite: started, killed, paused, ended, and what it wrote."""
+"""A process of the suite that a test can start, kill, pause and end, and its log."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from tests.support.pausing import pause
 
 
 class Part:
-    """One named process; started again, it has the same command line, environment and ports."""
+    """A process of the suite. It restarts with the same command line, environment and ports."""
 
     def __init__(self, spec: ChildSpec, folder: Path, address: str = "", metrics: str = "") -> None:
         self.name = spec.name
@@ -36,55 +36,55 @@ class Part:
 
     @property
     def log(self) -> Path:
-        """All that it wrote, of all its lives."""
+        """Its log, over all restarts."""
         return self._folder / f"{self.name}.log"
 
     async def start(self, **changes: str) -> None:
-        """Starts it, with these changes to its environment for good, and waits until it is ready."""
+        """Starts it with these permanent changes to its environment, and waits until it is ready."""
         await self.launch(**changes)
         assert await self.until_ready(), f"{self.name} did not get ready:\n{self.log.read_text()[-4000:]}"
 
     async def launch(self, **changes: str) -> None:
-        """Starts it as `start` does, and waits for nothing: it may end before it is ready."""
+        """Starts it as `start` does, without waiting: it may end before it is ready."""
         self._spec = replace(self._spec, environment={**self._spec.environment, **changes})
         self._child = await Child.start(self._spec, self._folder, self._folder)
 
     async def until_ready(self) -> bool:
-        """Waits until it is ready; false when it ended first or took too long."""
+        """Waits until it is ready; false if it ended first or took too long."""
         assert self._child is not None
         return await self._child.until_ready()
 
     async def ends_within(self, seconds: float) -> bool:
-        """Waits until it has ended by itself, for so long at most; says whether it has."""
+        """Waits at most `seconds` for it to end by itself, and returns whether it did."""
         assert self._child is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._child.wait(), max(0.0, seconds))
         return not self.is_running
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Ends it on the spot: this process alone, not those that it started."""
+        """Kills this process, but not those that it started."""
         assert self._child is not None
         os.kill(self._child.pid, number)
         await asyncio.wait_for(self._child.wait(), 20)
-        self._child.kill()  # what is left of its group, and its record
+        self._child.kill()  # the rest of its process group, and its pid file
 
     def send(self, number: signal.Signals) -> None:
-        """Sends it a signal, and waits for nothing."""
+        """Sends it a signal, without waiting."""
         os.kill(self.pid, number)
 
     def pause(self) -> None:
-        """Stops it where it stands, until `resume`."""
+        """Freezes it until `resume`."""
         self._paused = True
         pause(self.pid)
 
     def resume(self) -> None:
-        """Lets it go on; does nothing to one that is not paused."""
+        """Resumes it if it is paused."""
         if self._paused and self.is_running:
             self.send(signal.SIGCONT)
         self._paused = False
 
     async def end(self, seconds: float = 20.0) -> int:
-        """Ends it in order, by SIGTERM, and returns its exit code; fails when it takes longer."""
+        """Ends it by SIGTERM and returns its exit code; fails if it takes longer than `seconds`."""
         assert self._child is not None
         self.send(signal.SIGTERM)
         code = await asyncio.wait_for(self._child.wait(), seconds)
@@ -92,7 +92,7 @@ class Part:
         return code
 
     async def clear(self) -> None:
-        """Leaves nothing of it; without any order, since its data goes too."""
+        """Kills it and its process group, without an orderly end."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -105,7 +105,7 @@ class Part:
 
 
 def logs_of(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """Every line of these parts' logs; fails for one that is no JSON object."""
+    """Every line of these processes' logs; fails for a line that is not a JSON object."""
     lines = [line for part in parts for line in part.log.read_text().splitlines()]
     read = [json.loads(line) for line in lines]
     assert all(isinstance(line, dict) for line in read)
@@ -113,7 +113,7 @@ def logs_of(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def logged(parts: Sequence[Part], event: str) -> list[dict[str, Any]]:
-    """The lines of these parts' logs that tell of this."""
+    """The lines with this event in these processes' logs."""
     return [line for line in logs_of(parts) if line["event"] == event]
 
 

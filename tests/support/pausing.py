@@ -1,4 +1,4 @@
-"""Pauses a process for sure: a signal that was sent has not stopped it yet."""
+"""Pauses a process and waits until it has stopped."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ _SECONDS = 5.0
 
 
 def pause(pid: int) -> None:
-    """Stops a process, and returns when none of its threads runs any more.
+    """Stops a process, and returns when all its threads have stopped.
 
-    `kill` returns before they stop: on another core, a thread may still answer what is asked of it right after.
+    `kill` returns before that: on another core, a thread may still answer a request sent right after.
     """
     os.kill(pid, signal.SIGSTOP)
     ends = time.monotonic() + _SECONDS
@@ -30,7 +30,7 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _state(thread: Path) -> str:
-    """The letter that tells a thread's state; X for one that has ended meanwhile."""
+    """The letter of a thread's state; X for a thread that has ended meanwhile."""
     try:
         return (thread / "stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""The suite as real processes that a test starts, kills, pauses and starts again, each by its name.
+"""The suite as real processes that a test can start, kill and pause.
 
-Nothing restarts by itself.
+None restarts by itself.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ TENANT = "acme"
 
 @dataclass
 class Suite:
-    """What a test needs of the running suite."""
+    """The running suite."""
 
     folder: Path
     database_url: str
@@ -50,7 +50,7 @@ class Suite:
         return [self.postgres, self.nats, *self.services]
 
     async def heal(self) -> None:
-        """Has everything run again, whatever a test before has done to it or left undone."""
+        """Resumes and restarts all processes, whatever an earlier test did to them."""
         for part in self.parts:
             part.resume()
         for engine in (self.postgres, self.nats):
@@ -71,18 +71,18 @@ class Suite:
         return made
 
     def new_key(self, role: str = "admin", tenant: str = TENANT) -> str:
-        """Makes a key, and its tenant when that is new."""
+        """Creates an API key, and its tenant if that is new."""
         with psycopg.connect(self.database_url) as connection:
             return create_key(connection, tenant, role).secret_text
 
     async def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
-        """Asks the database as its owner."""
+        """Runs a query as the database's owner."""
         async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
             cursor = await connection.execute(query.encode(), parameters or None)
             return await cursor.fetchall() if cursor.description else []
 
     async def until(self, query: str, *parameters: Any, seconds: float = 20.0) -> None:
-        """Waits until a query of one value answers true."""
+        """Waits until a query of one value returns true."""
 
         async def is_true() -> bool:
             return bool((await self.rows(query, *parameters))[0][0])
@@ -98,7 +98,7 @@ class Suite:
         self.clients, self.https = [], []
 
     async def runner_of(self, command_id: str) -> Part:
-        """The runner that runs this command now."""
+        """Waits until a runner runs this command, and returns it."""
         return await self._runner(
             "select r.name from command.commands c join command.runners r using (runner_id) "
             "where c.command_id = %s and c.state = 'running'",
@@ -122,7 +122,7 @@ class Suite:
         return next(part for part in self.runners if part.name == found)
 
     def other_runner(self, than: Part) -> Part:
-        """A runner that is not this one."""
+        """Another runner than this one."""
         return next(part for part in self.runners if part is not than)
 
     def tool_pids(self) -> dict[str, set[int]]:
@@ -133,7 +133,7 @@ class Suite:
         return pids
 
     def effect_lines(self) -> list[dict[str, Any]]:
-        """What the trial servers really did."""
+        """The effects that the trial servers recorded."""
         if not self.effects.exists():
             return []
         return [json.loads(line) for line in self.effects.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""The two public clients behind one face, so that one test holds both to what they promise."""
+"""The two public clients behind one interface, so that one test covers both."""
 
 import asyncio
 import inspect
@@ -15,7 +15,7 @@ _END = object()
 
 @asynccontextmanager
 async def public_client(kind: str, api_key: str, address: str, **options: Any) -> AsyncIterator[Client]:
-    """A client of one address; the synchronous one is called in threads, and looks asynchronous."""
+    """A client of one address. The synchronous one runs in threads, behind an asynchronous interface."""
     addresses = {"session_address": address, "command_address": address, **options}
     if kind == "async":
         async with Client(api_key, **addresses) as client:
@@ -56,7 +56,7 @@ class _ThreadedPager(_Threaded):
 
 
 async def _items(iterator: Iterator[_Item]) -> AsyncIterator[_Item]:
-    """Go through an iterator in threads, and close it as its reader leaves."""
+    """Iterates in threads, and closes the iterator when its reader leaves."""
     try:
         while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
             yield cast(_Item, item)

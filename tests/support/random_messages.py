@@ -1,4 +1,4 @@
-"""Strategies of random messages: any values that their types allow, or those that their rules allow."""
+"""Hypothesis strategies of messages: any values of their types, or only those that their rules allow."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ OBJECTS = st.dictionaries(TEXTS, JSON, min_size=1, max_size=3).map(
 
 
 def messages(descriptor: Descriptor, *, by_rules: bool = False) -> st.SearchStrategy[Any]:
-    """Return messages of a type. With `by_rules` each value is one that a caller may give."""
+    """Messages of a type. With `by_rules`, each value is valid in a request."""
     kind: Any = GetMessageClass(descriptor)
     fields = [field_of(one) for one in descriptor.fields]
     chosen = st.fixed_dictionaries(
@@ -34,7 +34,7 @@ def messages(descriptor: Descriptor, *, by_rules: bool = False) -> st.SearchStra
 
 
 def _is_needed(field: Field, by_rules: bool) -> bool:  # noqa: FBT001
-    """Whether nothing is no value in JSON: a word, a message that is never null, and by the rules what is required."""
+    """Whether a field needs a value in JSON: an enum, a message that is never null, or a required field."""
     if field.descriptor.is_repeated:
         return by_rules and (field.is_required or field.option.not_empty)
     if field.kind in (Kind.ENUM, Kind.MESSAGE):
@@ -48,7 +48,7 @@ def _is_needed(field: Field, by_rules: bool) -> bool:  # noqa: FBT001
 
 
 def _one_of_each(descriptor: Descriptor, values: dict[str, Any]) -> dict[str, Any]:
-    """Keep one field of a oneof: of several the last one would win."""
+    """Keeps one field of a oneof; of several, the last one would win."""
     taken, kept = set(), {}
     for name, value in values.items():
         oneof = descriptor.fields_by_name[name].containing_oneof

@@ -1,4 +1,4 @@
-"""What a service says of its own readiness."""
+"""The readiness of a service."""
 
 import grpc
 
@@ -7,7 +7,7 @@ from tests.support.eventually import eventually
 
 
 async def readiness(address: str) -> health_pb2.Readiness.ValueType:
-    """What GetReadiness says, NOT_READY when nobody answers."""
+    """The answer to GetReadiness; NOT_READY if there is none."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.ReadinessServiceStub(channel)
         try:
@@ -17,7 +17,7 @@ async def readiness(address: str) -> health_pb2.Readiness.ValueType:
 
 
 async def becomes(address: str, wanted: health_pb2.Readiness.ValueType, seconds: float = 15.0) -> None:
-    """Waits until GetReadiness says so."""
+    """Waits until the service reports this readiness."""
 
     async def is_so() -> bool:
         return await readiness(address) == wanted

@@ -1,4 +1,4 @@
-"""A real gRPC server with a service of all four arities, and keys to call it with."""
+"""A real gRPC server with a service of all four arities, and API keys to call it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ METHODS = {
 
 @cache
 def define_trial_service() -> None:
-    """Adds the service to protobuf's pool, as generated code does when it is imported."""
+    """Adds the service to protobuf's pool, as imported generated code does."""
     file = descriptor_pb2.FileDescriptorProto(
         name="callboard/trial/v1/trial.proto", package="callboard.trial.v1", syntax="proto3"
     )
@@ -53,7 +53,7 @@ def define_trial_service() -> None:
 
 
 class Trial:
-    """What the service does is said by the `agent_id` that it is asked for."""
+    """A service whose behaviour depends on the request's `agent_id`."""
 
     def __init__(self) -> None:
         self.draining = asyncio.Event()
@@ -110,7 +110,7 @@ class Trial:
             yield answer(request.agent_id)
 
     def register(self, _: object, server: grpc.aio.Server) -> None:
-        """What a generated `add_..._to_server` does."""
+        """Registers the methods, as a generated `add_..._to_server` does."""
         behaviours = {(False, False): self.unary, (False, True): self.stream}
         behaviours |= {(True, False): self.collect, (True, True): self.talk}  # type: ignore[dict-item]
         makers: dict[tuple[bool, bool], Any] = {
@@ -136,7 +136,7 @@ def ask(agent_id: str) -> GetAgentRequest:
 
 
 class KeyRing:
-    """Keys by hash, as the database would hold them."""
+    """API keys by hash, as the database stores them."""
 
     def __init__(self) -> None:
         self.records: dict[bytes, KeyRecord] = {}
@@ -169,7 +169,7 @@ class TrialServer:
     channels: list[Any] = field(default_factory=list)
 
     def method(self, name: str, token: str | None = None) -> Any:
-        """A callable for a method, with a key or without."""
+        """A callable for a method, with or without a key."""
         channel = open_channel(self.server.address, token=token)
         self.channels.append(channel)
         asks_many, answers_many, _ = METHODS[name]
@@ -182,7 +182,7 @@ class TrialServer:
 
 @asynccontextmanager
 async def trial_server(limits: ServerLimits | None = None, **options: Any) -> AsyncIterator[TrialServer]:
-    """Serves the trial service on a free port."""
+    """Runs the trial service on a free port."""
     define_trial_service()
     trial, keys = Trial(), KeyRing()
     async with TaskWatch() as tasks:

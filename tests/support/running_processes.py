@@ -1,4 +1,4 @@
-"""Starts the suite as real processes, on engines of their own.
+"""Starts the suite as real processes, with its own engines.
 
 Command lines and environments are those of `callboard up` (`services.cli.processes`).
 """
@@ -37,7 +37,7 @@ LEASE, HEARTBEAT, DRAIN = 2.0, 0.4, 1.0  # seconds
 async def running_suite(
     *, sessions: int = 1, commands: int = 1, runners: int = 1, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Suite]:
-    """So many processes of each kind, on engines of their own, all ready; nothing is left of them afterwards."""
+    """Runs the given number of processes of each kind with their own engines, and removes them at the end."""
     with reachable_home() as folder, PostgresServer(folder, FAST) as postgres, NatsServer(folder) as nats:
         home = Home(folder)
         home.make()

@@ -1,4 +1,4 @@
-"""An executor whose commands do what their type says: echo, fail, hang, report."""
+"""An executor whose commands behave as their type says: echo, fail, hang, report."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from services.runner.executors.ports import (
 
 
 class ScriptedConnection:
-    """Does what the type of a command says; every attempt is noted."""
+    """Behaves as the type of a command says, and records every attempt."""
 
     def __init__(self, executor: "ScriptedExecutor") -> None:
         self._executor = executor
@@ -49,7 +49,7 @@ class ScriptedConnection:
                 if execution.attempt <= times:
                     code = FailureCode(params.get("code", "TOOL_ERROR"))
                     message = params.get("message", "scripted")
-                    if "escaped" in params:  # what a request cannot carry
+                    if "escaped" in params:  # a text that a request cannot contain
                         message = params["escaped"].encode().decode("unicode_escape")
                     raise AttemptFailedError(
                         Failure(code, message, params.get("retryable", True), charged=params.get("charged", True))
@@ -60,7 +60,7 @@ class ScriptedConnection:
             case "hang":
                 await self._executor.gate.wait()
                 return {"released": True}
-            case "deaf":  # heeds no cancel
+            case "deaf":  # ignores cancels
                 while not self._executor.gate.is_set():
                     with contextlib.suppress(asyncio.CancelledError):
                         await self._executor.gate.wait()
@@ -81,7 +81,7 @@ class ScriptedConnection:
 
 
 class ScriptedExecutor:
-    """An executor for tests: `gate` lets what hangs go on, `closes` (set at first) what is closed be gone."""
+    """An executor for tests. `gate` releases hanging commands; `closes` (set at first) lets closing connections end."""
 
     def __init__(self) -> None:
         self.began: list[tuple[str, int]] = []

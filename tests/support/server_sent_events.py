@@ -1,4 +1,4 @@
-"""Server-Sent Events, as the gateway sends them."""
+"""Reads Server-Sent Events."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ class Frame:
 
 
 async def frames_of(answer: httpx2.Response) -> AsyncIterator[Frame]:
-    """The events of an SSE answer, comments and bookmarks left out."""
+    """The events of an SSE response, without comments and frames that have only an id."""
     fields: dict[str, str] = {}
     async for line in answer.aiter_lines():
         if line:

@@ -1,7 +1,7 @@
-"""`callboard up` with a small HTTP server in place of each service: real engines, real supervision.
+"""`callboard up` with a small HTTP server as a stub of each service: real engines, real supervision.
 
 Run as `python -m tests.support.stand_in_suite`; it takes its settings from the environment as `up` does.
-CALLBOARD_TEST_CRASH names a part that ends at once, with a last word.
+CALLBOARD_TEST_CRASH names a process that exits at once, after a line of output.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _CRASH = "import sys; print('the last word', flush=True); sys.exit(9)"
 
 
 def describe_stand_ins(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
-    """The real services' names and environment, with a stand-in's command line."""
+    """The real services' names and environment, with a stub's command line."""
     real = describe_services(addresses, engines, home, runners)
     crashing = os.environ.get("CALLBOARD_TEST_CRASH")
     specs = [

@@ -1,4 +1,4 @@
-"""The events that a session has stored, and what they must be."""
+"""The stored events of a session, and checks of them."""
 
 from collections import Counter
 from typing import Any
@@ -26,22 +26,22 @@ def types_of(events: list[Event]) -> list[str]:
 
 
 async def told(client: Stubs, session_id: str, command_id: str) -> list[str]:
-    """The types of the events that tell of a command, in order."""
+    """The types of a command's events, in order."""
     return types_of([event for event in await events_of(client, session_id) if event.command_id == command_id])
 
 
 def assert_gapless(events: list[Event]) -> None:
-    """Each seq from 1 on, once and in order."""
+    """Checks that the seqs count from 1 without gaps."""
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
 
 
 def audits_of(events: list[Event]) -> Counter[str]:
-    """How often each type is told at level audit."""
+    """The number of events of each type at level audit."""
     return Counter(event.type for event in events if event.level == 4)
 
 
 async def outcomes_of(client: Stubs, session_id: str) -> Counter[str]:
-    """How often each command of a session has ended; fails for a hole in the events."""
+    """How often each command of a session has ended; fails for a gap in the events."""
     ends = ("command.completed", "command.failed", "command.cancelled")
     events = await events_of(client, session_id)
     assert_gapless(events)

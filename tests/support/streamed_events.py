@@ -1,4 +1,4 @@
-"""Events as they come over streams."""
+"""Readers of event streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 
 
 class Reading:
-    """A stream, read into a list in the background."""
+    """A stream that is read into a list in the background."""
 
     def __init__(self, call: Any) -> None:
         self.call = call
@@ -64,19 +64,19 @@ async def whole(client: Stubs, **fields: Any) -> Reading:
 
 
 async def whole_of(client: Stubs, session_id: str, count: int) -> Reading:
-    """Reads so many events of a session."""
+    """Reads `count` events of a session."""
     async with reading(client, session_id=session_id) as stream:
         await stream.has(count)
         return stream
 
 
 async def metadata_of(call: Any) -> dict[str, Any]:
-    """What a stream says before its first event."""
+    """The initial metadata of a stream."""
     return dict(await call.initial_metadata())
 
 
 class Collector:
-    """Receives a stream of events and keeps what came, across any number of connections."""
+    """Receives a stream of events over any number of connections."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -86,7 +86,7 @@ class Collector:
 
     @property
     def seqs(self) -> list[int]:
-        """The sequence numbers, in the order in which they came."""
+        """The sequence numbers, in the order of arrival."""
         return [event.seq for event in self.events]
 
     async def receive(
@@ -94,7 +94,7 @@ class Collector:
         start: StreamStart.ValueType = StreamStart.STREAM_START_UNSPECIFIED,
         session_id: str | None = None, agent_id: str | None = None,
     ) -> None:  # fmt: skip
-        """Connects with the cursor and takes events until `most` have come, or the stream has ended."""
+        """Connects with the cursor and receives events until there are `most`, or the stream has ended."""
         self.connections += 1
         wanted = None if most is None else len(self.events) + most
         request = StreamEventsRequest(cursor=self.cursor, start=start)
@@ -119,7 +119,7 @@ class Collector:
             self.events.append(streamed.event)
             self.cursor = streamed.cursor
             if wanted is not None and len(self.events) >= wanted:
-                return True  # in the middle of a batch, too: that is where connections break
+                return True  # also within a batch, because connections break there too
         self.cursor = response.cursor or self.cursor
         self.ended = response.HasField("end")
         return self.ended

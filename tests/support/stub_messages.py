@@ -1,4 +1,4 @@
-"""Messages of the contract as stubs answer them, and the answers that a script begins with."""
+"""Messages that stub services answer with, and the default answers of a script."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The services behind the gateway, scripted: the contract's methods on real servers, with real keys and validation."""
+"""Scripted services behind the gateway: the contract's methods on real servers, with real keys and validation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ COMMAND_SERVICES = ("callboard.commands.v1.CommandService", "callboard.commands.
 
 @dataclass
 class Heard:
-    """A call that a service got."""
+    """A call that a service received."""
 
     method: str
     request: Any
@@ -37,7 +37,7 @@ class Heard:
 
 @dataclass
 class Script:
-    """What the services answer, by the method's short name: a message, a ServiceError, or a function of the request."""
+    """The services' answers by the method's short name: a message, a ServiceError, or a function of the request."""
 
     answers: dict[str, Any] = field(default_factory=default_answers)
     heard: list[Heard] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Script:
         return [call for call in self.heard if call.method == method][-1]
 
     def said(self, method: str) -> Any:
-        """The last request that a method got."""
+        """The last request that a method received."""
         return self.last(method).request
 
     def count(self, method: str) -> int:
@@ -84,7 +84,7 @@ class Script:
 
 
 class CountedIdentity(IdentityServicer):
-    """Counts who asks."""
+    """Counts its calls."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -102,7 +102,7 @@ def stub_server(
     *,
     with_identity: bool = False,
 ) -> RpcServer:
-    """A server of these services, of readiness, and of identity where that is wanted."""
+    """Runs a server of these services, of readiness, and optionally of identity."""
 
     async def database() -> bool:
         return script.database_is_up

@@ -1,4 +1,4 @@
-"""The real services and runners in the test's own process, on the test's own database and broker."""
+"""The real services and runners in the test's process, with the test's own database and broker."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ TENANT = "acme"
 
 
 async def listens(port: int) -> bool:
-    """Whether somebody takes connections there."""
+    """Whether the address accepts connections."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -41,26 +41,26 @@ async def listens(port: int) -> bool:
 
 
 class Process:
-    """One service or runner as a task."""
+    """A service or runner as a task."""
 
     def __init__(self, name: str, serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         self._stop = asyncio.Event()
         self.task = asyncio.create_task(serve(self._stop), name=name)
 
     async def stop(self) -> None:
-        """Ends it in order, as SIGTERM does, and lets its failure out."""
+        """Stops it as SIGTERM does, and raises its failure."""
         self._stop.set()
         await asyncio.wait_for(self.task, 30)
 
     async def kill(self) -> None:
-        """Ends it where it stands."""
+        """Cancels it at once."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
 
 @dataclass
 class Suite:
-    """What a test needs of the running suite."""
+    """The running suite."""
 
     database_url: str
     app_url: str
@@ -99,7 +99,7 @@ class Suite:
         return process
 
     async def runner(self, executor: Executor, *, slots: int = 64, drain: float = 2.0) -> Process:
-        """Starts a runner with an executor of the test's, and waits until it is entered."""
+        """Starts a runner with the test's executor, and waits until it is registered."""
         name = f"runner-{len(self.processes)}"
         limits = RunnerLimits(name, slots=slots, lease=self.lease, heartbeat=self.lease / 3, drain=drain)
         process = self._run(name, lambda stop: self._serve_runner(executor, limits, stop))
@@ -139,27 +139,27 @@ class Suite:
     # clients
 
     def client(self, key: str | None = None, *, session: int = 0, command: int = 0) -> Stubs:
-        """A client of one replica of each service; of the command service only where there is one."""
+        """A client of one replica of each service, or only of the session service if there is no other."""
         commands = self.command_addresses or self.session_addresses
         made = Stubs(self.session_addresses[session], commands[command % len(commands)], key or self.key)
         self.clients.append(made)
         return made
 
     def new_key(self, role: str = "admin", tenant: str = TENANT) -> str:
-        """Makes a key, and its tenant when that is new."""
+        """Creates an API key, and its tenant if that is new."""
         with psycopg.connect(self.database_url) as connection:
             return create_key(connection, tenant, role).secret_text
 
     # the database
 
     async def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
-        """Asks the database as its owner."""
+        """Runs a query as the database's owner."""
         async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
             cursor = await connection.execute(query.encode(), parameters or None)
             return await cursor.fetchall() if cursor.description else []
 
     async def value(self, query: str, *parameters: Any) -> Any:
-        """The one value that a query answers."""
+        """The one value that a query returns."""
         return (await self.rows(query, *parameters))[0][0]
 
 
@@ -173,7 +173,7 @@ async def running_suite(
     commands: int = 0,
     lease: float = 1.5,
 ) -> AsyncIterator[Suite]:
-    """So many replicas of the two services, and nothing left of them afterwards; none may have failed."""
+    """Runs the given number of replicas of the two services, and stops them at the end. Fails if one has failed."""
     with psycopg.connect(database_url) as connection:
         key = create_key(connection, TENANT, "admin").secret_text
     suite = Suite(database_url, app_url, nats_url, key, lease)

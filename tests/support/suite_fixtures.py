@@ -1,4 +1,4 @@
-"""Fixtures around a running suite: a client with an agent, its session, a runner."""
+"""Fixtures of a running suite: a client with an agent, its session, a runner."""
 
 from collections.abc import AsyncIterator
 
@@ -15,13 +15,13 @@ from tests.support.transition_guard import guard_transitions
 
 @pytest.fixture
 def command_replicas() -> int:
-    """How many replicas of the command service run; the tests of sessions alone say none."""
+    """The number of replicas of the command service. Tests that need only sessions override it with 0."""
     return 1
 
 
 @pytest.fixture
 def broker_url(nats_server: TestNats) -> str:
-    """Where the broker is; tests that break it bring their own."""
+    """The broker's URL. Tests that break the broker override it."""
     return nats_server.url
 
 
@@ -29,7 +29,7 @@ def broker_url(nats_server: TestNats) -> str:
 async def suite(
     database_url: str, app_database_url: str, broker_url: str, command_replicas: int
 ) -> AsyncIterator[Suite]:
-    """A running suite without runners, on a database that takes no change of state beside those of the models."""
+    """A running suite without runners, whose database rejects transitions that no model allows."""
     guard_transitions(database_url)
     async with running_suite(database_url, app_database_url, broker_url, commands=command_replicas) as running:
         yield running
@@ -45,7 +45,7 @@ async def client(suite: Suite) -> Stubs:
 
 @pytest.fixture
 def executor() -> ScriptedExecutor:
-    """What the session's runner executes commands with."""
+    """The executor of the session's runner."""
     return ScriptedExecutor()
 
 

@@ -1,4 +1,4 @@
-"""The `callboard` command as a user starts it, in a process of its own."""
+"""The `callboard` command as a user runs it, as a process."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ _SECONDS = 60
 
 @dataclass
 class Done:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -27,7 +27,7 @@ class Done:
 
 
 class Terminal:
-    """Runs `callboard` with an environment of its own."""
+    """Runs `callboard` with its own environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}

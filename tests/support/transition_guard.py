@@ -1,4 +1,4 @@
-"""Holds the database to the tables of states: a change of state that no table allows fails the statement."""
+"""Makes the database check the tables of states: a statement with a transition that no table allows fails."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ create or replace trigger reject_transition before update on {schema}.{table}
 
 
 def guard_transitions(admin_url: str) -> None:
-    """Guards the sessions and commands of a test's database."""
+    """Installs the checks for sessions and commands in a test's database."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(_guard("session", "sessions", "ended_at", SESSION_TRANSITIONS))
         connection.execute(_guard("command", "commands", "finished_at", COMMAND_TRANSITIONS))

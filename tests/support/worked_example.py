@@ -1,7 +1,7 @@
-"""Reads a page that tells, file by file, how to change the code, and does what it says to a copy of the checkout.
+"""Reads a page that describes, file by file, a change of the code, and applies it to a copy of the checkout.
 
 A step is a heading with a number and a path, and the blocks below it. A `diff` block is a change without line numbers:
-its lines that begin with a space or a minus are in the file once, in a row. Any other block is the text of a new file.
+its lines that begin with a space or a minus occur once in the file, in sequence. Any other block is a new file.
 """
 
 import re
@@ -17,7 +17,7 @@ _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".callboard", "__pycache__"
 
 @dataclass(frozen=True)
 class Step:
-    """What the page does to one file: (kind of block, text) for each block."""
+    """The change of one file: (kind of block, text) for each block."""
 
     path: str
     blocks: tuple[tuple[str, str], ...]
@@ -30,12 +30,12 @@ def steps_of(page: str) -> list[Step]:
 
 
 def copy_of_checkout(folder: Path) -> Path:
-    """A copy of what people and generators wrote, without what tools leave behind."""
+    """A copy of the checkout without the files that tools leave behind."""
     return shutil.copytree(ROOT, folder / "checkout", ignore=_LEFT_OUT)
 
 
 def apply(step: Step, checkout: Path) -> None:
-    """Does one step; fails with the block that does not fit."""
+    """Applies a step; fails with the block that does not fit."""
     path = checkout / step.path
     for kind, text in step.blocks:
         if kind == "diff":
