@@ -8,7 +8,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
 from tests.support.outcomes import refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import events_of, told
+from tests.support.stored_events import event_types, events_of
 from tests.support.suite import Suite
 
 
@@ -27,7 +27,7 @@ async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_
     assert command.HasField("finished_at")
     assert command.HasField("cancel_requested_at")
     assert (await submit(client, request_id="k")).command_id == accepted.command_id
-    assert await told(client, session_id, accepted.command_id) == ["command.enqueued", "command.cancelled"]
+    assert await event_types(client, session_id, accepted.command_id) == ["command.enqueued", "command.cancelled"]
     last = next(e for e in await events_of(client, session_id) if e.type == "command.cancelled")
     assert '"unwanted"' in last.payload_json
     assert (await cancel_key(client, "k")).command.state == CANCELLED

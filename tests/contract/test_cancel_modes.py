@@ -10,7 +10,7 @@ from tests.support.client_calls import CANCELLED, RUNNING, SUCCEEDED, cancel, en
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import events_of, told
+from tests.support.stored_events import event_types, events_of
 from tests.support.suite import Suite
 
 IMMEDIATE, KILL = commands_pb2.CANCEL_MODE_IMMEDIATE, commands_pb2.CANCEL_MODE_KILL
@@ -30,7 +30,7 @@ async def test_graceful_cancel_is_requested_acknowledged_and_completed_in_events
     await cancel(client, command_id)
     assert (await ended(client, command_id)).state == CANCELLED
     ways = ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
-    assert await told(client, session_id, command_id) == [*BEGUN, *ways]
+    assert await event_types(client, session_id, command_id) == [*BEGUN, *ways]
     asked = next(e for e in await events_of(client, session_id) if e.type == "command.cancel_requested")
     payload = orjson.loads(asked.payload_json)
     assert (payload["mode"], payload["reason"], payload["attempt"]) == ("graceful", "unwanted", 1)
@@ -45,12 +45,12 @@ async def test_graceful_cancel_that_is_ignored_is_forced_after_the_grace_period(
     await cancel(client, command_id, grace=Duration(seconds=1))
     assert (await ended(client, command_id)).state == CANCELLED
     assert executor.running == {command_id}
-    before = await told(client, session_id, command_id)
+    before = await event_types(client, session_id, command_id)
     assert before[2:] == ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
     executor.gate.set()
     await eventually(lambda: not executor.running)
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
-    assert await told(client, session_id, command_id) == before
+    assert await event_types(client, session_id, command_id) == before
 
 
 @pytest.mark.parametrize("mode", [IMMEDIATE, KILL])
@@ -59,10 +59,18 @@ async def test_immediate_cancel_ends_the_command_before_it_answers(
 ) -> None:
     command_id = await running(client)
     assert (await cancel(client, command_id, mode=mode)).state == CANCELLED
-    assert await told(client, session_id, command_id) == [*BEGUN, "command.cancel_requested", "command.cancelled"]
+    assert await event_types(client, session_id, command_id) == [
+        *BEGUN,
+        "command.cancel_requested",
+        "command.cancelled",
+    ]
     await eventually(lambda: not executor.running)
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
-    assert await told(client, session_id, command_id) == [*BEGUN, "command.cancel_requested", "command.cancelled"]
+    assert await event_types(client, session_id, command_id) == [
+        *BEGUN,
+        "command.cancel_requested",
+        "command.cancelled",
+    ]
     rows = await suite.rows("select outcome, charged from command.attempts where command_id = %s", command_id)
     assert rows == [("cancelled", False)]
 
@@ -82,7 +90,7 @@ async def test_graceful_cancel_can_be_escalated(client: Stubs, session_id: str, 
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
     assert (await cancel(client, command_id, grace=Duration(seconds=300))).state == RUNNING
     assert (await cancel(client, command_id, mode=IMMEDIATE)).state == CANCELLED
-    types = await told(client, session_id, command_id)
+    types = await event_types(client, session_id, command_id)
     assert [types.count(f"command.{way}") for way in ("cancel_requested", "cancelled")] == [1, 1]
     assert (await cancel(client, command_id, mode=KILL)).state == CANCELLED
     executor.gate.set()
@@ -97,7 +105,7 @@ async def test_runner_abandons_a_command_whose_lease_it_lost(
     )  # fmt: skip
     await eventually(lambda: not executor.running)
     assert (await get_command(client, command_id)).state == RUNNING
-    assert await told(client, session_id, command_id) == BEGUN
+    assert await event_types(client, session_id, command_id) == BEGUN
 
 
 async def test_immediate_cancel_lets_the_next_command_of_an_ordering_key_start(

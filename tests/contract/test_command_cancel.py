@@ -20,7 +20,7 @@ from tests.support.client_calls import (
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of, refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import assert_gapless, events_of, told, types_of
+from tests.support.stored_events import assert_gapless, event_types, events_of, types_of
 from tests.support.suite import Suite
 
 
@@ -29,7 +29,10 @@ async def test_waiting_command_is_cancelled_immediately(suite: Suite, client: St
     accepted = await submit(client)
     assert (await cancel(client, accepted.command_id)).state == CANCELLED
     assert (await cancel(client, accepted.command_id)).state == CANCELLED
-    assert await told(client, session.session_id, accepted.command_id) == ["command.enqueued", "command.cancelled"]
+    assert await event_types(client, session.session_id, accepted.command_id) == [
+        "command.enqueued",
+        "command.cancelled",
+    ]
     assert await suite.value("select count(*) from command.ready") == 0
 
 
@@ -61,7 +64,7 @@ async def test_command_that_ignores_its_cancel_can_write_nothing_more(
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
     assert types_of(await events_of(client, session_id))[: len(before)] == before
     assert (await get_command(client, accepted.command_id)).state == CANCELLED
-    assert Counter(await told(client, session_id, accepted.command_id))["command.cancelled"] == 1
+    assert Counter(await event_types(client, session_id, accepted.command_id))["command.cancelled"] == 1
 
 
 async def test_finished_command_cannot_be_cancelled(client: Stubs, session_id: str) -> None:

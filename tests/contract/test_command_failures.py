@@ -11,7 +11,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, SUCCEEDED, ended, quickly, submit
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import audits_of, events_of, told
+from tests.support.stored_events import audit_counts, event_types, events_of
 from tests.support.suite import Suite
 
 
@@ -20,7 +20,7 @@ async def test_failed_attempt_is_retried_with_backoff_until_it_succeeds(client: 
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt, command.charged_attempts) == (SUCCEEDED, 3, 3)
     assert not command.HasField("error")
-    assert await told(client, session_id, accepted.command_id) == [
+    assert await event_types(client, session_id, accepted.command_id) == [
         "command.enqueued", "command.started", "command.retrying", "command.started", "command.retrying",
         "command.started", "command.completed",
     ]  # fmt: skip
@@ -37,7 +37,10 @@ async def test_last_failed_attempt_writes_the_dead_letter_in_its_transaction(
     accepted = await submit(client, "fail", {"message": "always"}, max_attempts=2, **quickly())
     command = await ended(client, accepted.command_id)
     assert (command.state, command.attempt, command.error.message) == (FAILED, 2, "always")
-    assert (await told(client, session_id, accepted.command_id))[-2:] == ["command.failed", "command.dead_lettered"]
+    assert (await event_types(client, session_id, accepted.command_id))[-2:] == [
+        "command.failed",
+        "command.dead_lettered",
+    ]
     assert await suite.value(
         "select count(distinct created_at) from session.events"
         " where type in ('command.failed', 'command.dead_lettered')"
@@ -47,7 +50,7 @@ async def test_last_failed_attempt_writes_the_dead_letter_in_its_transaction(
     assert [(attempt.attempt, attempt.charged, attempt.error.message) for attempt in letter.attempts] == [
         (1, True, "always"), (2, True, "always"),
     ]  # fmt: skip
-    assert audits_of(await events_of(client, session_id))["command.failed"] == 1
+    assert audit_counts(await events_of(client, session_id))["command.failed"] == 1
     await eventually(lambda: suite.value("select published from command.dead_letters"))
 
 

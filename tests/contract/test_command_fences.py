@@ -12,7 +12,7 @@ from callboard.commands.v1 import commands_pb2
 from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, RUNNING, SUCCEEDED, get_command, start, submit
-from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
 PART = partition_of("clock")
@@ -122,7 +122,7 @@ async def test_lost_dispatch_charges_an_attempt_and_the_last_is_a_dead_letter(
     assert (command.state, command.attempt, command.charged_attempts) == (FAILED, 3, 3)
     events = await events_of(client, command.session_id)
     assert_gapless(events)
-    assert audits_of(events)["command.failed"] == 1
+    assert audit_counts(events)["command.failed"] == 1
     assert types_of(events)[-2:] == ["command.failed", "command.dead_lettered"]
     assert await suite.value("select blocked from command.ready where command_id = %s", behind.command_id) is False
     assert await suite.rows(

@@ -18,7 +18,7 @@ from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command,
 from tests.support.doors import Door, GrpcDoor, RestDoor, error_of, rest_client
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of
-from tests.support.stored_events import told
+from tests.support.stored_events import event_types
 from tests.support.suite import TENANT, Suite
 
 REUSED = {"grpc": "ALREADY_EXISTS", "rest": 422}
@@ -64,7 +64,7 @@ async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
     command_id = (await submit(client)).command_id
     first = await door.cancel(command_id, "k", "unwanted")
     assert await door.cancel(command_id, "k", "unwanted") == first
-    assert await told(client, session.session_id, command_id) == ["command.enqueued", "command.cancelled"]
+    assert await event_types(client, session.session_id, command_id) == ["command.enqueued", "command.cancelled"]
 
 
 async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
@@ -74,7 +74,7 @@ async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
     await door.cancel(mine, "k", "unwanted")
     await assert_reused(door.cancel(mine, "k", "for another reason"), at)
     await assert_reused(door.cancel(other, "k", "unwanted"), at)
-    assert await told(client, session.session_id, other) == ["command.enqueued"]
+    assert await event_types(client, session.session_id, other) == ["command.enqueued"]
     await door.cancel(other, "k2", "unwanted")
     assert (await get_command(client, other)).state == CANCELLED
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from services.command.commands.model import CancelMode
 from services.runner.attempts.ports import Claim
-from tests.support.command_model import ENDED, WAITING, Asked, Holder, Modelled
+from tests.support.command_model import ENDED, WAITING, ModelCommand, ModelRunner, SubmitRequest
 from tests.support.command_pair import CommandPair
 from tests.support.command_stores import AGENTS, CommandStores
 
@@ -32,7 +32,7 @@ MODES = st.sampled_from([*CancelMode])
 GRACES = st.sampled_from([60_000, 0])
 REPORTS = st.sampled_from(["command.progress", "command.cancel_acknowledged"])
 ASKED = st.builds(
-    Asked,
+    SubmitRequest,
     agent_id=st.sampled_from(AGENTS),
     type=st.sampled_from(["echo", "other"]),
     max_attempts=st.integers(1, 3),
@@ -59,7 +59,7 @@ class CommandMachine(RuleBasedStateMachine):
     pair: CommandPair
 
     @initialize(asked=st.lists(ASKED, min_size=1, max_size=4))
-    def begin(self, asked: list[Asked]) -> None:
+    def begin(self, asked: list[SubmitRequest]) -> None:
         self.pair = CommandPair(self.stores)
         self.model = self.pair.model
         self.pair.submit(asked)
@@ -76,18 +76,18 @@ class CommandMachine(RuleBasedStateMachine):
             finally:
                 self.stores.end()
 
-    def one(self, drawn: st.DataObject, *states: str) -> Modelled:
+    def one(self, drawn: st.DataObject, *states: str) -> ModelCommand:
         """Draws a state first, because many more commands are in some states than in others."""
         found = self.model.in_states(*(states or STATES))
         state = drawn.draw(st.sampled_from(sorted({one.state for one in found})))
         return drawn.draw(st.sampled_from(self.model.in_states(state)))
 
-    def running(self, drawn: st.DataObject) -> tuple[Modelled, Claim]:
+    def running(self, drawn: st.DataObject) -> tuple[ModelCommand, Claim]:
         """A running command, started now if there is none."""
         found = self.model.in_states("running") or self.model.startable()
         return self.started(drawn.draw(st.sampled_from(found)))
 
-    def started(self, command: Modelled) -> tuple[Modelled, Claim]:
+    def started(self, command: ModelCommand) -> tuple[ModelCommand, Claim]:
         if command.waits and command.place.owner:
             self.pair.come_due([command])
             self.pair.claim([command], command.place.owner)
@@ -97,7 +97,7 @@ class CommandMachine(RuleBasedStateMachine):
     # callers
 
     @rule(asked=st.lists(ASKED, min_size=1, max_size=3), by_session=st.booleans())
-    def submit(self, asked: list[Asked], *, by_session: bool) -> None:
+    def submit(self, asked: list[SubmitRequest], *, by_session: bool) -> None:
         self.pair.submit(asked, by_session=by_session and len(asked) == 1)
 
     @precondition(lambda self: any(self.model.under("submit", key) for key in KEYS))
@@ -148,7 +148,7 @@ class CommandMachine(RuleBasedStateMachine):
     @if_any_in()
     @rule(drawn=DRAWN)
     def claim_anything_for_anyone(self, drawn: st.DataObject) -> None:
-        holders = [*self.model.runners, Holder(uuid4(), "a stranger", dead=True)]
+        holders = [*self.model.runners, ModelRunner(uuid4(), "a stranger", dead=True)]
         self.pair.claim([self.one(drawn)], drawn.draw(st.sampled_from(holders)))
 
     @if_any_in(*WAITING)

@@ -10,7 +10,7 @@ from callboard.commands.v1.commands_pb2 import CancelCommandRequest, ListCommand
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, start, submit
 from tests.support.outcomes import refused
-from tests.support.stored_events import assert_gapless, events_of, told, types_of
+from tests.support.stored_events import assert_gapless, event_types, events_of, types_of
 from tests.support.suite import Suite
 
 
@@ -25,7 +25,7 @@ async def test_command_runs_once_and_its_events_report_it(client: Stubs, session
     assert (command.options.max_attempts, command.options.timeout.seconds) == (3, 300)
     assert command.enqueued_at.ToDatetime() <= command.started_at.ToDatetime() <= command.finished_at.ToDatetime()
     assert command.enqueued_at == accepted.enqueued_at
-    assert await told(client, session_id, accepted.command_id) == [
+    assert await event_types(client, session_id, accepted.command_id) == [
         "command.enqueued", "command.started", "command.completed",
     ]  # fmt: skip
     events = await events_of(client, session_id)

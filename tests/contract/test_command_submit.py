@@ -15,7 +15,7 @@ from tests.support.client_calls import make_agent, start, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of, refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import assert_gapless, audits_of, events_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of
 from tests.support.suite import Suite
 
 
@@ -145,5 +145,5 @@ async def test_thousand_commands_of_one_bulk_submit_run_once_each(
     assert len(executor.began) == len(set(executor.began)) == 1000
     events = await events_of(client, session_id)
     assert_gapless(events)
-    assert audits_of(events) == {"session.started": 1, "command.enqueued": 1000, "command.completed": 1000}
+    assert audit_counts(events) == {"session.started": 1, "command.enqueued": 1000, "command.completed": 1000}
     assert await suite.value("select count(*) from command.ready") == 0

@@ -20,7 +20,7 @@ from tests.support.doors import rest_client
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
 from tests.support.server_sent_events import frames_of
-from tests.support.streamed_events import Reading, reading, whole
+from tests.support.streamed_events import StreamReader, open_reader, read_to_end
 from tests.support.suite import Suite
 
 PART = partition_of("clock")
@@ -49,9 +49,9 @@ async def drop_weeks_before_this(suite: Suite) -> None:
         await suite.rows("delete from session.segments where bucket = %s", bucket)
 
 
-async def read(client: Stubs, count: int, **fields: str) -> Reading:
+async def read(client: Stubs, count: int, **fields: str) -> StreamReader:
     """Reads `count` events of a stream, from its beginning or from the cursor in `fields`."""
-    async with reading(client, start=STREAM_START_BEGINNING, **fields) as stream:
+    async with open_reader(client, start=STREAM_START_BEGINNING, **fields) as stream:
         await stream.has(count)
         return stream
 
@@ -87,7 +87,7 @@ async def test_expired_cursor_is_rejected_with_the_oldest_cursor_that_works(
     await drop_weeks_before_this(suite)
     for cursor in before.cursors[: OLD - 1]:
         with refused("CURSOR_EXPIRED") as caught:
-            await whole(client, cursor=cursor, **fields)
+            await read_to_end(client, cursor=cursor, **fields)
         assert caught.value.code is grpc.StatusCode.OUT_OF_RANGE
         assert caught.value.metadata["oldest_cursor"] == before.cursors[OLD - 1]
     rest = await read(client, NEW, cursor=before.cursors[OLD - 1], **fields)
@@ -102,7 +102,7 @@ async def test_cursor_with_no_missing_events_works_after_a_week_was_dropped(
     before = await read(client, OLD + NEW, **fields)
     await drop_weeks_before_this(suite)
     for number in range(OLD, OLD + NEW):
-        async with reading(client, cursor=before.cursors[number - 1], **fields) as stream:
+        async with open_reader(client, cursor=before.cursors[number - 1], **fields) as stream:
             await stream.has(OLD + NEW - number)
             assert stream.events == before.events[number:]
 
@@ -125,10 +125,10 @@ async def test_oldest_cursor_waits_for_new_events_when_none_are_retained(
     await pass_a_week(suite)
     await drop_weeks_before_this(suite)
     with refused("CURSOR_EXPIRED") as caught:
-        await whole(client, cursor=before.cursors[OLD], **fields)
+        await read_to_end(client, cursor=before.cursors[OLD], **fields)
     oldest = caught.value.metadata["oldest_cursor"]
     assert oldest == before.cursors[-1]
-    async with reading(client, cursor=oldest, **fields) as stream:
+    async with open_reader(client, cursor=oldest, **fields) as stream:
         await append(client, two_weeks.session_id, "next")
         await stream.has(1)
         assert stream.seqs == [OLD + NEW + 1]
@@ -143,9 +143,9 @@ async def test_stream_of_an_ended_session_without_retained_events_ends(
     await start(client)  # so that the week has an event
     await drop_weeks_before_this(suite)
     with refused("CURSOR_EXPIRED") as caught:
-        await whole(client, cursor=before.cursors[0], session_id=two_weeks.session_id)
+        await read_to_end(client, cursor=before.cursors[0], session_id=two_weeks.session_id)
     oldest = caught.value.metadata["oldest_cursor"]
-    assert (await whole(client, cursor=oldest, session_id=two_weeks.session_id)).ended
+    assert (await read_to_end(client, cursor=oldest, session_id=two_weeks.session_id)).ended
 
 
 async def test_agent_can_be_followed_after_the_only_week_of_its_log_was_dropped(
@@ -154,7 +154,7 @@ async def test_agent_can_be_followed_after_the_only_week_of_its_log_was_dropped(
     before = await read(client, 1, agent_id="clock")
     await pass_a_week(suite, quiet=PART)
     await drop_weeks_before_this(suite)
-    async with reading(client, agent_id="clock", start=STREAM_START_BEGINNING) as stream:
+    async with open_reader(client, agent_id="clock", start=STREAM_START_BEGINNING) as stream:
         await eventually(lambda: stream.cursor == before.cursors[-1])
         assert stream.events == []
 

@@ -13,7 +13,7 @@ from libs.rpc.stubs import Stubs
 from services.command.commands.batch_keys_store import PostgresBatchKeys
 from services.command.dead_letters.batches import DeadLetterBatches
 from tests.support.client_calls import ended, make_agent, start
-from tests.support.dead_letters import bury_many, listed, outcomes, requeue, requeue_many, successor
+from tests.support.dead_letters import listed, make_dead_letters, outcomes, requeue, requeue_many, successor
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
@@ -23,7 +23,7 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
 async def test_filter_requeues_the_oldest_dead_letters_first_page_by_page(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 7)
+    ids = await make_dead_letters(client, 7)
     wanted = {"agent_id": "clock", "reasons": [errors_pb2.ERROR_REASON_TOOL_ERROR]}
     first = await requeue_many(client, filter=wanted, limit=3)
     assert [one.command_id for one in first.results] == ids[:3]
@@ -34,7 +34,7 @@ async def test_filter_requeues_the_oldest_dead_letters_first_page_by_page(client
 
 
 async def test_pages_of_a_requeue_exclude_commands_that_failed_again(client: Stubs, session_id: str) -> None:
-    await bury_many(client, 6)
+    await make_dead_letters(client, 6)
     done, token = 0, ""
     while True:
         answer = await requeue_many(client, filter={}, limit=2, page_token=token)
@@ -50,8 +50,8 @@ async def test_pages_of_a_requeue_exclude_commands_that_failed_again(client: Stu
 async def test_page_token_skips_rejected_dead_letters(client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
-    stuck = await bury_many(client, 3, "bell")
-    fine = await bury_many(client, 2)
+    stuck = await make_dead_letters(client, 3, "bell")
+    fine = await make_dead_letters(client, 2)
     await client.sessions.StopSession(StopSessionRequest(agent_id="bell"))
     first = await requeue_many(client, filter={}, limit=3)
     assert (first.requeued, first.refused, first.more) == (0, 3, True)
@@ -67,8 +67,8 @@ async def test_page_token_skips_rejected_dead_letters(client: Stubs, session_id:
 async def test_dry_run_reports_what_a_requeue_would_do_and_changes_nothing(client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     await start(client, "bell")
-    await bury_many(client, 2, "bell")
-    await bury_many(client, 3)
+    await make_dead_letters(client, 2, "bell")
+    await make_dead_letters(client, 3)
     await client.sessions.StopSession(StopSessionRequest(agent_id="bell"))
     answer = await requeue_many(client, filter={}, limit=4, dry_run=True, request_id="key")
     assert (answer.requeued, answer.refused, answer.more, answer.matched) == (2, 2, True, 5)
@@ -106,7 +106,7 @@ async def test_bulk_requeue_with_invalid_arguments_is_rejected(
 
 
 async def test_repeated_bulk_requeue_gets_the_same_answer_with_its_errors(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 3)
+    ids = await make_dead_letters(client, 3)
     await requeue(client, ids[1])
     wanted: dict[str, Any] = {"command_ids": [*ids, NOWHERE], "request_id": "key"}
     first = await requeue_many(client, **wanted)
@@ -119,10 +119,10 @@ async def test_repeated_bulk_requeue_gets_the_same_answer_with_its_errors(client
 
 
 async def test_repeated_requeue_by_filter_selects_the_same_dead_letters(client: Stubs, session_id: str) -> None:
-    await bury_many(client, 4)
+    await make_dead_letters(client, 4)
     first = await requeue_many(client, filter={}, limit=2, request_id="key")
     assert (first.requeued, first.more) == (2, True)
-    await bury_many(client, 2)
+    await make_dead_letters(client, 2)
     assert await requeue_many(client, filter={}, limit=2, request_id="key") == first
     assert len(await listed(client, requeued=commands_pb2.REQUEUED_FILTER_REQUEUED)) == 2
 
@@ -130,7 +130,7 @@ async def test_repeated_requeue_by_filter_selects_the_same_dead_letters(client: 
 async def test_second_use_of_a_key_is_rejected_while_the_first_runs(
     client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await bury_many(client, 2)
+    ids = await make_dead_letters(client, 2)
     reached, gate = asyncio.Event(), asyncio.Event()
     requeue_all = DeadLetterBatches._requeue_all
 
@@ -153,7 +153,7 @@ async def test_second_use_of_a_key_is_rejected_while_the_first_runs(
 async def test_interrupted_requeue_resumes_and_repeats_nothing(
     suite: Suite, client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await bury_many(client, 3)
+    ids = await make_dead_letters(client, 3)
 
     async def dies(self: Any, *_: Any) -> str:
         raise RuntimeError("as if the process had died before its answer was stored")
@@ -177,7 +177,7 @@ async def test_interrupted_requeue_resumes_and_repeats_nothing(
 async def test_caller_that_disconnected_can_retry_with_its_key_at_once(
     client: Stubs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await bury_many(client, 2)
+    ids = await make_dead_letters(client, 2)
     reached = asyncio.Event()
 
     async def for_ever(self: Any, *_: Any) -> Any:

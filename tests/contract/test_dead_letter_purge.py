@@ -10,7 +10,7 @@ from callboard.commands.v1.commands_pb2 import GetDeadLetterRequest
 from callboard.errors.v1 import errors_pb2
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, get_command
-from tests.support.dead_letters import bury, bury_many, listed, purge_many, requeue, requeue_many
+from tests.support.dead_letters import listed, make_dead_letter, make_dead_letters, purge_many, requeue, requeue_many
 from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
 
@@ -19,7 +19,11 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
 async def test_bulk_purge_answers_each_id_and_keeps_the_commands(suite: Suite, client: Stubs, session_id: str) -> None:
-    plain, requeued, kept = await bury(client), await bury(client), await bury(client)
+    plain, requeued, kept = (
+        await make_dead_letter(client),
+        await make_dead_letter(client),
+        await make_dead_letter(client),
+    )
     await requeue(client, requeued)
     stranger = suite.client(suite.new_key(tenant="globex"))
     assert (await purge_many(stranger, command_ids=[plain, kept])).refused == 2
@@ -36,7 +40,7 @@ async def test_bulk_purge_answers_each_id_and_keeps_the_commands(suite: Suite, c
 
 
 async def test_purge_by_filter_keeps_requeued_dead_letters_by_default(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 5)
+    ids = await make_dead_letters(client, 5)
     await requeue_many(client, command_ids=ids[:2])
     letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=ids[4]))).dead_letter
     old = {"dead_before": Timestamp()}
@@ -49,7 +53,7 @@ async def test_purge_by_filter_keeps_requeued_dead_letters_by_default(client: St
 
 
 async def test_purge_by_filter_takes_the_oldest_up_to_its_limit(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 5)
+    ids = await make_dead_letters(client, 5)
     first = await purge_many(client, filter={"type": "fail"}, limit=3)
     assert [one.command_id for one in first.results] == ids[:3]
     assert (first.purged, first.more) == (3, True)
@@ -60,14 +64,14 @@ async def test_purge_by_filter_takes_the_oldest_up_to_its_limit(client: Stubs, s
 
 
 async def test_requeued_any_purges_requeued_and_other_dead_letters(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 3)
+    ids = await make_dead_letters(client, 3)
     await requeue_many(client, command_ids=ids[:1])
     answer = await purge_many(client, filter={"requeued": commands_pb2.REQUEUED_FILTER_ANY}, limit=3)
     assert [one.command_id for one in answer.results] == ids
 
 
 async def test_dry_run_counts_and_purges_nothing(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 4)
+    ids = await make_dead_letters(client, 4)
     answer = await purge_many(client, filter={}, limit=3, dry_run=True)
     assert (answer.purged, answer.refused, answer.more, answer.matched) == (3, 0, True, 4)
     assert [one.command_id for one in answer.results] == ids[:3]
@@ -77,7 +81,7 @@ async def test_dry_run_counts_and_purges_nothing(client: Stubs, session_id: str)
 
 
 async def test_repeated_purge_with_a_key_purges_nothing_more(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 4)
+    ids = await make_dead_letters(client, 4)
     first = await purge_many(client, filter={}, limit=2, request_id="key")
     assert [one.command_id for one in first.results] == ids[:2]
     assert await purge_many(client, filter={}, limit=2, request_id="key") == first
@@ -91,7 +95,7 @@ async def test_repeated_purge_with_a_key_purges_nothing_more(client: Stubs, sess
 
 
 async def test_operator_may_requeue_but_only_an_admin_may_purge(suite: Suite, client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     viewer, operator = (suite.client(suite.new_key(role)) for role in ("viewer", "operator"))
     assert await listed(viewer) == [dead]
     with refused("ROLE_REQUIRED"):
@@ -104,7 +108,7 @@ async def test_operator_may_requeue_but_only_an_admin_may_purge(suite: Suite, cl
 async def test_concurrent_purges_and_requeues_of_one_dead_letter_do_not_deadlock(
     client: Stubs, session_id: str
 ) -> None:
-    ids = await bury_many(client, 120)
+    ids = await make_dead_letters(client, 120)
     answers = await all_of(
         requeue_many(client, command_ids=ids),
         purge_many(client, command_ids=ids[::-1]),

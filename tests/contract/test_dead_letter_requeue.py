@@ -15,7 +15,7 @@ from callboard.events.v1.events_pb2 import ListEventsRequest
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, make_agent, start, stop, submit
-from tests.support.dead_letters import bury, bury_many, outcomes, requeue, requeue_many, successor
+from tests.support.dead_letters import make_dead_letter, make_dead_letters, outcomes, requeue, requeue_many, successor
 from tests.support.outcomes import all_of, refused
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
@@ -38,7 +38,7 @@ async def test_requeue_without_changes_runs_the_command_as_it_was(client: Stubs,
 
 
 async def test_requeue_can_change_parameters_attempts_timeout_priority_and_time(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     due = Timestamp()
     due.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
     options = RequeueOptions(
@@ -54,7 +54,7 @@ async def test_requeue_can_change_parameters_attempts_timeout_priority_and_time(
 
 
 async def test_requeue_with_corrected_parameters_succeeds(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     accepted = await requeue(client, dead, params_json='{"times": 0}')
     assert (await ended(client, accepted.command_id)).state == SUCCEEDED
     page = await client.events.ListEvents(ListEventsRequest(session_id=session_id, page_size=100))
@@ -64,7 +64,7 @@ async def test_requeue_with_corrected_parameters_succeeds(client: Stubs, session
 
 
 async def test_requeue_with_empty_parameters_replaces_the_old_ones(client: Stubs, session_id: str) -> None:
-    one, other = await bury(client), await bury(client)
+    one, other = await make_dead_letter(client), await make_dead_letter(client)
     emptied, kept = await requeue(client, one, params_json=""), await requeue(client, other)
     assert (await get_command(client, emptied.command_id)).params_json == "{}"
     assert "retryable" in (await get_command(client, kept.command_id)).params_json
@@ -87,7 +87,7 @@ async def test_requeue_with_empty_parameters_replaces_the_old_ones(client: Stubs
 async def test_requeue_with_changes_out_of_range_is_rejected(
     client: Stubs, session_id: str, changes: dict[str, Any], field: str
 ) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     with refused("FIELD_INVALID") as caught:
         await requeue(client, dead, **changes)
     assert caught.value.violations[0].field == field
@@ -101,7 +101,7 @@ async def test_requeue_must_name_one_of_several_live_sessions(
     await make_agent(client, "twins", exclusive=False)
     await make_agent(client, "other")
     one, elsewhere = await start(client, "twins"), await start(client, "other")
-    dead = await bury(client, "twins")
+    dead = await make_dead_letter(client, "twins")
     two = await start(client, "twins")
 
     async def assert_refused(reason: str, options: RequeueOptions) -> None:
@@ -131,7 +131,7 @@ async def test_requeue_must_name_one_of_several_live_sessions(
 
 
 async def test_idempotency_key_covers_the_changes_of_a_requeue(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     first = await requeue(client, dead, "key", params_json='{"times": 0}')
     assert await requeue(client, dead, "key", params_json='{"times": 0}') == first
     for changes in ({}, {"params_json": '{"times": 1}'}, {"options": RequeueOptions(max_attempts=1)}):
@@ -140,7 +140,7 @@ async def test_idempotency_key_covers_the_changes_of_a_requeue(client: Stubs, se
 
 
 async def test_second_requeue_is_rejected_with_the_id_of_the_first_one(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     accepted = await requeue(client, dead)
     with refused("DEAD_LETTER_REQUEUED") as caught:
         await requeue(client, dead)
@@ -148,7 +148,7 @@ async def test_second_requeue_is_rejected_with_the_id_of_the_first_one(client: S
 
 
 async def test_requeue_without_a_live_session_is_rejected_naming_the_agent(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     with refused("SESSION_NOT_ACTIVE") as caught:
         await requeue(client, dead)
@@ -161,7 +161,11 @@ async def test_requeue_without_a_live_session_is_rejected_naming_the_agent(clien
 
 
 async def test_bulk_requeue_answers_each_id_in_order(suite: Suite, client: Stubs, session_id: str) -> None:
-    fresh, before, other = await bury(client), await bury(client), await bury(client)
+    fresh, before, other = (
+        await make_dead_letter(client),
+        await make_dead_letter(client),
+        await make_dead_letter(client),
+    )
     made = await requeue(client, before)
     answer = await requeue_many(client, command_ids=[fresh, NOWHERE, before, "no id at all", other])
     assert [one.command_id for one in answer.results] == [fresh, NOWHERE, before, "no id at all", other]
@@ -177,7 +181,7 @@ async def test_bulk_requeue_answers_each_id_in_order(suite: Suite, client: Stubs
 
 
 async def test_options_of_a_bulk_requeue_apply_to_each_and_keep_parameters(client: Stubs, session_id: str) -> None:
-    ids = [await bury(client, n=n) for n in range(2)]
+    ids = [await make_dead_letter(client, n=n) for n in range(2)]
     answer = await requeue_many(client, command_ids=ids, options=RequeueOptions(max_attempts=1))
     for n, one in enumerate(answer.results):
         command = await get_command(client, one.command.command_id)
@@ -185,14 +189,14 @@ async def test_options_of_a_bulk_requeue_apply_to_each_and_keep_parameters(clien
 
 
 async def test_bulk_requeue_handles_large_parameters(client: Stubs, session_id: str) -> None:
-    ids = [await bury(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read in one step
+    ids = [await make_dead_letter(client, blob="x" * 1_000_000) for _ in range(18)]  # twice what is read in one step
     answer = await requeue_many(client, command_ids=[ids[0], "none", *ids[1:], NOWHERE])
     assert (answer.requeued, answer.refused) == (18, 2)
     assert [one.command_id for one in answer.results if one.HasField("command")] == ids
 
 
 async def test_concurrent_bulk_requeues_requeue_each_dead_letter_once(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 40)
+    ids = await make_dead_letters(client, 40)
     answers = await all_of(*(requeue_many(client, command_ids=ids[::step]) for step in (1, -1, 1, -1)))
     assert sum(answer.requeued for answer in answers) == 40
     assert {name for answer in answers for name in outcomes(answer)} == {"ok", "DEAD_LETTER_REQUEUED"}

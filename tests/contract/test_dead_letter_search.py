@@ -18,7 +18,7 @@ from callboard.commands.v1.commands_pb2 import (
 from callboard.errors.v1 import errors_pb2
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import ended, make_agent, quickly, start, submit
-from tests.support.dead_letters import bury, bury_many, listed, requeue
+from tests.support.dead_letters import listed, make_dead_letter, make_dead_letters, requeue
 from tests.support.outcomes import refused
 from tests.support.suite import Suite
 
@@ -36,7 +36,7 @@ async def dead_at(client: Stubs, command_id: str) -> Timestamp:
 
 async def test_filter_with_several_reasons_lists_the_newest_first(client: Stubs, session_id: str) -> None:
     codes = ("TOOL_ERROR", "TOOL_NOT_FOUND", "COMMAND_TIMEOUT", "TOOL_ERROR")
-    error, missing, late, latest = [await bury(client, code=code) for code in codes]
+    error, missing, late, latest = [await make_dead_letter(client, code=code) for code in codes]
     assert await listed(client, reasons=[TOOL_ERROR, TIMEOUT]) == [latest, late, error]
     assert await listed(client, reason=NOT_FOUND) == await listed(client, reasons=[NOT_FOUND]) == [missing]
     assert await listed(client, reason=NOT_FOUND, reasons=[TIMEOUT]) == [late, missing]
@@ -49,7 +49,7 @@ async def test_filter_with_several_reasons_lists_the_newest_first(client: Stubs,
 
 
 async def test_dead_after_is_inclusive_and_dead_before_is_exclusive(client: Stubs, session_id: str) -> None:
-    ids = [await bury(client) for _ in range(3)]
+    ids = [await make_dead_letter(client) for _ in range(3)]
     second = await dead_at(client, ids[1])
     assert await listed(client, dead_after=second) == [ids[2], ids[1]]
     assert await listed(client, dead_before=second) == [ids[0]]
@@ -62,9 +62,9 @@ async def test_dead_after_is_inclusive_and_dead_before_is_exclusive(client: Stub
 
 
 async def test_filter_separates_requeued_dead_letters_from_others(client: Stubs, session_id: str) -> None:
-    kept = await bury(client)
+    kept = await make_dead_letter(client)
     await requeue(client, kept)
-    waiting = await bury(client)
+    waiting = await make_dead_letter(client)
     requeued, others = commands_pb2.REQUEUED_FILTER_REQUEUED, commands_pb2.REQUEUED_FILTER_NOT_REQUEUED
     assert await listed(client, requeued=requeued) == [kept]
     assert waiting in await listed(client, requeued=others)
@@ -77,7 +77,7 @@ async def test_dead_letters_can_be_filtered_by_correlation_id(client: Stubs, ses
     spec = CommandSpec(agent_id="clock", type="fail", params_json='{"retryable":false}', correlation_id="order/7")
     accepted = (await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))).command
     await ended(client, accepted.command_id)
-    other = await bury(client)
+    other = await make_dead_letter(client)
     assert await listed(client, correlation_id="order/7") == [accepted.command_id]
     assert await listed(client, correlation_id=other) == [other]
 
@@ -85,7 +85,7 @@ async def test_dead_letters_can_be_filtered_by_correlation_id(client: Stubs, ses
 async def test_filters_exclude_other_agents_sessions_and_tenants(suite: Suite, client: Stubs, session_id: str) -> None:
     await make_agent(client, "bell")
     bell = await start(client, "bell")
-    ours, theirs = await bury(client), await bury(client, "bell")
+    ours, theirs = await make_dead_letter(client), await make_dead_letter(client, "bell")
     assert await listed(client, agent_id="bell") == await listed(client, session_id=bell.session_id) == [theirs]
     assert await listed(client, agent_id="clock", type="fail") == [ours]
     assert await listed(client, agent_id="clock", session_id=bell.session_id) == []
@@ -93,7 +93,7 @@ async def test_filters_exclude_other_agents_sessions_and_tenants(suite: Suite, c
 
 
 async def test_pages_list_each_dead_letter_once_when_many_have_the_same_time(client: Stubs, session_id: str) -> None:
-    ids = await bury_many(client, 23)
+    ids = await make_dead_letters(client, 23)
     seen: list[str] = []
     token = ""
     while True:
@@ -135,7 +135,7 @@ async def test_invalid_filter_is_rejected_naming_the_field(client: Stubs, field:
 
 
 async def test_list_contains_the_complete_command(client: Stubs, session_id: str) -> None:
-    dead = await bury(client, note="whole", code="TOOL_NOT_FOUND")
+    dead = await make_dead_letter(client, note="whole", code="TOOL_NOT_FOUND")
     page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest())
     command: Command = page.dead_letters[0].command
     assert (command.command_id, command.session_id, command.error.code) == (dead, session_id, NOT_FOUND)

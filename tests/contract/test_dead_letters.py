@@ -11,13 +11,13 @@ from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, ended, get_command, start
-from tests.support.dead_letters import bury, requeue
+from tests.support.dead_letters import make_dead_letter, requeue
 from tests.support.outcomes import all_of, refused
 from tests.support.suite import Suite
 
 
 async def test_dead_letter_is_requeued_once_in_the_live_session(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     session = (await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))).session
     outcomes = await all_of(*(requeue(client, dead, key) for key in ("", "k1", "k2", "", "k1")))
     made = {o.command_id for o in outcomes if not isinstance(o, Exception)}
@@ -35,7 +35,7 @@ async def test_dead_letter_is_requeued_once_in_the_live_session(client: Stubs, s
 
 
 async def test_repeated_requeue_with_a_key_gets_the_same_answer(client: Stubs, session_id: str) -> None:
-    dead, other = await bury(client), await bury(client)
+    dead, other = await make_dead_letter(client), await make_dead_letter(client)
     first = await requeue(client, dead, "key")
     assert await requeue(client, dead, "key") == first
     with refused("IDEMPOTENCY_KEY_REUSED"):
@@ -43,7 +43,7 @@ async def test_repeated_requeue_with_a_key_gets_the_same_answer(client: Stubs, s
 
 
 async def test_requeue_rejected_without_a_live_session_can_be_repeated_later(client: Stubs, session_id: str) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     with refused("SESSION_NOT_ACTIVE"):
         await requeue(client, dead)
@@ -52,7 +52,7 @@ async def test_requeue_rejected_without_a_live_session_can_be_repeated_later(cli
 
 
 async def test_dead_letters_are_listed_newest_first_and_purged(suite: Suite, client: Stubs, session_id: str) -> None:
-    ids = [await bury(client, code=code) for code in ("TOOL_ERROR", "TOOL_NOT_FOUND", "TOOL_ERROR")]
+    ids = [await make_dead_letter(client, code=code) for code in ("TOOL_ERROR", "TOOL_NOT_FOUND", "TOOL_ERROR")]
 
     async def listed(**fields: Any) -> list[str]:
         page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(**fields))

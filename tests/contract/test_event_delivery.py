@@ -16,7 +16,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import events_of
-from tests.support.streamed_events import Reading, reading
+from tests.support.streamed_events import StreamReader, open_reader
 from tests.support.suite import TENANT, Process, Suite
 
 
@@ -37,7 +37,7 @@ async def append_without_notification(suite: Suite, session: Session, count: int
 
 
 async def test_appends_of_a_thousand_events_reach_a_subscriber(client: Stubs, session: Session) -> None:
-    async with reading(client, session_id=session.session_id) as stream:
+    async with open_reader(client, session_id=session.session_id) as stream:
         await stream.has(1)
         for _ in range(4):  # more than a subscriber's buffer, larger than a notification
             await append(client, session.session_id, *range(1000))
@@ -83,7 +83,7 @@ async def test_subscriber_that_reconnects_at_random_gets_each_event_once_in_orde
 
 async def test_events_are_delivered_when_their_notifications_are_lost(suite: Suite, client: Stubs) -> None:
     session = await start(client)
-    async with reading(client, session_id=session.session_id) as stream:
+    async with open_reader(client, session_id=session.session_id) as stream:
         await stream.has(1)
         # Directly in the database, so that no notification is published.
         await append_without_notification(suite, session, 5)
@@ -97,7 +97,7 @@ async def test_repeated_shuffled_and_false_notifications_deliver_each_event_once
     bus = await Bus.connect(suite.nats_url, "test")
     notifications, subject = Notifications(bus), events_subject(TENANT, partition_of("clock"))
     try:
-        async with reading(client, session_id=session.session_id) as stream:
+        async with open_reader(client, session_id=session.session_id) as stream:
             await stream.has(1)
             told = [await append_without_notification(suite, session, 2) for _ in range(30)]
             shuffled = told * 2
@@ -116,7 +116,7 @@ async def test_repeated_shuffled_and_false_notifications_deliver_each_event_once
 async def test_slow_subscriber_loses_nothing_and_does_not_slow_down_others(client: Stubs, session: Session) -> None:
     slow: Any = client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))
     first = await slow.read()
-    async with reading(client, session_id=session.session_id) as fast:
+    async with open_reader(client, session_id=session.session_id) as fast:
         for _ in range(12):
             events = [NewEvent(type="iteration", payload_json='{"x": "%s"}' % ("y" * 1000))] * 800
             await client.events.AppendEvents(AppendEventsRequest(session_id=session.session_id, events=events))
@@ -135,21 +135,21 @@ async def test_stream_ended_by_a_shutdown_resumes_on_another_replica(
     await suite.session_app()
     other = suite.client(session=1)
     await append(client, session.session_id, 1)
-    stream = Reading(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id)))
+    stream = StreamReader(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id)))
     await stream.has(2)
     await replica.stop()
     with refused("SHUTTING_DOWN") as caught:
         await stream.over()
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     await append(other, session.session_id, 2)
-    async with reading(other, session_id=session.session_id, cursor=caught.value.metadata["cursor"]) as rest:
+    async with open_reader(other, session_id=session.session_id, cursor=caught.value.metadata["cursor"]) as rest:
         await rest.has(1)
         assert rest.seqs == [3]
 
 
 async def test_hundred_streams_of_one_session_get_the_same_events(client: Stubs, session: Session) -> None:
     streams = [
-        Reading(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))) for _ in range(100)
+        StreamReader(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id))) for _ in range(100)
     ]
     for n in range(20):
         await append(client, session.session_id, n, n)

@@ -12,7 +12,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, make_agent, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import assert_gapless, events_of, types_of
-from tests.support.streamed_events import whole
+from tests.support.streamed_events import read_to_end
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_lists_and_streams_filter_by_type_family_and_level(client: Stubs, 
     ):
         listed = await events_of(client, session.session_id, types=wanted, levels=levels)
         assert types_of(listed) == expected
-        streamed = await whole(client, session_id=session.session_id, types=wanted, levels=levels)
+        streamed = await read_to_end(client, session_id=session.session_id, types=wanted, levels=levels)
         assert types_of(streamed.events) == expected
         assert streamed.ended
 

@@ -10,7 +10,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, make_agent, start, stop
 from tests.support.outcomes import refused
 from tests.support.stored_events import events_of, types_of
-from tests.support.streamed_events import metadata_of, reading, whole, whole_of
+from tests.support.streamed_events import metadata_of, open_reader, read_events, read_to_end
 from tests.support.suite import Suite
 
 
@@ -21,7 +21,7 @@ def command_replicas() -> int:
 
 async def test_stream_replays_continues_live_and_ends_after_the_closing_event(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1, 2)
-    async with reading(client, session_id=session.session_id) as stream:
+    async with open_reader(client, session_id=session.session_id) as stream:
         assert (await metadata_of(stream.call))["callboard-stream"] == "live"
         await stream.has(3)
         await append(client, session.session_id, 3)
@@ -38,18 +38,18 @@ async def test_stream_replays_continues_live_and_ends_after_the_closing_event(cl
 async def test_stream_resumes_after_any_event_with_the_next_one(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, *range(6))
     await stop(client)
-    full = await whole(client, session_id=session.session_id)
+    full = await read_to_end(client, session_id=session.session_id)
     assert full.seqs == list(range(1, 9))
     for index, cursor in enumerate(full.cursors):
-        rest = await whole(client, session_id=session.session_id, cursor=cursor)
+        rest = await read_to_end(client, session_id=session.session_id, cursor=cursor)
         assert rest.seqs == full.seqs[index + 1 :]
         assert rest.ended
 
 
 async def test_stream_resumed_after_its_closing_event_ends(client: Stubs, session: Session) -> None:
     await stop(client)
-    full = await whole(client, session_id=session.session_id)
-    async with reading(client, session_id=session.session_id, cursor=full.cursor) as stream:
+    full = await read_to_end(client, session_id=session.session_id)
+    async with open_reader(client, session_id=session.session_id, cursor=full.cursor) as stream:
         assert (await metadata_of(stream.call))["callboard-stream"] == "ended"
         await stream.over()
     assert (stream.events, stream.ended, stream.cursor) == ([], True, full.cursor)
@@ -57,7 +57,7 @@ async def test_stream_resumed_after_its_closing_event_ends(client: Stubs, sessio
 
 async def test_stream_from_now_starts_with_the_next_event(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
-    async with reading(client, session_id=session.session_id, start=events_pb2.STREAM_START_NOW) as stream:
+    async with open_reader(client, session_id=session.session_id, start=events_pb2.STREAM_START_NOW) as stream:
         await metadata_of(stream.call)
         await append(client, session.session_id, 2)
         await stop(client)
@@ -68,22 +68,24 @@ async def test_stream_from_now_starts_with_the_next_event(client: Stubs, session
 async def test_cursor_takes_precedence_over_start(client: Stubs, session: Session) -> None:
     await append(client, session.session_id, 1)
     await stop(client)
-    full = await whole(client, session_id=session.session_id)
-    rest = await whole(client, session_id=session.session_id, cursor=full.cursors[0], start=events_pb2.STREAM_START_NOW)
+    full = await read_to_end(client, session_id=session.session_id)
+    rest = await read_to_end(
+        client, session_id=session.session_id, cursor=full.cursors[0], start=events_pb2.STREAM_START_NOW
+    )
     assert rest.seqs == [2, 3]
 
 
 async def test_filtered_stream_ends_although_its_filter_excludes_the_closing_event(
     client: Stubs, session: Session
 ) -> None:
-    async with reading(client, session_id=session.session_id, types=["iteration"]) as stream:
+    async with open_reader(client, session_id=session.session_id, types=["iteration"]) as stream:
         await metadata_of(stream.call)
         await append(client, session.session_id, 1)
         await stream.has(1)
         await stop(client)
         await stream.over()
     assert (stream.seqs, stream.ended) == ([2], True)
-    again = await whole(client, session_id=session.session_id, types=["iteration"], cursor=stream.cursor)
+    again = await read_to_end(client, session_id=session.session_id, types=["iteration"], cursor=stream.cursor)
     assert (again.events, again.ended) == ([], True)
 
 
@@ -93,7 +95,7 @@ async def test_invalid_cursor_is_rejected_before_anything_is_sent(
     await append(client, session.session_id, 1)
     await make_agent(client, "other")
     other = await start(client, "other")
-    own = await whole_of(client, session.session_id, 2)
+    own = await read_events(client, session.session_id, 2)
     for fields in (
         {"session_id": session.session_id, "cursor": "nonsense"},
         {"session_id": other.session_id, "cursor": own.cursors[0]},
@@ -101,33 +103,35 @@ async def test_invalid_cursor_is_rejected_before_anything_is_sent(
         {"session_id": session.session_id, "cursor": own.cursors[0] + "A"},
     ):
         with refused("CURSOR_INVALID"):
-            await whole(client, **fields)
+            await read_to_end(client, **fields)
     await suite.rows("update session.log set incarnation = 2")
     with refused("CURSOR_EXPIRED") as caught:
-        await whole(client, session_id=session.session_id, cursor=own.cursors[0])
+        await read_to_end(client, session_id=session.session_id, cursor=own.cursors[0])
     assert caught.value.code is grpc.StatusCode.OUT_OF_RANGE
-    async with reading(client, session_id=session.session_id, cursor=caught.value.metadata["oldest_cursor"]) as stream:
+    async with open_reader(
+        client, session_id=session.session_id, cursor=caught.value.metadata["oldest_cursor"]
+    ) as stream:
         await stream.has(2)
         assert stream.seqs == [1, 2]
 
 
 async def test_stream_of_an_unknown_session_or_agent_is_rejected(suite: Suite, client: Stubs, session: Session) -> None:
     with refused("SESSION_NOT_FOUND"):
-        await whole(client, session_id="nothing")
+        await read_to_end(client, session_id="nothing")
     with refused("AGENT_NOT_FOUND"):
-        await whole(client, agent_id="nobody")
+        await read_to_end(client, agent_id="nobody")
     stranger = suite.client(suite.new_key(tenant="globex"))
     with refused("SESSION_NOT_FOUND"):
-        await whole(stranger, session_id=session.session_id)
+        await read_to_end(stranger, session_id=session.session_id)
     with refused("AGENT_NOT_FOUND"):
-        await whole(stranger, agent_id="clock")
+        await read_to_end(stranger, agent_id="clock")
 
 
 async def test_agent_stream_continues_across_restarts_without_other_agents(client: Stubs) -> None:
     neighbour = next(f"n{n}" for n in range(400) if partition_of(f"n{n}") == partition_of("clock"))
     await make_agent(client, neighbour)
     first = await start(client)
-    async with reading(client, agent_id="clock") as live:
+    async with open_reader(client, agent_id="clock") as live:
         await metadata_of(live.call)
         noise = await start(client, neighbour)
         await append(client, first.session_id, 1)
@@ -139,10 +143,10 @@ async def test_agent_stream_continues_across_restarts_without_other_agents(clien
         "iteration", "session.stopped", "session.started", "session.restarted", "iteration",
     ]  # fmt: skip
     assert {event.agent_id for event in live.events} == {"clock"}
-    async with reading(client, agent_id="clock", start=events_pb2.STREAM_START_BEGINNING) as full:
+    async with open_reader(client, agent_id="clock", start=events_pb2.STREAM_START_BEGINNING) as full:
         await full.has(6)
     assert full.events[1:] == live.events
     for index, cursor in enumerate(full.cursors[:-1]):
-        async with reading(client, agent_id="clock", cursor=cursor) as rest:
+        async with open_reader(client, agent_id="clock", cursor=cursor) as rest:
             await rest.has(5 - index)
             assert rest.events == full.events[index + 1 :]

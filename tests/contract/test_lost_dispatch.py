@@ -25,11 +25,11 @@ from libs.dispatches import (
 from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, submit
-from tests.support.deaf_runner import MAX_DELIVER, MEDIUM, DeafRunner
 from tests.support.eventually import eventually
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import assert_gapless, events_of
 from tests.support.suite import TENANT, Suite
+from tests.support.unresponsive_runner import MAX_DELIVER, MEDIUM, UnresponsiveRunner
 
 PART = partition_of("clock")
 ADVISORY = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.test"
@@ -45,8 +45,8 @@ async def bus(suite: Suite) -> AsyncIterator[Bus]:
 
 
 @pytest.fixture
-async def unresponsive_runner(suite: Suite, session: Session, bus: Bus) -> AsyncIterator[DeafRunner]:
-    runner = DeafRunner(suite, bus)
+async def unresponsive_runner(suite: Suite, session: Session, bus: Bus) -> AsyncIterator[UnresponsiveRunner]:
+    runner = UnresponsiveRunner(suite, bus)
     await runner.take_session()
     yield runner
     await runner.end()
@@ -73,7 +73,7 @@ async def told(client: Stubs, session_id: str, command_id: str) -> list[Any]:
 
 
 async def test_unclaimed_dispatch_costs_an_attempt_and_the_command_runs_elsewhere(
-    suite: Suite, client: Stubs, session: Session, unresponsive_runner: DeafRunner
+    suite: Suite, client: Stubs, session: Session, unresponsive_runner: UnresponsiveRunner
 ) -> None:
     accepted = await submit(client)
     assert await charged(suite, accepted.command_id) == {accepted.command_id: 1}
@@ -96,7 +96,7 @@ async def test_unclaimed_dispatch_costs_an_attempt_and_the_command_runs_elsewher
 
 
 async def test_lost_dispatch_charges_every_command_that_has_not_ended(
-    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner, bus: Bus
+    suite: Suite, client: Stubs, unresponsive_runner: UnresponsiveRunner, bus: Bus
 ) -> None:
     unresponsive_runner.messages = -1  # its dispatches stay in the stream
     cancelled, first, second = [(await submit(client)).command_id for _ in range(3)]
@@ -109,7 +109,7 @@ async def test_lost_dispatch_charges_every_command_that_has_not_ended(
 
 
 async def test_unreadable_advisory_does_not_block_the_next_charge(
-    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner, bus: Bus
+    suite: Suite, client: Stubs, unresponsive_runner: UnresponsiveRunner, bus: Bus
 ) -> None:
     unresponsive_runner.messages = 2
     subject = dispatch_subject(TENANT, MEDIUM, PART, unresponsive_runner.runner_id)
@@ -129,7 +129,7 @@ async def test_unreadable_advisory_does_not_block_the_next_charge(
 
 
 async def test_charge_that_the_database_rejects_is_repeated(
-    suite: Suite, client: Stubs, unresponsive_runner: DeafRunner
+    suite: Suite, client: Stubs, unresponsive_runner: UnresponsiveRunner
 ) -> None:
     """The reader times out after a second of waiting for the log's lock, and takes the advisory again."""
     accepted = await submit(client)

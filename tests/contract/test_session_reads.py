@@ -7,7 +7,7 @@ from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRe
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
 from tests.support.outcomes import refused
-from tests.support.stored_events import assert_gapless, audits_of, events_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of
 from tests.support.suite import Suite
 
 
@@ -81,5 +81,5 @@ async def test_every_transition_has_one_audit_event_with_actor_and_address(clien
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock", reason="done"))
     events = await events_of(client, session.session_id)
     assert_gapless(events)
-    assert audits_of(events) == {"session.started": 1, "session.stopped": 1}
+    assert audit_counts(events) == {"session.started": 1, "session.stopped": 1}
     assert all(event.actor.startswith("key:") and event.address for event in events if event.level == 4)

@@ -17,7 +17,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
 from tests.support.outcomes import all_of, refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
@@ -42,7 +42,7 @@ async def test_restart_ends_a_session_and_starts_its_successor_atomically(suite:
     assert successor.state == first.state
     assert types_of(await events_of(client, "first")) == ["session.started", "session.stopped"]
     events = await events_of(client, successor.session_id)
-    assert audits_of(events) == {"session.started": 1, "session.restarted": 1}
+    assert audit_counts(events) == {"session.started": 1, "session.restarted": 1}
     assert orjson.loads(events[1].payload_json) == {
         "restartCount": 1, "previousSessionId": "first", "reason": "fresh",
     }  # fmt: skip
@@ -138,4 +138,4 @@ async def test_concurrent_starts_stops_and_restarts_leave_at_most_one_live_sessi
     for (session_id,) in await suite.rows("select session_id from session.sessions"):
         events = await events_of(client, session_id)
         assert_gapless(events)
-        assert all(count == 1 for count in audits_of(events).values())
+        assert all(count == 1 for count in audit_counts(events).values())

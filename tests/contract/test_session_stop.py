@@ -11,7 +11,7 @@ from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRe
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, get_command, start, stop, submit
 from tests.support.outcomes import refused
-from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
@@ -85,7 +85,7 @@ async def test_stop_cancels_waiting_commands_before_the_closing_event(suite: Sui
     assert answer.session.state == STOPPED
     events = await events_of(client, session.session_id)
     assert_gapless(events)
-    assert audits_of(events) == {
+    assert audit_counts(events) == {
         "session.started": 1, "command.enqueued": 3, "command.cancelled": 3, "session.stopped": 1,
     }  # fmt: skip
     assert events[-1].type == "session.stopped"
@@ -106,7 +106,7 @@ async def test_stop_cancels_many_commands_in_several_transactions(suite: Suite, 
     assert answer.session.state == STOPPED
     events = await events_of(client, session.session_id)
     assert_gapless(events)
-    assert audits_of(events)["command.cancelled"] == 1200
+    assert audit_counts(events)["command.cancelled"] == 1200
     assert events[-1].type == "session.stopped"
     # All events of one transaction have the same time: the batches were 500, 500 and 200.
     sizes = await suite.rows(

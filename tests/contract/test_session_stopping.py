@@ -13,7 +13,7 @@ from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
 from tests.support.scripted_executor import ScriptedExecutor
-from tests.support.stored_events import assert_gapless, audits_of, events_of, types_of
+from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
 STOPPED = sessions_pb2.SESSION_STATE_STOPPED
@@ -51,7 +51,7 @@ async def test_stop_ends_a_command_that_ignores_its_cancel_after_the_grace_perio
     await eventually(lambda: not executor.running)
     events = await events_of(client, session.session_id)
     assert events[-1].type == "session.stopped"
-    assert audits_of(events)["command.cancelled"] == 1
+    assert audit_counts(events)["command.cancelled"] == 1
     assert (await get_command(client, command.command_id)).state == CANCELLED
 
 
@@ -147,4 +147,4 @@ async def test_session_whose_agent_cannot_be_connected_fails_with_the_reason(sui
     assert (await get_command(client, command.command_id)).state == CANCELLED
     events = await events_of(client, session.session_id)
     assert events[-1].type == "session.failed"
-    assert audits_of(events)["session.failed"] == 1
+    assert audit_counts(events)["session.failed"] == 1

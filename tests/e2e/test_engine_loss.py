@@ -17,7 +17,7 @@ from tests.e2e.steps import connected_session, settled_events, stop, until_idle
 from tests.support.client_calls import get_command, start, submit
 from tests.support.eventually import eventually
 from tests.support.processes import Suite
-from tests.support.readiness import becomes
+from tests.support.readiness import wait_for_readiness
 from tests.support.stored_events import types_of
 from tests.support.streamed_events import Collector
 
@@ -88,14 +88,14 @@ async def test_no_accepted_command_is_lost_with_the_broker_and_its_store(suite: 
         shutil.rmtree(suite.nats_store)
         already = len(accepted)
         for address in addresses:
-            await becomes(address, READINESS_DEGRADED)
+            await wait_for_readiness(address, READINESS_DEGRADED)
         await _readyz_becomes(suite, 200, "degraded")
         await eventually(lambda: len(accepted) >= already + 100)
         new = await start(client, "broker")
         assert new.session_id == session.session_id
         await suite.nats.start()
         for address in addresses:
-            await becomes(address, READINESS_READY)
+            await wait_for_readiness(address, READINESS_READY)
         await _readyz_becomes(suite, 200, "ready")
     await _all_succeeded(suite, client, session.session_id, accepted)
     await stop(client, "broker")
@@ -129,13 +129,13 @@ async def test_no_accepted_command_is_lost_when_the_database_crashes(suite: Suit
         await eventually(lambda: len(accepted) >= 100)
         await suite.postgres.kill(signal.SIGQUIT)
         for address in (suite.sessions[0].address, suite.commands[0].address):
-            await becomes(address, READINESS_NOT_READY)
+            await wait_for_readiness(address, READINESS_NOT_READY)
         await _readyz_becomes(suite, 503, "notReady")
         await eventually(lambda: reasons, 30)  # calls wait for a while before they are rejected
         already = len(accepted)
         await suite.postgres.start()
         for address in (suite.sessions[0].address, suite.commands[0].address):
-            await becomes(address, READINESS_READY)
+            await wait_for_readiness(address, READINESS_READY)
         await eventually(lambda: len(accepted) >= already + 100)
     assert {"DATABASE_UNAVAILABLE"} <= reasons <= {"DATABASE_UNAVAILABLE", "IDEMPOTENCY_KEY_IN_USE"}
     await _readyz_becomes(suite, 200, "ready")

@@ -11,7 +11,7 @@ from libs.contract import write_message
 from libs.embedded.ports import free_port
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, stop
-from tests.support.dead_letters import bury, bury_many, listed, requeue, successor
+from tests.support.dead_letters import listed, make_dead_letter, make_dead_letters, requeue, successor
 from tests.support.suite import Suite
 from tests.support.suite_fixtures import broker_url, client, command_replicas, executor, session_id, suite
 from tests.support.terminal import Done, Terminal
@@ -39,8 +39,8 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
 ) -> None:
     empty = await terminal.dlq("list")
     assert (empty.code, empty.out) == (0, "no dead letters match\n")
-    error = await bury(client, message="no \x1b[31mluck")
-    missing = await bury(client, code="TOOL_NOT_FOUND")
+    error = await make_dead_letter(client, message="no \x1b[31mluck")
+    missing = await make_dead_letter(client, code="TOOL_NOT_FOUND")
     table = await terminal.dlq("list")
     assert table.code == 0, table.error
     first, second, third = table.out.splitlines()
@@ -59,7 +59,7 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
 async def test_dead_letter_is_shown_with_its_attempts(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
-    dead = await bury(client, message="no luck")
+    dead = await make_dead_letter(client, message="no luck")
     shown = await terminal.dlq("show", dead)
     assert shown.code == 0, shown.error
     for word in (dead, "TOOL_ERROR", "no luck", "failed", session_id, '"retryable":false'):
@@ -77,7 +77,7 @@ async def test_dead_letter_is_shown_with_its_attempts(
 async def test_dead_letter_is_requeued_with_other_parameters(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str, tmp_path: Path
 ) -> None:
-    typed, piped = await bury(client), await bury(client)
+    typed, piped = await make_dead_letter(client), await make_dead_letter(client)
     done = await terminal.dlq(
         "requeue", typed, "--params", '{"times": 0}', "--max-attempts", "1", "--into", session_id, "--json"
     )
@@ -87,7 +87,7 @@ async def test_dead_letter_is_requeued_with_other_parameters(
     done = await terminal.dlq("requeue", piped, "--params", "-", text='{"times": 0}')
     made = await successor(client, piped)
     assert (done.code, f"requeued as {made}" in done.out) == (0, True)
-    wrong = await terminal.dlq("requeue", await bury(client), "--params", "[]")
+    wrong = await terminal.dlq("requeue", await make_dead_letter(client), "--params", "[]")
     assert (wrong.code, "params: must be a JSON object" in wrong.error) == (1, True)
     two = await terminal.dlq("requeue", typed, piped, "--params", "{}")
     assert (two.code, "--params goes with one id" in two.error) == (2, True)
@@ -96,7 +96,7 @@ async def test_dead_letter_is_requeued_with_other_parameters(
 async def test_requeue_by_id_with_a_rejected_item_exits_with_1(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
-    fresh, before = await bury(client), await bury(client)
+    fresh, before = await make_dead_letter(client), await make_dead_letter(client)
     await requeue(client, before)
     done = await terminal.dlq("requeue", fresh, before, NOWHERE, "--priority", "high", "--request-id", "key")
     assert done.code == 1
@@ -111,8 +111,8 @@ async def test_requeue_by_id_with_a_rejected_item_exits_with_1(
 async def test_requeue_by_filter_takes_all_matches_and_a_dry_run_counts_them(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
-    ids = await bury_many(client, 5)
-    other = await bury(client, code="TOOL_NOT_FOUND")
+    ids = await make_dead_letters(client, 5)
+    other = await make_dead_letter(client, code="TOOL_NOT_FOUND")
     dry = await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "3", "--dry-run")
     assert (dry.code, dry.out.splitlines()[-1]) == (0, "3 would be requeued, 0 would be rejected; 5 match")
     some = (await terminal.dlq("requeue", "--reason", "TOOL_ERROR", "--limit", "2", "--json")).json
@@ -124,7 +124,7 @@ async def test_requeue_by_filter_takes_all_matches_and_a_dry_run_counts_them(
 async def test_purge_by_filter_asks_for_confirmation(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
-    ids = await bury_many(client, 3)
+    ids = await make_dead_letters(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
     assert (unsure.code, "say --yes" in unsure.error) == (2, True)
     assert (await terminal.dlq("purge", "--all", "--dry-run", "--json")).json["matched"] == 3
@@ -138,7 +138,7 @@ async def test_purge_by_filter_asks_for_confirmation(
 async def test_requeue_without_a_session_prints_an_error_naming_the_agent(
     terminal: DeadLetterTerminal, client: Stubs, session_id: str
 ) -> None:
-    dead = await bury(client)
+    dead = await make_dead_letter(client)
     await stop(client)
     done = await terminal.dlq("requeue", dead)
     assert done.code == 1

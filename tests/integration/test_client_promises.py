@@ -10,7 +10,7 @@ import pytest
 
 from callboard import CallboardError, Client
 from tests.support.eventually import eventually
-from tests.support.lossy_relay import LossyRelay, lossy_relay
+from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.public_clients import KINDS, public_client
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
@@ -29,13 +29,13 @@ async def runner(suite: Suite) -> None:
 
 
 @pytest.fixture
-async def relay(suite: Suite) -> AsyncIterator[LossyRelay]:
-    async with lossy_relay(suite.session_addresses[0], suite.command_addresses[0]) as relay:
+async def relay(suite: Suite) -> AsyncIterator[FaultProxy]:
+    async with fault_proxy(suite.session_addresses[0], suite.command_addresses[0]) as relay:
         yield relay
 
 
 @pytest.fixture
-async def client(kind: str, suite: Suite, relay: LossyRelay) -> AsyncIterator[Client]:
+async def client(kind: str, suite: Suite, relay: FaultProxy) -> AsyncIterator[Client]:
     async with public_client(kind, suite.key, relay.address) as client:
         await client.agents.create("clock", connector={"kind": "echo"})
         yield client
@@ -103,7 +103,7 @@ async def test_error_carries_reason_and_violations(client: Client) -> None:
     assert fields == {"command.type", "command.options.max_attempts"}
 
 
-async def test_value_of_a_wrong_type_is_rejected_before_anything_is_sent(client: Client, relay: LossyRelay) -> None:
+async def test_value_of_a_wrong_type_is_rejected_before_anything_is_sent(client: Client, relay: FaultProxy) -> None:
     sent = len(relay.requests)
     with pytest.raises(ValueError, match=r"^on_conflict: must be one of return_existing, fail, restart; it is 'wait'$"):
         await client.sessions.start("clock", on_conflict="wait")  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ async def test_list_filters_by_words_and_times(client: Client) -> None:
     assert [session async for session in client.sessions.list(created_before=since)] == []
 
 
-async def test_call_with_a_lost_reply_is_retried_and_takes_effect_once(client: Client, relay: LossyRelay) -> None:
+async def test_call_with_a_lost_reply_is_retried_and_takes_effect_once(client: Client, relay: FaultProxy) -> None:
     await client.sessions.start("clock")
     relay.requests.clear()
     relay.to_lose = 2
@@ -145,7 +145,7 @@ async def test_call_with_a_lost_reply_is_retried_and_takes_effect_once(client: C
     assert [command.command_id async for command in client.commands.list()] == [accepted.command_id]
 
 
-async def test_each_command_of_a_bulk_submit_has_its_own_key(client: Client, relay: LossyRelay) -> None:
+async def test_each_command_of_a_bulk_submit_has_its_own_key(client: Client, relay: FaultProxy) -> None:
     await client.sessions.start("clock")
     relay.to_lose = 1
     answer = await client.commands.submit_many([{"agent_id": "clock", "type": "echo"}] * 3)
@@ -160,7 +160,7 @@ async def test_key_given_by_the_caller_is_used(client: Client) -> None:
     assert await client.commands.submit(agent_id="clock", type="echo", request_id="mine") == first
 
 
-async def test_timeout_ends_the_retries(client: Client, relay: LossyRelay) -> None:
+async def test_timeout_ends_the_retries(client: Client, relay: FaultProxy) -> None:
     relay.to_lose = 1_000
     with pytest.raises(CallboardError) as caught:
         await client.agents.get("clock", timeout=0.5)
@@ -168,14 +168,14 @@ async def test_timeout_ends_the_retries(client: Client, relay: LossyRelay) -> No
     assert len(relay.requests) > 2
 
 
-async def test_rejected_call_is_not_repeated(client: Client, relay: LossyRelay) -> None:
+async def test_rejected_call_is_not_repeated(client: Client, relay: FaultProxy) -> None:
     relay.requests.clear()
     with pytest.raises(CallboardError):
         await client.agents.create("clock", connector={"kind": "echo"})
     assert len(relay.requests) == 1
 
 
-async def test_follow_resumes_after_a_broken_stream(client: Client, relay: LossyRelay) -> None:
+async def test_follow_resumes_after_a_broken_stream(client: Client, relay: FaultProxy) -> None:
     session = await client.sessions.start("clock")
     await client.events.append(session.session_id, [{"type": "iteration", "payload": {"n": n}} for n in range(20)])
     await client.sessions.stop(session_id=session.session_id)

@@ -64,7 +64,7 @@ async def started(home: Path, **variables: str) -> AsyncIterator[Up]:
     kept = {name: value for name, value in os.environ.items() if name not in _OURS and not name.startswith("CALLBOARD")}
     ports = {f"CALLBOARD_{name}_PORT": "0" for name in ("HTTP", "SESSION", "COMMAND")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.stand_in_suite"),
+        *(sys.executable, "-m", "tests.support.stub_suite"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=SOURCE_ROOT,

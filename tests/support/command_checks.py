@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from uuid import UUID
 
-from tests.support.command_model import ENDED, CommandModel, Modelled
+from tests.support.command_model import ENDED, CommandModel, ModelCommand
 from tests.support.command_stores import Row, Stored
 
 _END = re.compile("(completed|cancelled|failed dead_lettered) ")
@@ -47,7 +47,7 @@ def _columns(row: Row) -> dict[str, object]:
     return {name: row[name] for name in same} | {name: row[name] is not None for name in there}
 
 
-def _modelled(one: Modelled) -> dict[str, object]:
+def _modelled(one: ModelCommand) -> dict[str, object]:
     return {
         "state": one.state,
         "attempt": one.attempt,

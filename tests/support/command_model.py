@@ -17,7 +17,7 @@ class _Named:
 
 
 @dataclass(eq=False, repr=False)
-class Holder(_Named):
+class ModelRunner(_Named):
     """A runner's incarnation. `lapsed`: its lease has expired. `dead`: it was marked dead."""
 
     id: UUID
@@ -34,13 +34,13 @@ class Holder(_Named):
 
 
 @dataclass(eq=False, repr=False)
-class Place(_Named):
+class ModelSession(_Named):
     """An agent's session, and the runner that holds it."""
 
     agent_id: str
     session_id: str
     uid: UUID
-    owner: Holder | None = None
+    owner: ModelRunner | None = None
     kill: bool = False
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class Place(_Named):
 
 
 @dataclass(frozen=True)
-class Asked:
+class SubmitRequest:
     """A submit request. An idempotency key covers all of it."""
 
     agent_id: str
@@ -60,28 +60,28 @@ class Asked:
 
 
 @dataclass(eq=False, repr=False)
-class Modelled(_Named):
+class ModelCommand(_Named):
     """A command. `due`: its earliest time has come. `fences`: its old lease tokens."""
 
     id: UUID
     name: str
-    asked: Asked
-    place: Place
+    asked: SubmitRequest
+    place: ModelSession
     state: str
     due: bool
     told: list[str]
-    requeued_from: "Modelled | None" = None
+    requeued_from: "ModelCommand | None" = None
     attempt: int = 0
     charged: int = 0
     released: int = 0
     token: UUID | None = None
-    runner: Holder | None = None
+    runner: ModelRunner | None = None
     fences: list[UUID] = field(default_factory=list)
     cancel_asked: bool = False
     overdue: bool = False
     attempts: list[tuple[int, str, bool]] = field(default_factory=list)
     letter: str | None = None
-    requeued_as: "Modelled | None" = None
+    requeued_as: "ModelCommand | None" = None
     expired: bool = False
     forgotten: bool = False
 
@@ -100,7 +100,7 @@ class Modelled(_Named):
 @dataclass
 class _Key:
     request: object
-    command: Modelled | None
+    command: ModelCommand | None
     cancelled: bool = False
 
 
@@ -108,20 +108,20 @@ class CommandModel:
     """All commands of a tenant, in submit order. Each method has the effect and answer of the call it is named for."""
 
     def __init__(self) -> None:
-        self.commands: list[Modelled] = []
-        self.places: list[Place] = []
-        self.runners: list[Holder] = []
+        self.commands: list[ModelCommand] = []
+        self.places: list[ModelSession] = []
+        self.runners: list[ModelRunner] = []
         self._keys: dict[tuple[str, str], _Key] = {}
 
-    def kept(self) -> list[Modelled]:
+    def kept(self) -> list[ModelCommand]:
         """The commands that are stored."""
         return [one for one in self.commands if not one.forgotten]
 
-    def in_states(self, *states: str) -> list[Modelled]:
+    def in_states(self, *states: str) -> list[ModelCommand]:
         """The commands in any of these states."""
         return [one for one in self.kept() if one.state in states]
 
-    def is_blocked(self, command: Modelled) -> bool:
+    def is_blocked(self, command: ModelCommand) -> bool:
         """Whether an earlier command of its ordering key has not ended."""
         before = self.commands[: self.commands.index(command)]
         return bool(command.asked.ordering_key) and any(
@@ -129,19 +129,19 @@ class CommandModel:
             for one in before
         )
 
-    def place_of(self, agent_id: str) -> Place:
+    def place_of(self, agent_id: str) -> ModelSession:
         return next(one for one in self.places if one.agent_id == agent_id)
 
-    def startable(self) -> list[Modelled]:
+    def startable(self) -> list[ModelCommand]:
         """The commands that the runner of their session can claim once they are due."""
         turns = [one for one in self.in_states(*WAITING) if not self.is_blocked(one)]
         return [one for one in turns if one.place.owner and one.place.owner.lives]
 
-    def dispatched(self) -> list[Modelled]:
+    def dispatched(self) -> list[ModelCommand]:
         """The commands that may have a dispatch in the stream."""
         return [one for one in self.kept() if one.waits and one.due and not self.is_blocked(one)]
 
-    def under(self, method: str, key: str) -> Modelled | None:
+    def under(self, method: str, key: str) -> ModelCommand | None:
         """The command stored with a key."""
         known = self._keys.get((method, key))
         return known.command if known else None
@@ -153,14 +153,14 @@ class CommandModel:
             return "ok"
         return "replay" if known.request == request else "reused"
 
-    def submit(self, command_id: UUID, asked: Asked, dead: Modelled | None = None) -> Modelled:
+    def submit(self, command_id: UUID, asked: SubmitRequest, dead: ModelCommand | None = None) -> ModelCommand:
         """Adds an accepted command. `dead` is the command that it requeues."""
         method, request = ("requeue", dead) if dead else ("submit", asked)
         known = self._keys.get((method, asked.key)) if asked.key else None
         told = ["command.enqueued", *(["command.requeued"] if dead else [])]
         state = "scheduled" if asked.delayed else "queued"
         name, place = f"c{len(self.commands)}", self.place_of(asked.agent_id)
-        made = Modelled(command_id, name, asked, place, state, not asked.delayed, told, dead)
+        made = ModelCommand(command_id, name, asked, place, state, not asked.delayed, told, dead)
         self.commands.append(made)
         if known is not None and known.cancelled:
             made.state, made.cancel_asked = "cancelled", True
@@ -171,24 +171,24 @@ class CommandModel:
             dead.requeued_as = made
         return made
 
-    def requeues(self, dead: Modelled, key: str) -> str:
+    def requeues(self, dead: ModelCommand, key: str) -> str:
         """The result of a requeue: as `submits`, or the reason of its rejection."""
         code = self.submits("requeue", key, dead)
         if code != "ok":
             return code
         return "DEAD_LETTER_NOT_FOUND" if not dead.letter else "DEAD_LETTER_REQUEUED" if dead.requeued_as else "ok"
 
-    def requeue(self, command_id: UUID, dead: Modelled, key: str) -> Modelled:
+    def requeue(self, command_id: UUID, dead: ModelCommand, key: str) -> ModelCommand:
         """Adds the command that a requeue creates."""
         return self.submit(command_id, replace(dead.asked, delayed=False, key=key), dead)
 
-    def purge(self, command: Modelled) -> str:
+    def purge(self, command: ModelCommand) -> str:
         """Removes a dead letter."""
         code = "ok" if command.letter else "DEAD_LETTER_NOT_FOUND"
         command.letter = command.requeued_as = None
         return code
 
-    def claims(self, command: Modelled, runner: Holder) -> str:
+    def claims(self, command: ModelCommand, runner: ModelRunner) -> str:
         """The answer to a claim."""
         if not command.waits:
             return "gone"
@@ -198,13 +198,13 @@ class CommandModel:
             return "not_due"
         return "ok" if command.place.owner is runner else "not_owner"
 
-    def claim(self, command: Modelled, runner: Holder, token: UUID) -> None:
+    def claim(self, command: ModelCommand, runner: ModelRunner, token: UUID) -> None:
         """Starts an attempt."""
         command.state, command.token, command.runner = "running", token, runner
         command.attempt += 1
         command.told.append("command.started")
 
-    def settle(self, command: Modelled, how: str) -> str:
+    def settle(self, command: ModelCommand, how: str) -> str:
         last = command.charged + 1 >= command.asked.max_attempts
         outcome, charged, reason = {
             "succeeds": ("succeeded", True, ""),
@@ -233,13 +233,13 @@ class CommandModel:
             command.due = False
         return outcome
 
-    def take(self, place: Place, runner: Holder) -> bool:
+    def take(self, place: ModelSession, runner: ModelRunner) -> bool:
         """Assigns a session to a runner, unless it is dead."""
         if not runner.dead:
             place.owner, place.kill = runner, False
         return not runner.dead
 
-    def cancel(self, command: Modelled, mode: str, grace_ms: int) -> tuple[str, str]:
+    def cancel(self, command: ModelCommand, mode: str, grace_ms: int) -> tuple[str, str]:
         """Cancels a command, and returns the code and the state."""
         if command.has_ended:
             return ("gone", "") if command.forgotten else ("finished", command.state)
@@ -256,13 +256,13 @@ class CommandModel:
         command.told.append("command.cancelled")
         return "cancelled", "cancelled"
 
-    def cancel_key(self, key: str) -> Modelled | None:
+    def cancel_key(self, key: str) -> ModelCommand | None:
         """Cancels the command with a submit key; None if the cancel is kept for a later submit."""
         known = self._keys.setdefault(("submit", key), _Key(None, None))
         known.cancelled = known.cancelled or known.command is None
         return known.command
 
-    def lose_dispatch(self, command: Modelled) -> None:
+    def lose_dispatch(self, command: ModelCommand) -> None:
         """Charges an attempt that no runner started."""
         command.attempt += 1
         command.charged += 1
@@ -288,11 +288,11 @@ class CommandModel:
         for command in self.commands:
             command.forgotten = command.forgotten or command.expired
 
-    def _fail(self, command: Modelled, reason: str) -> None:
+    def _fail(self, command: ModelCommand, reason: str) -> None:
         command.state, command.letter = "failed", reason
         command.told += ["command.failed", "command.dead_lettered"]
 
-    def _end_attempt(self, command: Modelled, outcome: str, *, charged: bool) -> None:
+    def _end_attempt(self, command: ModelCommand, outcome: str, *, charged: bool) -> None:
         command.attempts.append((command.attempt, outcome, charged and outcome != "released"))
         if command.token:
             command.fences.append(command.token)

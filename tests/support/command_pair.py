@@ -12,7 +12,15 @@ from services.command.commands.model import Cancel, CancelMode
 from services.command.dead_letters.model import Changes
 from services.runner.attempts.ports import Claim
 from tests.support.command_checks import assert_as_modelled, assert_sound
-from tests.support.command_model import MAX_RELEASES, WAITING, Asked, CommandModel, Holder, Modelled, Place
+from tests.support.command_model import (
+    MAX_RELEASES,
+    WAITING,
+    CommandModel,
+    ModelCommand,
+    ModelRunner,
+    ModelSession,
+    SubmitRequest,
+)
 from tests.support.command_stores import PART, CommandStores, finish_of, new_command
 
 _FENCED = "fenced"
@@ -40,7 +48,7 @@ class CommandPair:
 
     # callers
 
-    def submit(self, asked: Sequence[Asked], *, by_session: bool = False) -> None:
+    def submit(self, asked: Sequence[SubmitRequest], *, by_session: bool = False) -> None:
         """Submits commands, several concurrently."""
         places = [self.model.place_of(one.agent_id).session_id if by_session else "" for one in asked]
         new = [new_command(one, place) for one, place in zip(asked, places, strict=True)]
@@ -62,7 +70,7 @@ class CommandPair:
                 made.add(done.command_id)
                 self.model.submit(done.command_id, one)
 
-    def requeue(self, dead: Modelled, *keys: str) -> None:
+    def requeue(self, dead: ModelCommand, *keys: str) -> None:
         """Requeues a dead letter, with several keys concurrently; any of them may win."""
         codes = [self.model.requeues(dead, key) for key in keys]
         if codes[0] == "ok":
@@ -78,12 +86,12 @@ class CommandPair:
                 if known is None:
                     self.model.requeue(one.command_id, dead, keys[0])
 
-    def purge(self, dead: Modelled) -> None:
+    def purge(self, dead: ModelCommand) -> None:
         """Purges a dead letter."""
         (done,) = self.stores.at_once(self.stores.letters.purge(self.stores.tenant, dead.id))
         assert (done.reason if isinstance(done, ServiceError) else "ok") == self.model.purge(dead)
 
-    def cancel(self, command: Modelled, mode: CancelMode, grace_ms: int) -> None:
+    def cancel(self, command: ModelCommand, mode: CancelMode, grace_ms: int) -> None:
         """Cancels a command."""
         how = Cancel(mode, grace_ms, "no")
         (done,) = self.stores.run(self.stores.commands.cancel(self.stores.actor, [command.id], how))
@@ -101,15 +109,15 @@ class CommandPair:
 
     def enter_runner(self) -> None:
         """Registers a runner."""
-        holder = Holder(uuid4(), f"r{len(self.model.runners)}")
+        holder = ModelRunner(uuid4(), f"r{len(self.model.runners)}")
         self.stores.run(self.stores.leases.register(holder.id, holder.name, 4, 3600))
         self.model.runners.append(holder)
 
-    def take(self, holder: Holder, place: Place) -> None:
+    def take(self, holder: ModelRunner, place: ModelSession) -> None:
         """Makes a runner take a session without a runner."""
         assert self.stores.take(holder.id, place) == self.model.take(place, holder)
 
-    def claim(self, commands: Sequence[Modelled], holder: Holder) -> list[tuple[Modelled, Claim]]:
+    def claim(self, commands: Sequence[ModelCommand], holder: ModelRunner) -> list[tuple[ModelCommand, Claim]]:
         """Claims commands in one batch, and returns those that started."""
         codes = [self.model.claims(one, holder) for one in commands]
         work = self.stores.attempts
@@ -124,7 +132,7 @@ class CommandPair:
             assert (claim.attempt, claim.charged, claim.released) == known, command
         return began
 
-    def settle(self, ends: Sequence[tuple[Modelled, Claim, str]]) -> None:
+    def settle(self, ends: Sequence[tuple[ModelCommand, Claim, str]]) -> None:
         """Finishes attempts in one batch. The first finish with a lease uses it up."""
         finishes = [finish_of(claim, how, command.asked.max_attempts) for command, claim, how in ends]
         work, tenant = self.stores.attempts, self.stores.tenant
@@ -133,12 +141,12 @@ class CommandPair:
             holds = command.token == claim.lease_token
             assert state == (self.model.settle(command, how) if holds else _FENCED), (command, how)
 
-    def report(self, command: Modelled, claim: Claim, type_: str) -> None:
+    def report(self, command: ModelCommand, claim: Claim, type_: str) -> None:
         """Reports on a running attempt."""
         assert self._report(claim, type_)
         command.told.append(type_)
 
-    def write_in_vain(self, command: Modelled, claim: Claim, how: str, type_: str) -> None:
+    def write_in_vain(self, command: ModelCommand, claim: Claim, how: str, type_: str) -> None:
         """Writes with a token that does not match the command, and expects no change."""
         claim = replace(claim, command_id=command.id)
         before = self.stores.stored()
@@ -165,7 +173,7 @@ class CommandPair:
         statement = "update {table} set {column} = clock_timestamp() - interval '1 minute' where {key} = %(value)s"
         self.stores.execute(sql.SQL(statement).format(**names), value=value)
 
-    def come_due(self, commands: Sequence[Modelled]) -> None:
+    def come_due(self, commands: Sequence[ModelCommand]) -> None:
         """Makes scheduled commands due."""
         for command in commands:
             if not command.due:
@@ -173,28 +181,28 @@ class CommandPair:
                 self.age("commands", "next_attempt_at", command_id=command.id)
                 command.due = True
 
-    def lapse(self, holder: Holder) -> None:
+    def lapse(self, holder: ModelRunner) -> None:
         """Makes a runner's lease expire."""
         self.age("runners", "lease_until", runner_id=holder.id)
         holder.lapsed = True
 
-    def renew(self, holder: Holder) -> None:
+    def renew(self, holder: ModelRunner) -> None:
         """Renews a runner's lease. A dead runner is told that it is dead."""
         assert self.stores.run(self.stores.leases.heartbeat(holder.id, 3600)) is not holder.dead
         holder.lapsed = holder.lapsed and holder.dead
 
-    def leave(self, holder: Holder) -> None:
+    def leave(self, holder: ModelRunner) -> None:
         """Makes a runner leave."""
         self.stores.run(self.stores.leases.leave(holder.id))
         holder.dead = True
 
-    def release_often(self, command: Modelled) -> None:
+    def release_often(self, command: ModelCommand) -> None:
         """Sets a command's releases to the limit, which would otherwise take forty steps."""
         statement = "update command.commands set released = %(released)s where command_id = %(id)s"
         self.stores.execute(statement, id=command.id, released=MAX_RELEASES)
         command.released = MAX_RELEASES
 
-    def lose_dispatch(self, command: Modelled) -> None:
+    def lose_dispatch(self, command: ModelCommand) -> None:
         """Loses the dispatches of a command and of an unknown one."""
         delivery, error = self.stores.delivery, '{"code": "DISPATCH_LOST"}'
         lost = delivery.dispatch_lost(self.stores.tenant, [command.id, uuid4()], error, "test")

@@ -45,7 +45,7 @@ from services.session.agents.model import NewAgent
 from services.session.agents.store import PostgresAgents
 from services.session.sessions.model import SessionSpec
 from services.session.sessions.store import PostgresSessions
-from tests.support.command_model import Asked, Place
+from tests.support.command_model import ModelSession, SubmitRequest
 from tests.support.transition_guard import guard_transitions
 
 AGENTS = ("desk", "lamp")
@@ -131,19 +131,19 @@ class CommandStores:
 
         return self.run(together())
 
-    def begin(self) -> list[Place]:
+    def begin(self) -> list[ModelSession]:
         """Creates a tenant with a session of each agent."""
         self.tenant = f"t-{uuid4().hex}"
         self.actor = Actor(self.tenant, "key:k", "127.0.0.1")
         self.execute("select session.ensure_tenant(%(tenant)s)")
         return [self.run(self._start(agent_id)) for agent_id in AGENTS]
 
-    async def _start(self, agent_id: str) -> Place:
+    async def _start(self, agent_id: str) -> ModelSession:
         await self._agents.create(self.tenant, NewAgent(agent_id, "", "echo", "", True, {}), None)
         by = SessionActor(self.tenant, "key:k", "127.0.0.1")
         started = await self._sessions.start(by, agent_id, SessionSpec(), fail_on_conflict=True, key=None)
         assert started.session is not None
-        return Place(agent_id, started.session.session_id, started.session.session_uid)
+        return ModelSession(agent_id, started.session.session_id, started.session.session_uid)
 
     def end(self) -> None:
         """Removes the rows that the next tenant's reconciler would find."""
@@ -155,7 +155,7 @@ class CommandStores:
         cursor = self._admin.execute(statement, {"tenant": self.tenant, **values})
         return cursor.fetchall() if cursor.description else []
 
-    def take(self, runner_id: UUID, place: Place) -> bool:
+    def take(self, runner_id: UUID, place: ModelSession) -> bool:
         """Makes a runner take one session that wants a connection, and connect it."""
         self.execute(
             "update command.connections set connect_after = clock_timestamp()"
@@ -196,7 +196,7 @@ class CommandStores:
         )
 
 
-def new_command(asked: Asked, session_id: str = "") -> NewCommand:
+def new_command(asked: SubmitRequest, session_id: str = "") -> NewCommand:
     """A submit request as the store takes it, by the session's id if that is given."""
     return NewCommand(
         agent_id="" if session_id else asked.agent_id, session_id=session_id, type=asked.type, params="{}",

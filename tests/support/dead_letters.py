@@ -23,14 +23,14 @@ from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
 
 
-async def bury(client: Stubs, agent_id: str = "clock", **params: Any) -> str:
+async def make_dead_letter(client: Stubs, agent_id: str = "clock", **params: Any) -> str:
     """Creates a dead letter and returns its id."""
     accepted = await submit(client, "fail", {"retryable": False, **params}, agent_id=agent_id)
     await ended(client, accepted.command_id)
     return accepted.command_id
 
 
-async def bury_many(client: Stubs, count: int, agent_id: str = "clock", **params: Any) -> list[str]:
+async def make_dead_letters(client: Stubs, count: int, agent_id: str = "clock", **params: Any) -> list[str]:
     """Creates `count` dead letters and returns their ids, the oldest first."""
     text = orjson.dumps({"retryable": False, **params}).decode()
     spec = CommandSpec(agent_id=agent_id, type="fail", params_json=text)

@@ -16,7 +16,7 @@ async def readiness(address: str) -> health_pb2.Readiness.ValueType:
             return health_pb2.READINESS_NOT_READY
 
 
-async def becomes(address: str, wanted: health_pb2.Readiness.ValueType, seconds: float = 15.0) -> None:
+async def wait_for_readiness(address: str, wanted: health_pb2.Readiness.ValueType, seconds: float = 15.0) -> None:
     """Waits until the service reports this readiness."""
 
     async def is_so() -> bool:

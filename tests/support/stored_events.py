@@ -25,7 +25,7 @@ def types_of(events: list[Event]) -> list[str]:
     return [event.type for event in events]
 
 
-async def told(client: Stubs, session_id: str, command_id: str) -> list[str]:
+async def event_types(client: Stubs, session_id: str, command_id: str) -> list[str]:
     """The types of a command's events, in order."""
     return types_of([event for event in await events_of(client, session_id) if event.command_id == command_id])
 
@@ -35,7 +35,7 @@ def assert_gapless(events: list[Event]) -> None:
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
 
 
-def audits_of(events: list[Event]) -> Counter[str]:
+def audit_counts(events: list[Event]) -> Counter[str]:
     """The number of events of each type at level audit."""
     return Counter(event.type for event in events if event.level == 4)
 

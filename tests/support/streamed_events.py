@@ -10,7 +10,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
 
 
-class Reading:
+class StreamReader:
     """A stream that is read into a list in the background."""
 
     def __init__(self, call: Any) -> None:
@@ -40,15 +40,15 @@ class Reading:
 
         await eventually(is_there)
 
-    async def over(self) -> "Reading":
+    async def over(self) -> "StreamReader":
         await asyncio.wait_for(self.task, 10)
         return self
 
 
 @asynccontextmanager
-async def reading(client: Stubs, **fields: Any) -> AsyncIterator[Reading]:
+async def open_reader(client: Stubs, **fields: Any) -> AsyncIterator[StreamReader]:
     """Reads a stream in the background, and cancels it at the end."""
-    made = Reading(client.events.StreamEvents(StreamEventsRequest(**fields)))
+    made = StreamReader(client.events.StreamEvents(StreamEventsRequest(**fields)))
     try:
         yield made
     finally:
@@ -57,15 +57,15 @@ async def reading(client: Stubs, **fields: Any) -> AsyncIterator[Reading]:
         await asyncio.gather(made.task, return_exceptions=True)
 
 
-async def whole(client: Stubs, **fields: Any) -> Reading:
+async def read_to_end(client: Stubs, **fields: Any) -> StreamReader:
     """Reads a stream to its end."""
-    async with reading(client, **fields) as stream:
+    async with open_reader(client, **fields) as stream:
         return await stream.over()
 
 
-async def whole_of(client: Stubs, session_id: str, count: int) -> Reading:
+async def read_events(client: Stubs, session_id: str, count: int) -> StreamReader:
     """Reads `count` events of a session."""
-    async with reading(client, session_id=session_id) as stream:
+    async with open_reader(client, session_id=session_id) as stream:
         await stream.has(count)
         return stream
 

@@ -13,7 +13,7 @@ MEDIUM = 1
 MAX_DELIVER = 3
 
 
-class DeafRunner:
+class UnresponsiveRunner:
     """Holds the agent's session and receives its dispatches, but never acknowledges or claims any.
 
     It keeps pulling until `messages` messages have reached the limit: the broker sends the advisory of one when it

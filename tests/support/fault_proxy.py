@@ -10,7 +10,7 @@ import grpc
 _STREAMS = ("/callboard.events.v1.EventService/StreamEvents",)
 
 
-class LossyRelay(grpc.GenericRpcHandler):
+class FaultProxy(grpc.GenericRpcHandler):
     """Loses the next `to_lose` replies, and breaks every stream after `cut_after` responses."""
 
     def __init__(self, upstreams: dict[str, grpc.aio.Channel]) -> None:
@@ -63,13 +63,13 @@ def _credentials(context: Any) -> tuple[tuple[str, str], ...]:
 
 
 @asynccontextmanager
-async def lossy_relay(session_address: str, command_address: str) -> AsyncIterator[LossyRelay]:
+async def fault_proxy(session_address: str, command_address: str) -> AsyncIterator[FaultProxy]:
     """Runs a proxy of the two services on its own address."""
     async with (
         grpc.aio.insecure_channel(session_address) as session,
         grpc.aio.insecure_channel(command_address) as command,
     ):
-        relay = LossyRelay({"session": session, "command": command})
+        relay = FaultProxy({"session": session, "command": command})
         server = grpc.aio.server()
         server.add_generic_rpc_handlers((relay,))
         relay.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -1,6 +1,6 @@
 """`callboard up` with a small HTTP server as a stub of each service: real engines, real supervision.
 
-Run as `python -m tests.support.stand_in_suite`; it takes its settings from the environment as `up` does.
+Run as `python -m tests.support.stub_suite`; it takes its settings from the environment as `up` does.
 CALLBOARD_TEST_CRASH names a process that exits at once, after a line of output.
 """
 
@@ -29,12 +29,12 @@ _SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
 _CRASH = "import sys; print('the last word', flush=True); sys.exit(9)"
 
 
-def describe_stand_ins(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
+def describe_stubs(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
     """The real services' names and environment, with a stub's command line."""
     real = describe_services(addresses, engines, home, runners)
     crashing = os.environ.get("CALLBOARD_TEST_CRASH")
     specs = [
-        _stand_in(
+        _stub(
             spec,
             port := addresses.http_port if spec.name == "gateway" else free_port(),
             [sys.executable, "-c", _CRASH] if spec.name == crashing else [*_SERVE, str(port)],
@@ -44,7 +44,7 @@ def describe_stand_ins(addresses: Addresses, engines: Engines, home: Home, runne
     return Services(specs, real.metrics)
 
 
-def _stand_in(spec: ChildSpec, port: int, argv: list[str]) -> ChildSpec:
+def _stub(spec: ChildSpec, port: int, argv: list[str]) -> ChildSpec:
     return ChildSpec(
         name=spec.name,
         argv=argv,
@@ -59,7 +59,7 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
     show = Output()
     try:
-        asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stand_ins))
+        asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stubs))
     except CliError as error:
         sys.stderr.write(f"callboard: {error}\n")
         return error.exit_code
