@@ -16,7 +16,7 @@ async def cancel_key(client: Stubs, key: str, reason: str = "") -> CancelCommand
     return await client.commands.CancelCommand(CancelCommandRequest(submit_request_id=key, reason=reason))
 
 
-async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_and_never_runs(
+async def test_command_cancelled_by_key_before_its_submit_never_runs(
     client: Stubs, session_id: str, executor: ScriptedExecutor
 ) -> None:
     for reason in ("unwanted", "again"):
@@ -35,21 +35,21 @@ async def test_a_command_that_was_cancelled_before_its_submit_is_born_cancelled_
     assert accepted.command_id not in {command_id for command_id, _ in executor.began}
 
 
-async def test_a_command_that_is_there_is_cancelled_by_its_key(client: Stubs) -> None:
+async def test_submitted_command_can_be_cancelled_by_its_key(client: Stubs) -> None:
     await start(client)
     accepted = await submit(client, request_id="k")
     cancelled = (await cancel_key(client, "k")).command
     assert (cancelled.command_id, cancelled.state) == (accepted.command_id, CANCELLED)
 
 
-async def test_one_that_has_ended_is_not_cancelled_by_its_key(client: Stubs, session_id: str) -> None:
+async def test_finished_command_cannot_be_cancelled_by_its_key(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, request_id="k")
     await ended(client, accepted.command_id)
     with refused("COMMAND_FINISHED"):
         await cancel_key(client, "k")
 
 
-async def test_the_cancel_outlives_a_submit_that_is_refused(client: Stubs) -> None:
+async def test_cancel_by_key_survives_a_rejected_submit(client: Stubs) -> None:
     await cancel_key(client, "k")
     with refused("SESSION_NOT_ACTIVE"):
         await submit(client, request_id="k")
@@ -58,7 +58,7 @@ async def test_the_cancel_outlives_a_submit_that_is_refused(client: Stubs) -> No
     assert (await get_command(client, accepted.command_id)).state == CANCELLED
 
 
-async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: Suite, client: Stubs) -> None:
+async def test_concurrent_submit_and_cancel_by_key_always_cancel(suite: Suite, client: Stubs) -> None:
     await start(client)
     order = random.Random(7)
 
@@ -72,7 +72,7 @@ async def test_of_a_submit_and_a_cancel_at_once_neither_misses_the_other(suite: 
     assert await suite.value("select count(*) from command.ready") == 0
 
 
-async def test_another_tenants_key_is_another_key(suite: Suite, client: Stubs) -> None:
+async def test_cancel_by_key_does_not_affect_other_tenants(suite: Suite, client: Stubs) -> None:
     other = suite.client(suite.new_key(tenant="globex"))
     await make_agent(other)
     await start(client)

@@ -58,7 +58,7 @@ async def bury(client: Stubs, **fields: Any) -> str:
     return accepted.command_id
 
 
-async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
+async def test_repeated_cancel_with_a_key_gets_the_same_answer_and_one_event(
     client: Stubs, session: Session, door: Door
 ) -> None:
     command_id = (await submit(client)).command_id
@@ -67,7 +67,7 @@ async def test_a_cancel_with_a_key_is_answered_the_same_and_told_once(
     assert await event_types(client, session.session_id, command_id) == ["command.enqueued", "command.cancelled"]
 
 
-async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
+async def test_key_of_a_cancel_is_rejected_for_another_cancel(
     client: Stubs, session: Session, door: Door, at: str
 ) -> None:
     mine, other = [(await submit(client)).command_id for _ in range(2)]
@@ -79,7 +79,7 @@ async def test_a_key_of_a_cancel_stands_for_no_other_cancel(
     assert (await get_command(client, other)).state == CANCELLED
 
 
-async def test_a_key_of_what_was_refused_is_free_again(client: Stubs, session_id: str, door: Door) -> None:
+async def test_key_of_a_rejected_request_can_be_used_again(client: Stubs, session_id: str, door: Door) -> None:
     done, dead = (await submit(client)).command_id, await bury(client)
     assert (await ended(client, done)).state == SUCCEEDED
     assert (await error_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
@@ -90,7 +90,7 @@ async def test_a_key_of_what_was_refused_is_free_again(client: Stubs, session_id
     await door.purge(dead, "k")
 
 
-async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
+async def test_key_of_a_purge_repeats_its_answer_and_is_rejected_for_another(
     suite: Suite, client: Stubs, session_id: str, door: Door, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
@@ -102,7 +102,7 @@ async def test_a_purge_with_a_key_is_answered_the_same_and_its_key_stands_for_no
     assert [str(row[0]) for row in await suite.rows("select command_id from command.dead_letters")] == [other]
 
 
-async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_no_other(
+async def test_key_of_a_requeue_repeats_its_answer_and_is_rejected_for_another(
     suite: Suite, client: Stubs, session_id: str, door: Door, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
@@ -114,9 +114,7 @@ async def test_a_requeue_with_a_key_is_answered_the_same_and_its_key_stands_for_
     assert [str(row[0]) for row in made] == [dead]
 
 
-async def test_a_requeue_with_a_key_is_answered_the_same_after_its_dead_letter_was_purged(
-    client: Stubs, session_id: str, door: Door
-) -> None:
+async def test_repeated_requeue_gets_the_same_answer_after_a_purge(client: Stubs, session_id: str, door: Door) -> None:
     dead = await bury(client)
     first = await door.requeue(dead, "k")
     await door.purge(dead)
@@ -124,7 +122,7 @@ async def test_a_requeue_with_a_key_is_answered_the_same_after_its_dead_letter_w
 
 
 @pytest.mark.parametrize("operation", ["cancel", "requeue", "purge"])
-async def test_twins_with_one_key_have_one_effect_and_one_answer(
+async def test_concurrent_requests_with_one_key_have_one_effect_and_one_answer(
     suite: Suite, client: Stubs, session_id: str, door: Door, operation: str
 ) -> None:
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
@@ -139,7 +137,7 @@ async def test_twins_with_one_key_have_one_effect_and_one_answer(
 
 
 @pytest.mark.parametrize("operation", ["cancel", "purge"])
-async def test_of_two_requests_with_one_key_at_once_the_second_is_refused(
+async def test_second_of_two_different_concurrent_requests_with_a_key_is_rejected(
     suite: Suite, client: Stubs, session_id: str, door: Door, at: str, operation: str
 ) -> None:
     """Also when the first has taken the key and not said so yet."""
@@ -160,7 +158,7 @@ _WAITS = """select exists (select from pg_stat_activity where datname = current_
     and pid <> pg_backend_pid())"""
 
 
-async def test_keys_of_different_operations_and_tenants_do_not_meet(
+async def test_keys_of_different_operations_and_tenants_are_separate(
     suite: Suite, client: Stubs, session_id: str, door: Door
 ) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
@@ -173,7 +171,7 @@ async def test_keys_of_different_operations_and_tenants_do_not_meet(
     await door.purge(dead, "k")
 
 
-async def test_a_key_is_free_after_its_time(suite: Suite, client: Stubs, session_id: str, door: Door, at: str) -> None:
+async def test_expired_key_can_be_used_again(suite: Suite, client: Stubs, session_id: str, door: Door, at: str) -> None:
     await door.cancel(await waiting(client), "k")
     await assert_reused(door.cancel(other := await waiting(client), "k"), at)
     await suite.rows("update command.idempotency set expires_at = now() where key = 'k'")

@@ -17,7 +17,7 @@ def command_replicas() -> int:
     return 0
 
 
-async def test_the_same_key_and_request_give_the_same_answer_also_after_the_session_has_stopped(
+async def test_repeated_start_with_a_key_gets_the_same_answer_after_a_stop(
     client: Stubs,
 ) -> None:
     request = StartSessionRequest(agent_id="clock", spec=SessionSpec(title="one"), request_id="key-1")
@@ -29,7 +29,7 @@ async def test_the_same_key_and_request_give_the_same_answer_also_after_the_sess
     assert (await client.sessions.ListSessions(ListSessionsRequest())).sessions[0].ended_at.seconds > 0
 
 
-async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Stubs) -> None:
+async def test_repeated_start_that_found_a_session_keeps_finding_it(client: Stubs) -> None:
     session = await start(client)
     request = StartSessionRequest(agent_id="clock", request_id="key-1")
     first = await client.sessions.StartSession(request)
@@ -38,13 +38,13 @@ async def test_a_key_that_found_a_live_session_goes_on_finding_it(client: Stubs)
     assert await client.sessions.StartSession(request) == first
 
 
-async def test_the_same_key_with_another_request_is_refused(client: Stubs) -> None:
+async def test_key_with_another_request_is_rejected(client: Stubs) -> None:
     await start(client, request_id="key-1")
     with refused("IDEMPOTENCY_KEY_REUSED"):
         await start(client, request_id="key-1", spec=SessionSpec(title="other"))
 
 
-async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Suite, client: Stubs) -> None:
+async def test_concurrent_starts_with_one_key_make_one_session(suite: Suite, client: Stubs) -> None:
     await suite.session_app()
     await make_agent(client, "many", exclusive=False)
     other = suite.client(session=1)
@@ -55,7 +55,7 @@ async def test_twins_with_one_key_make_one_session_and_get_one_answer(suite: Sui
     assert await suite.value("select count(*) from session.sessions") == 1
 
 
-async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: Suite, client: Stubs) -> None:
+async def test_key_with_two_concurrent_requests_accepts_one_of_them(suite: Suite, client: Stubs) -> None:
     await make_agent(client, "many", exclusive=False)
     outcomes = await all_of(
         *(start(client, "many", request_id="key", spec=SessionSpec(title=f"{n % 2}")) for n in range(6)),
@@ -66,14 +66,14 @@ async def test_one_key_with_two_requests_at_once_stands_for_one_of_them(suite: S
     assert await suite.value("select count(*) from session.sessions") == 7
 
 
-async def test_a_key_is_forgotten_after_its_time(suite: Suite, client: Stubs) -> None:
+async def test_expired_key_starts_a_new_session(suite: Suite, client: Stubs) -> None:
     await make_agent(client, "many", exclusive=False)
     first = await start(client, "many", request_id="key")
     await suite.rows("update session.idempotency set expires_at = now() - interval '1 second'")
     assert (await start(client, "many", request_id="key")).session_id != first.session_id
 
 
-async def test_keys_of_different_operations_and_tenants_do_not_meet(suite: Suite, client: Stubs) -> None:
+async def test_keys_of_different_operations_and_tenants_are_separate(suite: Suite, client: Stubs) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
     first = await start(client, request_id="key")

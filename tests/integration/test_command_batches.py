@@ -105,7 +105,7 @@ async def test_starts_with_one_key_in_one_batch_get_one_answer(stores: Stores) -
     assert len({answer.session.session_uid for answer in answers}) == 2
 
 
-async def test_starts_with_one_key_and_other_bodies_in_one_batch_are_refused(stores: Stores) -> None:
+async def test_different_starts_with_one_key_in_one_batch_are_rejected(stores: Stores) -> None:
     answers = await asyncio.gather(
         stores.start("many", "key", "a"), stores.start("many", "key", "b"), stores.start("many", "key", "a"),
     )  # fmt: skip
@@ -113,7 +113,7 @@ async def test_starts_with_one_key_and_other_bodies_in_one_batch_are_refused(sto
     assert answers[0].session == answers[2].session
 
 
-async def test_refused_starts_with_one_key_in_one_batch_are_all_refused_and_keep_no_key(stores: Stores) -> None:
+async def test_rejected_starts_with_one_key_in_one_batch_store_no_key(stores: Stores) -> None:
     answers = await asyncio.gather(*(stores.start("nobody", "key") for _ in range(3)))
     assert [answer.code for answer in answers] == ["agent_not_found"] * 3
     assert await stores.value("select count(*) from session.idempotency") == 0
@@ -134,7 +134,7 @@ async def test_appends_with_one_key_in_one_batch_are_stored_once(stores: Stores)
     assert await stores.value("select last_seq from session.heads") == 7
 
 
-async def test_an_append_to_a_session_that_is_not_there_fails_alone(stores: Stores) -> None:
+async def test_append_to_an_unknown_session_fails_alone(stores: Stores) -> None:
     session = (await stores.start("clock")).session
     event = NewEvent("iteration", 1, None, "", "{}")
     answers = await asyncio.gather(
@@ -143,7 +143,7 @@ async def test_an_append_to_a_session_that_is_not_there_fails_alone(stores: Stor
     assert [answer.code for answer in answers] == ["ok", "session_not_found"]
 
 
-async def test_submits_with_one_key_in_one_batch_are_one_command(stores: Stores) -> None:
+async def test_submits_with_one_key_in_one_batch_make_one_command(stores: Stores) -> None:
     await stores.start("clock")
     answers = await submit_all(stores, *(new_command(key="k") for _ in range(4)), new_command())
     assert [answer.code for answer in answers] == ["ok"] * 5
@@ -154,7 +154,7 @@ async def test_submits_with_one_key_in_one_batch_are_one_command(stores: Stores)
     assert {answer.enqueued_at for answer in again} == {answers[0].enqueued_at}
 
 
-async def test_submits_with_one_key_and_other_bodies_in_one_batch_are_refused_and_cost_nobody_else(
+async def test_different_submits_with_one_key_in_one_batch_fail_alone(
     stores: Stores,
 ) -> None:
     await stores.start("clock")
@@ -167,7 +167,7 @@ async def test_submits_with_one_key_and_other_bodies_in_one_batch_are_refused_an
     assert await stores.value("select count(*) from command.commands") == 3
 
 
-async def test_one_bad_submit_fails_alone_by_its_code(stores: Stores) -> None:
+async def test_bad_submit_fails_alone_with_its_code(stores: Stores) -> None:
     await stores.start("clock")
     partition = partition_of("clock")
     strangers = [f"x{n}" for n in range(400) if partition_of(f"x{n}") == partition][:2]
@@ -178,7 +178,7 @@ async def test_one_bad_submit_fails_alone_by_its_code(stores: Stores) -> None:
     assert await stores.value("select count(*) from command.idempotency") == 0
 
 
-async def test_data_that_the_database_refuses_fails_alone(stores: Stores) -> None:
+async def test_data_that_the_database_rejects_fails_alone(stores: Stores) -> None:
     await stores.start("clock")
     answers = await submit_all(
         stores, *(new_command() for _ in range(5)), new_command(max_attempts=99_999),
@@ -189,7 +189,7 @@ async def test_data_that_the_database_refuses_fails_alone(stores: Stores) -> Non
     assert isinstance(answers[6], psycopg.DataError)
 
 
-async def test_commands_of_one_ordering_key_go_in_the_order_of_their_batch(stores: Stores) -> None:
+async def test_commands_of_one_ordering_key_start_in_the_order_of_their_batch(stores: Stores) -> None:
     await stores.start("clock")
     answers = await submit_all(stores, *(new_command(ordering_key="o") for _ in range(30)))
     wanted = [answer.command_id for answer in answers]
@@ -202,7 +202,7 @@ async def test_commands_of_one_ordering_key_go_in_the_order_of_their_batch(store
     assert order == wanted
 
 
-async def test_a_lock_that_is_held_for_long_refuses_the_batch_as_busy_and_not_as_a_fault(stores: Stores) -> None:
+async def test_lock_timeout_rejects_the_batch_as_busy(stores: Stores) -> None:
     await stores.start("clock")
     async with await psycopg.AsyncConnection.connect(stores.url) as holder:
         await holder.execute("select session.lock_log('acme', %s::smallint)", (partition_of("clock"),))

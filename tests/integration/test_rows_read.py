@@ -170,7 +170,7 @@ async def grow(services: Services) -> None:
     await asyncio.gather(*starts)
 
 
-async def test_a_call_reads_no_more_when_its_tenant_has_grown(services: Services) -> None:
+async def test_calls_read_no_more_rows_after_a_tenant_has_grown(services: Services) -> None:
     before: dict[str, int] = {}
     after: dict[str, int] = {}
     for _ in range(8):  # statements are prepared at their sixth run
