@@ -14,8 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.rpc.stubs import Stubs
+from tests.support.apis import Api, GrpcApi, RestApi, error_of, rest_client
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
-from tests.support.doors import Door, GrpcDoor, RestDoor, error_of, rest_client
 from tests.support.eventually import eventually
 from tests.support.outcomes import all_of
 from tests.support.stored_events import event_types
@@ -32,12 +32,12 @@ def at(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def door(suite: Suite, client: Stubs, at: str) -> AsyncIterator[Door]:
+async def door(suite: Suite, client: Stubs, at: str) -> AsyncIterator[Api]:
     if at == "grpc":
-        yield GrpcDoor(client)
+        yield GrpcApi(client)
     else:
         async with rest_client(suite) as http:
-            yield RestDoor(http)
+            yield RestApi(http)
 
 
 async def assert_reused(work: Any, at: str) -> None:
@@ -59,7 +59,7 @@ async def bury(client: Stubs, **fields: Any) -> str:
 
 
 async def test_repeated_cancel_with_a_key_gets_the_same_answer_and_one_event(
-    client: Stubs, session: Session, door: Door
+    client: Stubs, session: Session, door: Api
 ) -> None:
     command_id = (await submit(client)).command_id
     first = await door.cancel(command_id, "k", "unwanted")
@@ -68,7 +68,7 @@ async def test_repeated_cancel_with_a_key_gets_the_same_answer_and_one_event(
 
 
 async def test_key_of_a_cancel_is_rejected_for_another_cancel(
-    client: Stubs, session: Session, door: Door, at: str
+    client: Stubs, session: Session, door: Api, at: str
 ) -> None:
     mine, other = [(await submit(client)).command_id for _ in range(2)]
     await door.cancel(mine, "k", "unwanted")
@@ -79,7 +79,7 @@ async def test_key_of_a_cancel_is_rejected_for_another_cancel(
     assert (await get_command(client, other)).state == CANCELLED
 
 
-async def test_key_of_a_rejected_request_can_be_used_again(client: Stubs, session_id: str, door: Door) -> None:
+async def test_key_of_a_rejected_request_can_be_used_again(client: Stubs, session_id: str, door: Api) -> None:
     done, dead = (await submit(client)).command_id, await bury(client)
     assert (await ended(client, done)).state == SUCCEEDED
     assert (await error_of(door.cancel(done, "k"))).reason == "COMMAND_FINISHED"
@@ -91,7 +91,7 @@ async def test_key_of_a_rejected_request_can_be_used_again(client: Stubs, sessio
 
 
 async def test_key_of_a_purge_repeats_its_answer_and_is_rejected_for_another(
-    suite: Suite, client: Stubs, session_id: str, door: Door, at: str
+    suite: Suite, client: Stubs, session_id: str, door: Api, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
     first = await door.purge(dead, "k")
@@ -103,7 +103,7 @@ async def test_key_of_a_purge_repeats_its_answer_and_is_rejected_for_another(
 
 
 async def test_key_of_a_requeue_repeats_its_answer_and_is_rejected_for_another(
-    suite: Suite, client: Stubs, session_id: str, door: Door, at: str
+    suite: Suite, client: Stubs, session_id: str, door: Api, at: str
 ) -> None:
     dead, other = await bury(client), await bury(client)
     first = await door.requeue(dead, "k")
@@ -114,7 +114,7 @@ async def test_key_of_a_requeue_repeats_its_answer_and_is_rejected_for_another(
     assert [str(row[0]) for row in made] == [dead]
 
 
-async def test_repeated_requeue_gets_the_same_answer_after_a_purge(client: Stubs, session_id: str, door: Door) -> None:
+async def test_repeated_requeue_gets_the_same_answer_after_a_purge(client: Stubs, session_id: str, door: Api) -> None:
     dead = await bury(client)
     first = await door.requeue(dead, "k")
     await door.purge(dead)
@@ -123,7 +123,7 @@ async def test_repeated_requeue_gets_the_same_answer_after_a_purge(client: Stubs
 
 @pytest.mark.parametrize("operation", ["cancel", "requeue", "purge"])
 async def test_concurrent_requests_with_one_key_have_one_effect_and_one_answer(
-    suite: Suite, client: Stubs, session_id: str, door: Door, operation: str
+    suite: Suite, client: Stubs, session_id: str, door: Api, operation: str
 ) -> None:
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
     work: Callable[..., Any] = getattr(door, operation)
@@ -138,7 +138,7 @@ async def test_concurrent_requests_with_one_key_have_one_effect_and_one_answer(
 
 @pytest.mark.parametrize("operation", ["cancel", "purge"])
 async def test_second_of_two_different_concurrent_requests_with_a_key_is_rejected(
-    suite: Suite, client: Stubs, session_id: str, door: Door, at: str, operation: str
+    suite: Suite, client: Stubs, session_id: str, door: Api, at: str, operation: str
 ) -> None:
     """Also when the first has taken the key and not said so yet."""
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
@@ -159,7 +159,7 @@ _WAITS = """select exists (select from pg_stat_activity where datname = current_
 
 
 async def test_keys_of_different_operations_and_tenants_are_separate(
-    suite: Suite, client: Stubs, session_id: str, door: Door
+    suite: Suite, client: Stubs, session_id: str, door: Api
 ) -> None:
     stranger = suite.client(suite.new_key(tenant="globex"))
     await make_agent(stranger)
@@ -171,7 +171,7 @@ async def test_keys_of_different_operations_and_tenants_are_separate(
     await door.purge(dead, "k")
 
 
-async def test_expired_key_can_be_used_again(suite: Suite, client: Stubs, session_id: str, door: Door, at: str) -> None:
+async def test_expired_key_can_be_used_again(suite: Suite, client: Stubs, session_id: str, door: Api, at: str) -> None:
     await door.cancel(await waiting(client), "k")
     await assert_reused(door.cancel(other := await waiting(client), "k"), at)
     await suite.rows("update command.idempotency set expires_at = now() where key = 'k'")

@@ -15,8 +15,8 @@ from callboard.events.v1.events_pb2 import STREAM_START_BEGINNING
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
+from tests.support.apis import rest_client
 from tests.support.client_calls import append, start, stop
-from tests.support.doors import rest_client
 from tests.support.eventually import eventually
 from tests.support.outcomes import refused
 from tests.support.server_sent_events import frames_of

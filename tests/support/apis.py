@@ -27,22 +27,22 @@ from tests.support.suite import Suite
 _Result = TypeVar("_Result")
 
 
-class RefusedError(Exception):
+class ApiError(Exception):
     """An error: its reason, its status in this protocol, and its metadata."""
 
-    def __init__(self, reason: str, status: Any, told: Mapping[str, Any]) -> None:
-        super().__init__(f"{reason}: {status} {told}")
-        self.reason, self.status, self.told = reason, status, told
+    def __init__(self, reason: str, status: Any, metadata: Mapping[str, Any]) -> None:
+        super().__init__(f"{reason}: {status} {metadata}")
+        self.reason, self.status, self.metadata = reason, status, metadata
 
 
-async def error_of(work: Awaitable[Any]) -> RefusedError:
+async def error_of(work: Awaitable[Any]) -> ApiError:
     """The error that some work must end with."""
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(ApiError) as caught:
         await work
     return caught.value
 
 
-class Door(Protocol):
+class Api(Protocol):
     """Each operation takes an idempotency key. Equal answers have equal values."""
 
     async def cancel(self, command_id: str, key: str = "", reason: str = "") -> Any: ...
@@ -56,7 +56,7 @@ class Door(Protocol):
         ...
 
 
-class GrpcDoor:
+class GrpcApi:
     """Calls the services."""
 
     def __init__(self, client: Stubs) -> None:
@@ -97,10 +97,10 @@ async def _called(call: Awaitable[_Result]) -> _Result:
     try:
         return await call
     except CallboardError as error:
-        raise RefusedError(error.reason, error.code.name, error.metadata) from error
+        raise ApiError(error.reason, error.code.name, error.metadata) from error
 
 
-class RestDoor:
+class RestApi:
     """Calls the gateway."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
@@ -139,9 +139,9 @@ class RestDoor:
         value: Any = answer.json() if answer.content else None
         assert answer.headers.get("idempotency-key", "") == key
         if answer.is_error:
-            raise RefusedError(value["reason"], answer.status_code, value)
-        told = {name: answer.headers[name] for name in ("etag", "location") if name in answer.headers}
-        return answer.status_code, value, told
+            raise ApiError(value["reason"], answer.status_code, value)
+        metadata = {name: answer.headers[name] for name in ("etag", "location") if name in answer.headers}
+        return answer.status_code, value, metadata
 
 
 @asynccontextmanager
