@@ -6,7 +6,7 @@ import random
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest, CancelCommandResponse
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, SUCCEEDED, ended, get_command, make_agent, start, submit
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import event_types, events_of
 from tests.support.suite import Suite
@@ -45,13 +45,13 @@ async def test_submitted_command_can_be_cancelled_by_its_key(client: Stubs) -> N
 async def test_finished_command_cannot_be_cancelled_by_its_key(client: Stubs, session_id: str) -> None:
     accepted = await submit(client, request_id="k")
     await ended(client, accepted.command_id)
-    with refused("COMMAND_FINISHED"):
+    with rejected("COMMAND_FINISHED"):
         await cancel_key(client, "k")
 
 
 async def test_cancel_by_key_survives_a_rejected_submit(client: Stubs) -> None:
     await cancel_key(client, "k")
-    with refused("SESSION_NOT_ACTIVE"):
+    with rejected("SESSION_NOT_ACTIVE"):
         await submit(client, request_id="k")
     await start(client)
     accepted = await submit(client, "echo", {"other": "body"}, request_id="k")

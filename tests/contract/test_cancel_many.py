@@ -9,7 +9,7 @@ from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandsRequest, CancelCommandsResponse, OpenCommandFilter
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, make_agent, start, submit
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
 
@@ -88,12 +88,12 @@ async def test_repeated_cancel_with_a_key_cancels_nothing_more(client: Stubs) ->
     later = (await submit(client)).command_id
     assert await cancel_many(client, agent_id="clock", request_id="k") == (1, 0, False)
     assert await states(client, [later]) == [False]
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await cancel_many(client, agent_id="clock", limit=7, request_id="k")
 
 
 async def test_empty_filter_is_rejected_naming_the_field(client: Stubs) -> None:
-    with refused("FIELD_INVALID") as caught:
+    with rejected("FIELD_INVALID") as caught:
         await cancel_many(client)
     assert "filter" in str(caught.value)
 

@@ -8,7 +8,7 @@ from callboard.commands.v1 import commands_pb2
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, SUCCEEDED, cancel, ended, get_command, in_state, submit
 from tests.support.eventually import eventually
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import event_types, events_of
 from tests.support.suite import Suite
@@ -121,5 +121,5 @@ async def test_immediate_cancel_lets_the_next_command_of_an_ordering_key_start(
 async def test_cancel_takes_either_a_command_id_or_a_submit_key(client: Stubs) -> None:
     request = commands_pb2.CancelCommandRequest
     for unclear in (request(), request(command_id="x", submit_request_id="k")):
-        with refused("FIELD_INVALID"):
+        with rejected("FIELD_INVALID"):
             await client.commands.CancelCommand(unclear)

@@ -18,7 +18,7 @@ from tests.support.client_calls import (
     submit,
 )
 from tests.support.eventually import eventually
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import assert_gapless, event_types, events_of, types_of
 from tests.support.suite import Suite
@@ -70,10 +70,10 @@ async def test_command_that_ignores_its_cancel_can_write_nothing_more(
 async def test_finished_command_cannot_be_cancelled(client: Stubs, session_id: str) -> None:
     accepted = await submit(client)
     await ended(client, accepted.command_id)
-    with refused("COMMAND_FINISHED") as caught:
+    with rejected("COMMAND_FINISHED") as caught:
         await cancel(client, accepted.command_id)
     assert caught.value.metadata["state"] == "succeeded"
-    with refused("COMMAND_NOT_FOUND"):
+    with rejected("COMMAND_NOT_FOUND"):
         await cancel(client, "01a1fd31-2c30-73f5-9e53-243f1262b8c9")
 
 

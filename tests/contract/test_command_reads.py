@@ -9,7 +9,7 @@ from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import CancelCommandRequest, ListCommandsRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import RUNNING, SUCCEEDED, ended, get_command, start, submit
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import assert_gapless, event_types, events_of, types_of
 from tests.support.suite import Suite
 
@@ -69,11 +69,11 @@ async def test_command_of_another_tenant_is_not_found(suite: Suite, client: Stub
     await start(client)
     accepted = await submit(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
-    with refused("COMMAND_NOT_FOUND"):
+    with rejected("COMMAND_NOT_FOUND"):
         await get_command(stranger, accepted.command_id)
-    with refused("COMMAND_NOT_FOUND"):
+    with rejected("COMMAND_NOT_FOUND"):
         await stranger.commands.CancelCommand(CancelCommandRequest(command_id=accepted.command_id))
-    with refused("COMMAND_NOT_FOUND"):
+    with rejected("COMMAND_NOT_FOUND"):
         await get_command(client, "no-uuid")
     assert list((await stranger.commands.ListCommands(ListCommandsRequest())).commands) == []
 

@@ -13,19 +13,19 @@ from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start, submit
 from tests.support.eventually import eventually
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import assert_gapless, audit_counts, events_of
 from tests.support.suite import Suite
 
 
 async def test_submit_without_an_active_session_is_rejected_with_the_reason(suite: Suite, client: Stubs) -> None:
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await submit(client, agent_id="nobody")
-    with refused("SESSION_NOT_ACTIVE"):
+    with rejected("SESSION_NOT_ACTIVE"):
         await submit(client)
     spec = CommandSpec(session_id="nothing", type="echo")
-    with refused("SESSION_NOT_FOUND"):
+    with rejected("SESSION_NOT_FOUND"):
         await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
     session = await start(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
@@ -33,10 +33,10 @@ async def test_submit_without_an_active_session_is_rejected_with_the_reason(suit
         CommandSpec(type="echo", agent_id="clock"),
         CommandSpec(type="echo", session_id=session.session_id),
     ):
-        with refused("AGENT_NOT_FOUND" if spec.agent_id else "SESSION_NOT_FOUND"):
+        with rejected("AGENT_NOT_FOUND" if spec.agent_id else "SESSION_NOT_FOUND"):
             await stranger.commands.SubmitCommand(SubmitCommandRequest(command=spec))
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
-    with refused("SESSION_NOT_ACTIVE") as caught:
+    with rejected("SESSION_NOT_ACTIVE") as caught:
         await client.commands.SubmitCommand(
             SubmitCommandRequest(command=CommandSpec(session_id=session.session_id, type="echo"))
         )
@@ -53,7 +53,7 @@ async def test_repeated_submit_with_a_key_makes_one_command(suite: Suite, client
     assert len({o.SerializeToString(deterministic=True) for o in outcomes}) == 1
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
     assert await submit(client, request_id="k") == outcomes[0]
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await submit(client, "echo", {"other": 1}, request_id="k")
     assert await suite.value("select count(*) from command.commands") == 1
 
@@ -94,7 +94,7 @@ async def test_parameters_that_cannot_be_stored_are_rejected_naming_the_field(
 ) -> None:
     await start(client)
     spec = CommandSpec(agent_id="clock", type="echo", params_json=params)
-    with refused(reason) as caught:
+    with rejected(reason) as caught:
         await client.commands.SubmitCommand(SubmitCommandRequest(command=spec))
     assert [violation.field for violation in caught.value.violations] == ["command.params_json"]
 

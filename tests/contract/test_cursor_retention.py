@@ -18,7 +18,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.apis import rest_client
 from tests.support.client_calls import append, start, stop
 from tests.support.eventually import eventually
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.server_sent_events import frames_of
 from tests.support.streamed_events import StreamReader, open_reader, read_to_end
 from tests.support.suite import Suite
@@ -86,7 +86,7 @@ async def test_expired_cursor_is_rejected_with_the_oldest_cursor_that_works(
     before = await read(client, OLD + NEW, **fields)
     await drop_weeks_before_this(suite)
     for cursor in before.cursors[: OLD - 1]:
-        with refused("CURSOR_EXPIRED") as caught:
+        with rejected("CURSOR_EXPIRED") as caught:
             await read_to_end(client, cursor=cursor, **fields)
         assert caught.value.code is grpc.StatusCode.OUT_OF_RANGE
         assert caught.value.metadata["oldest_cursor"] == before.cursors[OLD - 1]
@@ -124,7 +124,7 @@ async def test_oldest_cursor_waits_for_new_events_when_none_are_retained(
     before = await read(client, OLD + NEW, **fields)
     await pass_a_week(suite)
     await drop_weeks_before_this(suite)
-    with refused("CURSOR_EXPIRED") as caught:
+    with rejected("CURSOR_EXPIRED") as caught:
         await read_to_end(client, cursor=before.cursors[OLD], **fields)
     oldest = caught.value.metadata["oldest_cursor"]
     assert oldest == before.cursors[-1]
@@ -142,7 +142,7 @@ async def test_stream_of_an_ended_session_without_retained_events_ends(
     await pass_a_week(suite)
     await start(client)  # so that the week has an event
     await drop_weeks_before_this(suite)
-    with refused("CURSOR_EXPIRED") as caught:
+    with rejected("CURSOR_EXPIRED") as caught:
         await read_to_end(client, cursor=before.cursors[0], session_id=two_weeks.session_id)
     oldest = caught.value.metadata["oldest_cursor"]
     assert (await read_to_end(client, cursor=oldest, session_id=two_weeks.session_id)).ended

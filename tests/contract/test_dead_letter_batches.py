@@ -15,7 +15,7 @@ from services.command.dead_letters.batches import DeadLetterBatches
 from tests.support.client_calls import ended, make_agent, start
 from tests.support.dead_letters import listed, make_dead_letters, outcomes, requeue, requeue_many, successor
 from tests.support.eventually import eventually
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.suite import Suite
 
 NOT_ACTIVE = errors_pb2.ERROR_REASON_SESSION_NOT_ACTIVE
@@ -60,7 +60,7 @@ async def test_page_token_skips_rejected_dead_letters(client: Stubs, session_id:
     second = await requeue_many(client, filter={}, limit=3, page_token=first.next_page_token)
     assert [one.command_id for one in second.results] == fine
     assert (second.requeued, second.more) == (2, False)
-    with refused("PAGE_TOKEN_INVALID"):
+    with rejected("PAGE_TOKEN_INVALID"):
         await requeue_many(client, filter={"agent_id": "clock"}, page_token=first.next_page_token)
 
 
@@ -97,7 +97,7 @@ async def test_dry_run_reports_what_a_requeue_would_do_and_changes_nothing(clien
 async def test_bulk_requeue_with_invalid_arguments_is_rejected(
     client: Stubs, fields: dict[str, Any], field: str
 ) -> None:
-    with refused("FIELD_INVALID") as caught:
+    with rejected("FIELD_INVALID") as caught:
         await requeue_many(client, **fields)
     assert caught.value.violations[0].field == field
 
@@ -112,9 +112,9 @@ async def test_repeated_bulk_requeue_gets_the_same_answer_with_its_errors(client
     first = await requeue_many(client, **wanted)
     assert outcomes(first) == ["ok", "DEAD_LETTER_REQUEUED", "ok", "DEAD_LETTER_NOT_FOUND"]
     assert await requeue_many(client, **wanted) == first
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await requeue_many(client, command_ids=ids, request_id="key")
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await requeue_many(client, **wanted, options=RequeueOptions(max_attempts=1))
 
 
@@ -142,9 +142,9 @@ async def test_second_use_of_a_key_is_rejected_while_the_first_runs(
     monkeypatch.setattr(DeadLetterBatches, "_requeue_all", slowly)
     first = asyncio.create_task(requeue_many(client, command_ids=ids, request_id="key"))
     await reached.wait()
-    with refused("IDEMPOTENCY_KEY_IN_USE"):
+    with rejected("IDEMPOTENCY_KEY_IN_USE"):
         await requeue_many(client, command_ids=ids, request_id="key")
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await requeue_many(client, command_ids=ids[:1], request_id="key")
     gate.set()
     assert (await first).requeued == 2
@@ -161,11 +161,11 @@ async def test_interrupted_requeue_resumes_and_repeats_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(PostgresBatchKeys, "keep_answer", dies)
         patched.setattr(PostgresBatchKeys, "give_back", dies)
-        with refused("INTERNAL"):
+        with rejected("INTERNAL"):
             await requeue_many(client, filter={}, limit=3, request_id="key")
     made = [await successor(client, one) for one in ids]
     assert all(made)
-    with refused("IDEMPOTENCY_KEY_IN_USE"):
+    with rejected("IDEMPOTENCY_KEY_IN_USE"):
         await requeue_many(client, filter={}, limit=3, request_id="key")
     await suite.rows("update command.idempotency set lease_until = now() - interval '1 s' where key = 'key'")
     answer = await requeue_many(client, filter={}, limit=3, request_id="key")

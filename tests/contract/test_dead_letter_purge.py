@@ -11,7 +11,7 @@ from callboard.errors.v1 import errors_pb2
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, get_command
 from tests.support.dead_letters import listed, make_dead_letter, make_dead_letters, purge_many, requeue, requeue_many
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.suite import Suite
 
 MISSING = errors_pb2.ERROR_REASON_DEAD_LETTER_NOT_FOUND
@@ -86,7 +86,7 @@ async def test_repeated_purge_with_a_key_purges_nothing_more(client: Stubs, sess
     assert [one.command_id for one in first.results] == ids[:2]
     assert await purge_many(client, filter={}, limit=2, request_id="key") == first
     assert await listed(client) == ids[:1:-1]
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await purge_many(client, filter={}, limit=3, request_id="key")
     by_id: dict[str, Any] = {"command_ids": [ids[2], NOWHERE], "request_id": "other"}
     answer = await purge_many(client, **by_id)
@@ -98,9 +98,9 @@ async def test_operator_may_requeue_but_only_an_admin_may_purge(suite: Suite, cl
     dead = await make_dead_letter(client)
     viewer, operator = (suite.client(suite.new_key(role)) for role in ("viewer", "operator"))
     assert await listed(viewer) == [dead]
-    with refused("ROLE_REQUIRED"):
+    with rejected("ROLE_REQUIRED"):
         await requeue_many(viewer, command_ids=[dead], dry_run=True)
-    with refused("ROLE_REQUIRED"):
+    with rejected("ROLE_REQUIRED"):
         await purge_many(operator, command_ids=[dead])
     assert (await requeue_many(operator, command_ids=[dead])).requeued == 1
 
@@ -126,5 +126,5 @@ async def test_concurrent_purges_and_requeues_of_one_dead_letter_do_not_deadlock
     [{}, {"command_ids": [NOWHERE], "filter": {}}, {"command_ids": [NOWHERE], "limit": 1}, {"filter": {}, "limit": -1}],
 )
 async def test_bulk_purge_with_invalid_arguments_is_rejected(client: Stubs, fields: dict[str, Any]) -> None:
-    with refused("FIELD_INVALID"):
+    with rejected("FIELD_INVALID"):
         await purge_many(client, **fields)

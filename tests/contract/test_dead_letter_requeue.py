@@ -16,7 +16,7 @@ from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import SUCCEEDED, ended, get_command, make_agent, start, stop, submit
 from tests.support.dead_letters import make_dead_letter, make_dead_letters, outcomes, requeue, requeue_many, successor
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.suite import Suite
 
@@ -88,7 +88,7 @@ async def test_requeue_with_changes_out_of_range_is_rejected(
     client: Stubs, session_id: str, changes: dict[str, Any], field: str
 ) -> None:
     dead = await make_dead_letter(client)
-    with refused("FIELD_INVALID") as caught:
+    with rejected("FIELD_INVALID") as caught:
         await requeue(client, dead, **changes)
     assert caught.value.violations[0].field == field
     assert not await successor(client, dead)
@@ -105,7 +105,7 @@ async def test_requeue_must_name_one_of_several_live_sessions(
     two = await start(client, "twins")
 
     async def assert_refused(reason: str, options: RequeueOptions) -> None:
-        with refused(reason):
+        with rejected(reason):
             await requeue(client, dead, options=options)
         foreseen = await requeue_many(client, command_ids=[dead], options=options, dry_run=True)
         assert [errors_pb2.ErrorReason.Name(each.refusal.reason) for each in foreseen.results] == [
@@ -123,7 +123,7 @@ async def test_requeue_must_name_one_of_several_live_sessions(
     accepted = await requeue(client, dead, "key", options=options)
     assert (accepted.session_id, accepted.agent_id) == (three.session_id, "twins")
     assert await requeue(client, dead, "key", options=options) == accepted
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await requeue(client, dead, "key", options=RequeueOptions(session_id=two.session_id))
     await ended(client, accepted.command_id)
     again = await requeue_many(client, filter={"agent_id": "twins"}, options=RequeueOptions(session_id=two.session_id))
@@ -135,14 +135,14 @@ async def test_idempotency_key_covers_the_changes_of_a_requeue(client: Stubs, se
     first = await requeue(client, dead, "key", params_json='{"times": 0}')
     assert await requeue(client, dead, "key", params_json='{"times": 0}') == first
     for changes in ({}, {"params_json": '{"times": 1}'}, {"options": RequeueOptions(max_attempts=1)}):
-        with refused("IDEMPOTENCY_KEY_REUSED"):
+        with rejected("IDEMPOTENCY_KEY_REUSED"):
             await requeue(client, dead, "key", **changes)
 
 
 async def test_second_requeue_is_rejected_with_the_id_of_the_first_one(client: Stubs, session_id: str) -> None:
     dead = await make_dead_letter(client)
     accepted = await requeue(client, dead)
-    with refused("DEAD_LETTER_REQUEUED") as caught:
+    with rejected("DEAD_LETTER_REQUEUED") as caught:
         await requeue(client, dead)
     assert caught.value.metadata == {"command_id": dead, "requeued_as": accepted.command_id}
 
@@ -150,7 +150,7 @@ async def test_second_requeue_is_rejected_with_the_id_of_the_first_one(client: S
 async def test_requeue_without_a_live_session_is_rejected_naming_the_agent(client: Stubs, session_id: str) -> None:
     dead = await make_dead_letter(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
-    with refused("SESSION_NOT_ACTIVE") as caught:
+    with rejected("SESSION_NOT_ACTIVE") as caught:
         await requeue(client, dead)
     assert (caught.value.message, caught.value.metadata) == (
         "agent clock has no active session; start one", {"agent_id": "clock"}

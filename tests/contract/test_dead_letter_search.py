@@ -19,7 +19,7 @@ from callboard.errors.v1 import errors_pb2
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import ended, make_agent, quickly, start, submit
 from tests.support.dead_letters import listed, make_dead_letter, make_dead_letters, requeue
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.suite import Suite
 
 TOOL_ERROR, NOT_FOUND, TIMEOUT = (
@@ -44,7 +44,7 @@ async def test_filter_with_several_reasons_lists_the_newest_first(client: Stubs,
     first = await client.dead_letters.ListDeadLetters(request)
     rest = {"reasons": [TOOL_ERROR, TIMEOUT], "page_size": 2, "page_token": first.next_page_token}
     assert await listed(client, **rest) == [error]
-    with refused("PAGE_TOKEN_INVALID"):
+    with rejected("PAGE_TOKEN_INVALID"):
         await listed(client, reasons=[TOOL_ERROR], page_token=first.next_page_token)
 
 
@@ -56,7 +56,7 @@ async def test_dead_after_is_inclusive_and_dead_before_is_exclusive(client: Stub
     moment = Timestamp()
     moment.FromDatetime(second.ToDatetime(tzinfo=UTC) + timedelta(microseconds=1))
     assert await listed(client, dead_after=second, dead_before=moment) == [ids[1]]
-    with refused("FIELD_INVALID") as caught:
+    with rejected("FIELD_INVALID") as caught:
         await listed(client, dead_after=second, dead_before=second)
     assert caught.value.violations[0].field == "dead_before"
 
@@ -129,7 +129,7 @@ async def test_dead_letter_shows_error_outcome_runner_and_duration_of_each_attem
     [("reasons", [0]), ("reasons", [TOOL_ERROR] * 2), ("requeued", 4), ("correlation_id", "a b"), ("page_size", 501)],
 )
 async def test_invalid_filter_is_rejected_naming_the_field(client: Stubs, field: str, value: Any) -> None:
-    with refused("FIELD_INVALID") as caught:
+    with rejected("FIELD_INVALID") as caught:
         await listed(client, **{field: value})
     assert caught.value.violations[0].field.startswith(field)
 

@@ -12,7 +12,7 @@ from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, StopSessio
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, ended, get_command, start
 from tests.support.dead_letters import make_dead_letter, requeue
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.suite import Suite
 
 
@@ -29,7 +29,7 @@ async def test_dead_letter_is_requeued_once_in_the_live_session(client: Stubs, s
     letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))).dead_letter
     assert letter.requeued_as == again
     for key in ("", "k3"):
-        with refused("DEAD_LETTER_REQUEUED"):
+        with rejected("DEAD_LETTER_REQUEUED"):
             await requeue(client, dead, key)
     assert (await get_command(client, dead)).state == FAILED
 
@@ -38,14 +38,14 @@ async def test_repeated_requeue_with_a_key_gets_the_same_answer(client: Stubs, s
     dead, other = await make_dead_letter(client), await make_dead_letter(client)
     first = await requeue(client, dead, "key")
     assert await requeue(client, dead, "key") == first
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await requeue(client, other, "key")
 
 
 async def test_requeue_rejected_without_a_live_session_can_be_repeated_later(client: Stubs, session_id: str) -> None:
     dead = await make_dead_letter(client)
     await client.sessions.StopSession(StopSessionRequest(agent_id="clock"))
-    with refused("SESSION_NOT_ACTIVE"):
+    with rejected("SESSION_NOT_ACTIVE"):
         await requeue(client, dead)
     await start(client)
     assert (await requeue(client, dead)).command_id != dead
@@ -65,14 +65,14 @@ async def test_dead_letters_are_listed_newest_first_and_purged(suite: Suite, cli
     first = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(page_size=2))
     assert await listed(page_size=2, page_token=first.next_page_token) == ids[:1]
     stranger = suite.client(suite.new_key(tenant="globex"))
-    with refused("DEAD_LETTER_NOT_FOUND"):
+    with rejected("DEAD_LETTER_NOT_FOUND"):
         await requeue(stranger, ids[0])
-    with refused("DEAD_LETTER_NOT_FOUND"):
+    with rejected("DEAD_LETTER_NOT_FOUND"):
         await stranger.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
     await client.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
-    with refused("DEAD_LETTER_NOT_FOUND"):
+    with rejected("DEAD_LETTER_NOT_FOUND"):
         await client.dead_letters.PurgeDeadLetter(PurgeDeadLetterRequest(command_id=ids[0]))
-    with refused("DEAD_LETTER_NOT_FOUND"):
+    with rejected("DEAD_LETTER_NOT_FOUND"):
         await requeue(client, ids[0])
     assert await listed() == [ids[2], ids[1]]
     assert (await get_command(client, ids[0])).state == FAILED

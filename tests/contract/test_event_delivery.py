@@ -14,7 +14,7 @@ from libs.ids import partition_of
 from libs.notifications import encode_notification, events_subject
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, start, stop
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import events_of
 from tests.support.streamed_events import StreamReader, open_reader
 from tests.support.suite import TENANT, Process, Suite
@@ -138,7 +138,7 @@ async def test_stream_ended_by_a_shutdown_resumes_on_another_replica(
     stream = StreamReader(client.events.StreamEvents(StreamEventsRequest(session_id=session.session_id)))
     await stream.has(2)
     await replica.stop()
-    with refused("SHUTTING_DOWN") as caught:
+    with rejected("SHUTTING_DOWN") as caught:
         await stream.over()
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     await append(other, session.session_id, 2)

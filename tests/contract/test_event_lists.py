@@ -10,7 +10,7 @@ from callboard.events.v1.events_pb2 import AppendEventsRequest, Event, ListEvent
 from callboard.sessions.v1.sessions_pb2 import Session
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, make_agent, start, stop
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import assert_gapless, events_of, types_of
 from tests.support.streamed_events import read_to_end
 
@@ -76,7 +76,7 @@ async def test_page_token_of_another_list_is_rejected(client: Stubs, session: Se
         {"session_id": session.session_id, "page_token": page.next_page_token, "types": ["iteration"]},
         {"session_id": session.session_id, "page_token": "nonsense"},
     ):
-        with refused("PAGE_TOKEN_INVALID"):
+        with rejected("PAGE_TOKEN_INVALID"):
             await client.events.ListEvents(ListEventsRequest(**fields))
 
 
@@ -91,7 +91,7 @@ async def test_appended_events_are_numbered_and_name_their_actor(client: Stubs, 
 async def test_repeated_append_with_a_key_is_stored_once(client: Stubs, session: Session) -> None:
     first = await append(client, session.session_id, 1, 2, request_id="k")
     assert await append(client, session.session_id, 1, 2, request_id="k") == first
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await append(client, session.session_id, 1, 3, request_id="k")
     await stop(client)
     assert await append(client, session.session_id, 1, 2, request_id="k") == first
@@ -100,7 +100,7 @@ async def test_repeated_append_with_a_key_is_stored_once(client: Stubs, session:
 
 async def test_append_to_an_ended_session_is_rejected(client: Stubs, session: Session) -> None:
     await stop(client)
-    with refused("SESSION_NOT_ACTIVE") as caught:
+    with rejected("SESSION_NOT_ACTIVE") as caught:
         await append(client, session.session_id, 1)
     assert caught.value.metadata["state"] == "stopped"
     assert types_of(await events_of(client, session.session_id))[-1] == "session.stopped"
@@ -122,7 +122,7 @@ async def test_append_to_an_ended_session_is_rejected(client: Stubs, session: Se
 async def test_event_that_callers_may_not_append_rejects_its_whole_batch(
     client: Stubs, session: Session, event: NewEvent
 ) -> None:
-    with refused("FIELD_INVALID"):
+    with rejected("FIELD_INVALID"):
         await client.events.AppendEvents(
             AppendEventsRequest(session_id=session.session_id, events=[NewEvent(type="iteration"), event])
         )

@@ -8,7 +8,7 @@ from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest, Session
 from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import append, make_agent, start, stop
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import events_of, types_of
 from tests.support.streamed_events import metadata_of, open_reader, read_events, read_to_end
 from tests.support.suite import Suite
@@ -102,10 +102,10 @@ async def test_invalid_cursor_is_rejected_before_anything_is_sent(
         {"agent_id": "clock", "cursor": own.cursors[0]},
         {"session_id": session.session_id, "cursor": own.cursors[0] + "A"},
     ):
-        with refused("CURSOR_INVALID"):
+        with rejected("CURSOR_INVALID"):
             await read_to_end(client, **fields)
     await suite.rows("update session.log set incarnation = 2")
-    with refused("CURSOR_EXPIRED") as caught:
+    with rejected("CURSOR_EXPIRED") as caught:
         await read_to_end(client, session_id=session.session_id, cursor=own.cursors[0])
     assert caught.value.code is grpc.StatusCode.OUT_OF_RANGE
     async with open_reader(
@@ -116,14 +116,14 @@ async def test_invalid_cursor_is_rejected_before_anything_is_sent(
 
 
 async def test_stream_of_an_unknown_session_or_agent_is_rejected(suite: Suite, client: Stubs, session: Session) -> None:
-    with refused("SESSION_NOT_FOUND"):
+    with rejected("SESSION_NOT_FOUND"):
         await read_to_end(client, session_id="nothing")
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await read_to_end(client, agent_id="nobody")
     stranger = suite.client(suite.new_key(tenant="globex"))
-    with refused("SESSION_NOT_FOUND"):
+    with rejected("SESSION_NOT_FOUND"):
         await read_to_end(stranger, session_id=session.session_id)
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await read_to_end(stranger, agent_id="clock")
 
 

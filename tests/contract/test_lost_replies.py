@@ -7,7 +7,7 @@ import pytest
 from libs.failpoints import FailpointSettings, arm
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, SUCCEEDED, append, cancel, ended, get_command, start, submit
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import events_of, types_of
 from tests.support.suite import Suite
 
@@ -31,7 +31,7 @@ async def test_submit_whose_reply_was_lost_is_stored_once(
 ) -> None:
     """The error says that the outcome is unknown. A repeated call with the same key gets the stored command."""
     losing("commands.submit")
-    with refused("DATABASE_UNAVAILABLE") as caught:
+    with rejected("DATABASE_UNAVAILABLE") as caught:
         await submit(client, request_id="k")
     assert "the same key" in caught.value.message
     losing("")
@@ -44,7 +44,7 @@ async def test_submit_whose_reply_was_lost_is_stored_once(
 async def test_cancel_whose_reply_was_lost_takes_effect_once(client: Stubs, session_id: str, losing: Losing) -> None:
     waiting = await submit(client, "hang")
     losing("commands.cancel")
-    with refused("DATABASE_UNAVAILABLE"):
+    with rejected("DATABASE_UNAVAILABLE"):
         await cancel(client, waiting.command_id)
     losing("")
     assert (await ended(client, waiting.command_id)).state == CANCELLED
@@ -54,7 +54,7 @@ async def test_cancel_whose_reply_was_lost_takes_effect_once(client: Stubs, sess
 
 async def test_start_whose_reply_was_lost_makes_one_session(suite: Suite, client: Stubs, losing: Losing) -> None:
     losing("sessions.start")
-    with refused("DATABASE_UNAVAILABLE"):
+    with rejected("DATABASE_UNAVAILABLE"):
         await start(client, request_id="k")
     losing("")
     session = await start(client, request_id="k")
@@ -64,7 +64,7 @@ async def test_start_whose_reply_was_lost_makes_one_session(suite: Suite, client
 
 async def test_append_whose_reply_was_lost_is_stored_once(client: Stubs, session_id: str, losing: Losing) -> None:
     losing("events.append")
-    with refused("DATABASE_UNAVAILABLE"):
+    with rejected("DATABASE_UNAVAILABLE"):
         await append(client, session_id, 1, type="custom.note", request_id="k")
     losing("")
     await append(client, session_id, 1, type="custom.note", request_id="k")

@@ -8,7 +8,7 @@ from callboard import CallboardError
 from callboard.sessions.v1.sessions_pb2 import ListSessionsRequest, SessionSpec, StartSessionRequest, StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.suite import Suite
 
 
@@ -40,7 +40,7 @@ async def test_repeated_start_that_found_a_session_keeps_finding_it(client: Stub
 
 async def test_key_with_another_request_is_rejected(client: Stubs) -> None:
     await start(client, request_id="key-1")
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await start(client, request_id="key-1", spec=SessionSpec(title="other"))
 
 

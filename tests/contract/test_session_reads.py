@@ -6,7 +6,7 @@ from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRequest, SessionSpec, StopSessionRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import assert_gapless, audit_counts, events_of
 from tests.support.suite import Suite
 
@@ -19,14 +19,14 @@ def command_replicas() -> int:
 async def test_agents_and_sessions_of_another_tenant_are_not_found(suite: Suite, client: Stubs) -> None:
     session = await start(client)
     stranger = suite.client(suite.new_key(tenant="globex"))
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await start(stranger)
     for call in (
         stranger.sessions.GetSession(GetSessionRequest(session_id=session.session_id)),
         stranger.sessions.StopSession(StopSessionRequest(session_id=session.session_id)),
         events_of(stranger, session.session_id),
     ):
-        with refused("SESSION_NOT_FOUND"):
+        with rejected("SESSION_NOT_FOUND"):
             await call
     assert (await stranger.sessions.ListSessions(ListSessionsRequest())).sessions == []
 
@@ -71,7 +71,7 @@ async def test_sessions_are_listed_newest_first_in_pages_by_every_filter(client:
     assert await listed(states=[sessions_pb2.SESSION_STATE_STOPPED]) == newest[:1]
     assert await listed(states=[sessions_pb2.SESSION_STATE_ACTIVE]) == newest[1:]
     page = await client.sessions.ListSessions(ListSessionsRequest(page_size=2))
-    with refused("PAGE_TOKEN_INVALID"):
+    with rejected("PAGE_TOKEN_INVALID"):
         await client.sessions.ListSessions(ListSessionsRequest(page_token=page.next_page_token, mode="query"))
 
 

@@ -15,7 +15,7 @@ from callboard.sessions.v1.sessions_pb2 import (
 )
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
@@ -68,7 +68,7 @@ async def test_restart_without_a_live_session_starts_one(client: Stubs) -> None:
 
 async def test_restart_with_a_taken_session_id_is_rejected_and_stops_nothing(client: Stubs) -> None:
     await start(client, spec=SessionSpec(session_id="mine"))
-    with refused("SESSION_EXISTS"):
+    with rejected("SESSION_EXISTS"):
         await client.sessions.RestartSession(
             RestartSessionRequest(agent_id="clock", spec=SessionSpec(session_id="mine"), request_id="k")
         )

@@ -19,7 +19,7 @@ from callboard.sessions.v1.sessions_pb2 import (
 from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import make_agent, start
-from tests.support.outcomes import all_of, refused
+from tests.support.outcomes import all_of, rejected
 from tests.support.stored_events import events_of, types_of
 from tests.support.suite import Suite
 
@@ -77,7 +77,7 @@ async def test_start_without_ids_generates_a_session_id_and_a_task_id(client: St
 
 
 async def test_start_for_an_unknown_agent_is_rejected_and_stores_nothing(suite: Suite, client: Stubs) -> None:
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await start(client, "nobody", request_id="k")
     assert await suite.value("select count(*) from session.sessions") == 0
     await make_agent(client, "nobody")
@@ -87,10 +87,10 @@ async def test_start_for_an_unknown_agent_is_rejected_and_stores_nothing(suite: 
 async def test_session_id_stays_taken_after_its_session_has_ended(client: Stubs) -> None:
     await make_agent(client, "other")
     await start(client, spec=SessionSpec(session_id="mine"))
-    with refused("SESSION_EXISTS"):
+    with rejected("SESSION_EXISTS"):
         await start(client, "other", spec=SessionSpec(session_id="mine"))
     await client.sessions.StopSession(StopSessionRequest(session_id="mine"))
-    with refused("SESSION_EXISTS"):
+    with rejected("SESSION_EXISTS"):
         await start(client, spec=SessionSpec(session_id="mine"))
 
 
@@ -129,7 +129,7 @@ async def test_start_of_a_busy_agent_obeys_on_conflict(
     first = await start(client, on_conflict=conflict)
     request = StartSessionRequest(agent_id="clock", on_conflict=conflict)
     if outcome == "refused":
-        with refused("SESSION_EXISTS") as caught:
+        with rejected("SESSION_EXISTS") as caught:
             await client.sessions.StartSession(request)
         assert caught.value.metadata["session_id"] == first.session_id
         return
@@ -147,7 +147,7 @@ async def test_agent_that_is_not_exclusive_can_have_many_live_sessions(client: S
     )
     assert all(answer.created for answer in answers)
     assert len({answer.session.session_id for answer in answers}) == 20
-    with refused("SESSION_AMBIGUOUS"):
+    with rejected("SESSION_AMBIGUOUS"):
         await client.sessions.StopSession(StopSessionRequest(agent_id="many"))
     for answer in answers[1:]:
         await client.sessions.StopSession(StopSessionRequest(session_id=answer.session.session_id))

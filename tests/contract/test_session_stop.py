@@ -10,7 +10,7 @@ from callboard.sessions.v1 import sessions_pb2
 from callboard.sessions.v1.sessions_pb2 import GetSessionRequest, ListSessionsRequest
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, get_command, start, stop, submit
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
@@ -41,9 +41,9 @@ async def test_stop_without_a_live_session_does_nothing(client: Stubs) -> None:
 
 
 async def test_stop_of_an_unknown_agent_or_session_is_rejected(client: Stubs) -> None:
-    with refused("AGENT_NOT_FOUND"):
+    with rejected("AGENT_NOT_FOUND"):
         await stop(client, agent_id="nobody")
-    with refused("SESSION_NOT_FOUND"):
+    with rejected("SESSION_NOT_FOUND"):
         await stop(client, session_id="nothing")
 
 
@@ -57,7 +57,7 @@ async def test_repeated_stop_with_a_key_gets_the_same_answer(client: Stubs, by: 
     assert await stop(client, **fields) == first
     live = await client.sessions.ListSessions(ListSessionsRequest(states=[sessions_pb2.SESSION_STATE_ACTIVE]))
     assert len(live.sessions) == 1
-    with refused("IDEMPOTENCY_KEY_REUSED"):
+    with rejected("IDEMPOTENCY_KEY_REUSED"):
         await stop(client, **fields, reason="other")
 
 

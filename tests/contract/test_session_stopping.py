@@ -11,7 +11,7 @@ from libs.ids import partition_of
 from libs.rpc.stubs import Stubs
 from tests.support.client_calls import CANCELLED, RUNNING, get_command, in_state, start, stop, submit
 from tests.support.eventually import eventually
-from tests.support.outcomes import refused
+from tests.support.outcomes import rejected
 from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
@@ -69,14 +69,14 @@ async def test_stopping_session_rejects_starts_restarts_and_commands(suite: Suit
         return found.session.state == sessions_pb2.SESSION_STATE_STOPPING
 
     await eventually(is_stopping)
-    with refused("SESSION_STOPPING") as caught:
+    with rejected("SESSION_STOPPING") as caught:
         await start(client)
     assert caught.value.code.name == "ABORTED"
-    with refused("SESSION_STOPPING"):
+    with rejected("SESSION_STOPPING"):
         await start(client, on_conflict=sessions_pb2.ON_CONFLICT_RESTART)
-    with refused("SESSION_STOPPING"):
+    with rejected("SESSION_STOPPING"):
         await client.sessions.RestartSession(RestartSessionRequest(agent_id="clock"))
-    with refused("SESSION_NOT_ACTIVE"):
+    with rejected("SESSION_NOT_ACTIVE"):
         await submit(client)
     executor.gate.set()
     assert (await stopping).session.state == STOPPED

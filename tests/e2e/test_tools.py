@@ -25,7 +25,7 @@ from libs.rpc.stubs import Stubs
 from tests.e2e.steps import connected_session, run_tool, settled_events, stop, types_of_command, until_event
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
-from tests.support.outcomes import refused, timed
+from tests.support.outcomes import rejected, timed
 from tests.support.part import runs
 from tests.support.processes import Suite
 from tests.support.stored_events import events_of
@@ -61,7 +61,7 @@ async def test_stop_cancels_a_running_command_and_ends_its_tool_process(suite: S
     ways = ["command.cancel_requested", "command.cancel_acknowledged", "command.cancelled"]
     assert types_of_command(events, command.command_id) == ["command.enqueued", "command.started", *ways]
     assert events[-1].type == "session.stopped"
-    with refused("SESSION_NOT_ACTIVE"):
+    with rejected("SESSION_NOT_ACTIVE"):
         await run_tool(client, "stopped", "echo", text="too late")
 
 
@@ -81,7 +81,7 @@ async def test_cancel_ends_one_command_and_keeps_the_session(suite: Suite) -> No
     await eventually(lambda: "cancelled" in {line["phase"] for line in suite.effect_lines()})
     again = await client.commands.CancelCommand(CancelCommandRequest(command_id=command.command_id))
     assert again.command == done
-    with refused("COMMAND_FINISHED"):
+    with rejected("COMMAND_FINISHED"):
         await client.commands.CancelCommand(CancelCommandRequest(command_id=innocent.command_id))
     events = await settled_events(suite, client, session.session_id)
     (payload,) = _payloads(events, command.command_id, "command.cancelled")
@@ -125,7 +125,7 @@ async def test_command_that_crashes_its_server_does_not_fail_others(suite: Suite
     request = RequeueDeadLetterRequest(command_id=crash.command_id)
     again = (await client.dead_letters.RequeueDeadLetter(request)).command
     assert again.command_id != crash.command_id
-    with refused("DEAD_LETTER_REQUEUED"):
+    with rejected("DEAD_LETTER_REQUEUED"):
         await client.dead_letters.RequeueDeadLetter(request)
     await stop(client, "crashing")
 

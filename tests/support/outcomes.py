@@ -12,7 +12,7 @@ from callboard import CallboardError
 
 
 @contextlib.contextmanager
-def refused(reason: str) -> Any:
+def rejected(reason: str) -> Any:
     """Expects an error with this reason, and yields the caught error."""
     with pytest.raises(CallboardError) as caught:
         yield caught
