@@ -9,7 +9,7 @@ from libs.failpoints import NAMES, Action, Rule, actions_at
 from tests.chaos.journal import read_rows
 from tests.chaos.rig import Rig
 from tests.chaos.schedule import REPLICAS
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 LOG = "failpoints"
 KINDS = {
@@ -79,7 +79,7 @@ async def live_with_failpoints(rig: Rig, seconds: float, seed: int) -> None:
     )
 
 
-async def _live(part: Part, deck: Deck, draw: random.Random, log: Path, until: float) -> None:
+async def _live(part: SuiteProcess, deck: Deck, draw: random.Random, log: Path, until: float) -> None:
     """Restart a replica with other failpoints again and again, and finally without any."""
     lives = 0
     while time.monotonic() < until:

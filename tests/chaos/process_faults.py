@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.rig import Rig
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 _SLICE = 0.2  # seconds; a starved process runs for a tenth of each
 _SHARE = 0.1
@@ -69,7 +69,7 @@ async def starve(pid: int, seconds: float) -> None:
         signal_all([pid], signal.SIGCONT)
 
 
-async def out_of_memory(part: Part) -> None:
+async def out_of_memory(part: SuiteProcess) -> None:
     """Limit a process's address space to its current size, and kill it after 3 s, as the kernel would."""
     if part.is_running:
         pages = int(Path(f"/proc/{part.pid}/statm").read_text().split()[0])

@@ -30,7 +30,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.proxy import Link
 from tests.chaos.tool_servers import http_tools, server_registry
 from tests.support.engines import FAST, reachable_home
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 TENANT = "acme"
 LEASE = 2.0  # seconds
@@ -50,7 +50,7 @@ class Rig:
     nats_store: Path
     key: str
     faults: Journal
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, SuiteProcess] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     clients: list[Stubs] = field(default_factory=list)
     disks: dict[str, Path] = field(default_factory=dict)
@@ -137,7 +137,7 @@ async def _start_engines(rig: Rig, postgres: PostgresServer, nats: NatsServer) -
     await asyncio.to_thread(postgres.prepare)
     nats.prepare()
     for engine in (postgres, nats):
-        rig.parts[engine.spec.name] = part = Part(engine.spec, rig.out)
+        rig.parts[engine.spec.name] = part = SuiteProcess(engine.spec, rig.out)
         await part.start()
     rig.key = await asyncio.to_thread(_provision, postgres)
 
@@ -150,7 +150,7 @@ async def _clear(rig: Rig) -> None:
     rig.faults.close()
 
 
-def _home(folder: Path, http: Part | None, out: Path) -> Home:
+def _home(folder: Path, http: SuiteProcess | None, out: Path) -> Home:
     home = Home(folder)
     home.make()
     home.servers.write_text(server_registry(out, http))
@@ -196,7 +196,7 @@ def _described(
     return replace(spec, name=name, environment=changed, ready=ready, ready_seconds=_READY_SECONDS)
 
 
-async def _part(rig: Rig, spec: ChildSpec, engines: Engines, *, proxied: bool) -> Part:
+async def _part(rig: Rig, spec: ChildSpec, engines: Engines, *, proxied: bool) -> SuiteProcess:
     """Return a process. When proxied, links are between it and the engines, and between clients and it."""
     kind, changed = spec.name.partition("-")[0], dict(spec.environment)
     address = f"{LOOPBACK}:{changed[_PORTS[kind]]}" if kind in _PORTS else ""
@@ -206,7 +206,7 @@ async def _part(rig: Rig, spec: ChildSpec, engines: Engines, *, proxied: bool) -
         if address:
             await _linked(rig, f"client>{spec.name}", f"grpc://{address}")
     metrics = f"{LOOPBACK}:{changed['CALLBOARD_METRICS_PORT']}"
-    return Part(replace(spec, environment=changed), rig.out, address, metrics)
+    return SuiteProcess(replace(spec, environment=changed), rig.out, address, metrics)
 
 
 async def _linked(rig: Rig, name: str, url: str) -> str:

@@ -13,7 +13,7 @@ from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.chaos.agents import HTTP_ENTRY, STDIO_ENTRY
 from tests.chaos.schedule import HTTP_TOOLS
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STDIO_SERVER = Path(__file__).with_name("tool_server.py")
@@ -21,7 +21,7 @@ _FAULT_FILE = "http-fault"
 _READY_SECONDS = 60.0
 
 
-def http_tools(out: Path) -> Part:
+def http_tools(out: Path) -> SuiteProcess:
     """Return the server over HTTP, not started yet."""
     port = free_port(LOOPBACK)
     address = f"{LOOPBACK}:{port}"
@@ -35,7 +35,7 @@ def http_tools(out: Path) -> Part:
         ready=partial(http_ok, address, "/healthz"),
         ready_seconds=_READY_SECONDS,
     )
-    return Part(spec, out, address)
+    return SuiteProcess(spec, out, address)
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def bad_answers(out: Path, fault: str) -> Iterator[None]:
         file.unlink()
 
 
-def server_registry(out: Path, http: Part | None) -> str:
+def server_registry(out: Path, http: SuiteProcess | None) -> str:
     """Return the server registry as TOML. Its strings and lists have the syntax of JSON."""
     arguments = json.dumps([str(_STDIO_SERVER), str(out / "effects.jsonl")])
     entries = [

@@ -18,10 +18,10 @@ from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.e2e.steps import append, connected_session, stop, until_event
 from tests.support.eventually import eventually
-from tests.support.part import Part
 from tests.support.processes import Suite, http_client
 from tests.support.server_sent_events import Frame, frames_of
 from tests.support.stored_events import events_of
+from tests.support.suite_process import SuiteProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 DEATHS = 5
@@ -37,7 +37,7 @@ class EventSource:
         self._path = path
 
     @asynccontextmanager
-    async def at(self, gateway: Part) -> AsyncIterator["asyncio.Task[None]"]:
+    async def at(self, gateway: SuiteProcess) -> AsyncIterator["asyncio.Task[None]"]:
         """Follows at this gateway while the block runs. The yielded task ends when the stream does."""
         task = asyncio.create_task(self._follow(gateway))
         try:
@@ -56,7 +56,7 @@ class EventSource:
 
         await eventually(are_there, 20)
 
-    async def _follow(self, gateway: Part) -> None:
+    async def _follow(self, gateway: SuiteProcess) -> None:
         last = {"Last-Event-ID": self.frames[-1].id} if self.frames else {}
         async with http_client(f"http://{gateway.address}", self._suite.key) as http:
             headers = {"Accept": "text/event-stream", **last}
@@ -85,14 +85,14 @@ async def _appending(client: Stubs, session_id: str) -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def second_gateway(suite: Suite) -> AsyncIterator[Part]:
+async def second_gateway(suite: Suite) -> AsyncIterator[SuiteProcess]:
     """A second gateway beside the suite's own."""
     first = suite.gateway
     port = free_port(LOOPBACK)
     address = f"{LOOPBACK}:{port}"
     environment = {**first._spec.environment, "CALLBOARD_HTTP_PORT": str(port)}
     spec = replace(first._spec, name="gateway-2", environment=environment, ready=partial(http_ok, address, "/readyz"))
-    part = Part(spec, first.log.parent, address)
+    part = SuiteProcess(spec, first.log.parent, address)
     await part.start()
     yield part
     await part.clear()
@@ -131,7 +131,7 @@ async def test_subscriber_of_a_session_survives_kills_of_its_gateway(suite: Suit
     assert (await suite.http().get(path, headers=again)).status_code == 204
 
 
-async def test_subscriber_of_an_agent_continues_at_another_gateway(suite: Suite, second_gateway: Part) -> None:
+async def test_subscriber_of_an_agent_continues_at_another_gateway(suite: Suite, second_gateway: SuiteProcess) -> None:
     """The subscriber moves from a killed gateway to the other and back, across a restart of the agent's session."""
     client = suite.client()
     first = await connected_session(client, "moving")

@@ -6,8 +6,8 @@ from callboard import CallboardError
 from callboard.commands.v1.commands_pb2 import GetCommandRequest
 from tests.e2e.steps import connected_session, run_tool, stop
 from tests.support.client_calls import ended
-from tests.support.part import logs_of
 from tests.support.processes import Suite
+from tests.support.suite_process import logs_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

@@ -10,8 +10,8 @@ from libs.rpc.stubs import Stubs
 from tests.e2e.steps import connected_session, run_tool, settled_events, submit_many, types_of_command, until_event
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
-from tests.support.part import logged, runs
 from tests.support.processes import Suite
+from tests.support.suite_process import logged, runs
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

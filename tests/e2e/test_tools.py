@@ -26,9 +26,9 @@ from tests.e2e.steps import connected_session, run_tool, settled_events, stop, t
 from tests.support.client_calls import ended, submit
 from tests.support.eventually import eventually
 from tests.support.outcomes import rejected, timed
-from tests.support.part import runs
 from tests.support.processes import Suite
 from tests.support.stored_events import events_of
+from tests.support.suite_process import runs
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 SOON = Duration(nanos=20_000_000)

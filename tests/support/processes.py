@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from libs.identity.admin import create_key
 from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 TENANT = "acme"
 
@@ -28,24 +28,24 @@ class Suite:
     folder: Path
     database_url: str
     key: str
-    postgres: Part
-    nats: Part
+    postgres: SuiteProcess
+    nats: SuiteProcess
     nats_store: Path
-    sessions: list[Part]
-    commands: list[Part]
-    runners: list[Part]
-    gateway: Part
+    sessions: list[SuiteProcess]
+    commands: list[SuiteProcess]
+    runners: list[SuiteProcess]
+    gateway: SuiteProcess
     effects: Path
     clients: list[Stubs] = field(default_factory=list)
     https: list[httpx2.AsyncClient] = field(default_factory=list)
 
     @property
-    def services(self) -> list[Part]:
+    def services(self) -> list[SuiteProcess]:
         """All processes but the engines."""
         return [*self.sessions, *self.commands, *self.runners, self.gateway]
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[SuiteProcess]:
         """All processes, in the order of their start."""
         return [self.postgres, self.nats, *self.services]
 
@@ -97,7 +97,7 @@ class Suite:
             await http.aclose()
         self.clients, self.https = [], []
 
-    async def runner_of(self, command_id: str) -> Part:
+    async def runner_of(self, command_id: str) -> SuiteProcess:
         """Waits until a runner runs this command, and returns it."""
         return await self._runner(
             "select r.name from command.commands c join command.runners r using (runner_id) "
@@ -105,7 +105,7 @@ class Suite:
             command_id,
         )
 
-    async def runner_of_session(self, session_id: str) -> Part:
+    async def runner_of_session(self, session_id: str) -> SuiteProcess:
         """The runner that holds the session's connection."""
         return await self._runner(
             "select r.name from command.connections n join command.runners r using (runner_id) "
@@ -113,7 +113,7 @@ class Suite:
             session_id,
         )
 
-    async def _runner(self, query: str, parameter: str) -> Part:
+    async def _runner(self, query: str, parameter: str) -> SuiteProcess:
         async def name() -> str:
             rows = await self.rows(query, parameter)
             return str(rows[0][0]) if rows else ""
@@ -121,7 +121,7 @@ class Suite:
         found = await eventually(name, 20)
         return next(part for part in self.runners if part.name == found)
 
-    def other_runner(self, than: Part) -> Part:
+    def other_runner(self, than: SuiteProcess) -> SuiteProcess:
         """Another runner than this one."""
         return next(part for part in self.runners if part is not than)
 

@@ -26,8 +26,8 @@ from services.cli.home import Home
 from services.cli.processes import describe_services
 from services.cli.settings import LOOPBACK, Addresses
 from tests.support.engines import FAST, reachable_home
-from tests.support.part import Part
 from tests.support.processes import TENANT, Suite
+from tests.support.suite_process import SuiteProcess
 
 TRIAL = Path(__file__).parents[2] / "examples/trial_server/__main__.py"
 LEASE, HEARTBEAT, DRAIN = 2.0, 0.4, 1.0  # seconds
@@ -45,7 +45,7 @@ async def running_suite(
         home.servers.write_text(_server_registry(folder, effects))
         await asyncio.to_thread(postgres.prepare)
         nats.prepare()
-        database, broker = Part(postgres.spec, home.logs), Part(nats.spec, home.logs)
+        database, broker = SuiteProcess(postgres.spec, home.logs), SuiteProcess(nats.spec, home.logs)
         suite = None
         try:
             await asyncio.gather(database.start(), broker.start())
@@ -90,7 +90,7 @@ def _server_registry(folder: Path, effects: Path) -> str:
 
 def _describe(
     folder: Path, engines: Engines, *, sessions: int, commands: int, runners: int, settings: Mapping[str, str]
-) -> tuple[list[Part], list[Part], list[Part], Part]:
+) -> tuple[list[SuiteProcess], list[SuiteProcess], list[SuiteProcess], SuiteProcess]:
     home = Home(folder)
     taken: set[int] = set()
 
@@ -102,16 +102,16 @@ def _describe(
     described = describe_services(addresses, engines, home, runners)
     specs = {spec.name: replace(spec, environment={**spec.environment, **settings}) for spec in described.specs}
 
-    def replica(name: str, number: int) -> Part:
+    def replica(name: str, number: int) -> SuiteProcess:
         spec, variable = specs[name], f"CALLBOARD_{name.upper()}_PORT"
         chosen = spec.environment[variable] if number == 1 else str(port())
         metrics = str(port())
         address = f"{LOOPBACK}:{chosen}"
         changed = {**spec.environment, variable: chosen, "CALLBOARD_METRICS_PORT": metrics}
         spec = replace(spec, name=f"{name}-{number}", environment=changed, ready=partial(grpc_serves, address))
-        return Part(spec, home.logs, address, f"{LOOPBACK}:{metrics}")
+        return SuiteProcess(spec, home.logs, address, f"{LOOPBACK}:{metrics}")
 
-    def runner(number: int) -> Part:
+    def runner(number: int) -> SuiteProcess:
         name = f"runner-{number}"
         metrics = str(port())
         changed = {
@@ -119,11 +119,11 @@ def _describe(
         }  # fmt: skip
         healthy = partial(http_ok, f"{LOOPBACK}:{metrics}", "/healthz")
         spec = replace(specs[name], environment=changed, ready=healthy)
-        return Part(spec, home.logs, metrics=f"{LOOPBACK}:{metrics}")
+        return SuiteProcess(spec, home.logs, metrics=f"{LOOPBACK}:{metrics}")
 
     return (
         [replica("session", number) for number in range(1, sessions + 1)],
         [replica("command", number) for number in range(1, commands + 1)],
         [runner(number) for number in range(1, runners + 1)],
-        Part(specs["gateway"], home.logs, addresses.gateway),
+        SuiteProcess(specs["gateway"], home.logs, addresses.gateway),
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from tests.chaos.proofs.fleet import Fleet
 from tests.chaos.settle import connected, rows, until
 from tests.support.eventually import eventually
-from tests.support.part import Part
+from tests.support.suite_process import SuiteProcess
 
 Result = TypeVar("Result")
 _SECONDS = 60.0
@@ -32,7 +32,7 @@ class Holder:
     """An incarnation of a runner, its process, and the agents of its sessions."""
 
     runner_id: UUID
-    part: Part
+    part: SuiteProcess
     agents: Sequence[str]
 
 

@@ -15,7 +15,7 @@ from tests.chaos.proofs.fleet import Fleet, running_fleet
 from tests.chaos.proofs.holders import Holder, ended, hold, holder, leased, repeated
 from tests.chaos.settle import rows, until
 from tests.chaos.stale import stale_writes
-from tests.support.part import logged
+from tests.support.suite_process import logged
 
 PAUSES = 50
 HELD = 20

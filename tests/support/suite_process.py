@@ -16,7 +16,7 @@ from libs.embedded.leftovers import process_started
 from tests.support.pausing import pause
 
 
-class Part:
+class SuiteProcess:
     """A process of the suite. It restarts with the same command line, environment and ports."""
 
     def __init__(self, spec: ChildSpec, folder: Path, address: str = "", metrics: str = "") -> None:
@@ -104,7 +104,7 @@ class Part:
         return self._child is not None and self._child.exit_code is None
 
 
-def logs_of(parts: Sequence[Part]) -> list[dict[str, Any]]:
+def logs_of(parts: Sequence[SuiteProcess]) -> list[dict[str, Any]]:
     """Every line of these processes' logs; fails for a line that is not a JSON object."""
     lines = [line for part in parts for line in part.log.read_text().splitlines()]
     read = [json.loads(line) for line in lines]
@@ -112,7 +112,7 @@ def logs_of(parts: Sequence[Part]) -> list[dict[str, Any]]:
     return read
 
 
-def logged(parts: Sequence[Part], event: str) -> list[dict[str, Any]]:
+def logged(parts: Sequence[SuiteProcess], event: str) -> list[dict[str, Any]]:
     """The lines with this event in these processes' logs."""
     return [line for line in logs_of(parts) if line["event"] == event]
 
