@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from libs.errors import ServiceError
 from services.runner.connections import service as connections_module
 from services.runner.connections.service import Connections
-from tests.support.late_answers import SESSIONS, Agent, Database, Opener, Questions
+from tests.support.delayed_replies import SESSIONS, DelayedAgent, DelayedExecutor, DelayedStore, PendingCalls
 
 ROUNDS = 200  # of the event loop; far more than any case needs to settle
 SESSION = st.integers(0, SESSIONS - 1)
@@ -27,8 +27,8 @@ class ConnectionMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.questions = Questions()
-        self.opener, self.database = Opener(self.questions), Database(self.questions)
+        self.questions = PendingCalls()
+        self.opener, self.database = DelayedExecutor(self.questions), DelayedStore(self.questions)
         self.uids = list(self.database.rows)
         self.runner_id = uuid4()
         self.connections = Connections(self.runner_id, self.database, self.opener, 10)  # type: ignore[arg-type]
@@ -133,10 +133,10 @@ class ConnectionMachine(RuleBasedStateMachine):
             self._turn()
             self.loop.close()
 
-    def _served(self) -> list[Agent]:
+    def _served(self) -> list[DelayedAgent]:
         return [agent for agent in self.opener.agents if self._is_served(agent)]
 
-    def _is_served(self, agent: Agent) -> bool:
+    def _is_served(self, agent: DelayedAgent) -> bool:
         connection: object = self.connections.get(agent.session_uid)
         return connection is agent
 

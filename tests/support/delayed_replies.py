@@ -19,7 +19,7 @@ SESSIONS = 2
 
 
 @dataclass(eq=False)
-class Question:
+class PendingCall:
     """A call without an answer yet, with its possible answers by name."""
 
     answers: Mapping[str, Callable[[], object]]
@@ -32,28 +32,28 @@ class Question:
             self.future.set_exception(error)
 
 
-class Questions:
+class PendingCalls:
     """All calls that wait for an answer."""
 
     def __init__(self) -> None:
-        self._asked: list[Question] = []
+        self._asked: list[PendingCall] = []
 
     def ask(self, **answers: Callable[[], object]) -> "asyncio.Future[Any]":
-        self._asked.append(Question(answers))
+        self._asked.append(PendingCall(answers))
         return self._asked[-1].future
 
     @property
-    def open(self) -> list[Question]:
+    def open(self) -> list[PendingCall]:
         self._asked = [question for question in self._asked if not question.future.done()]
         return self._asked
 
 
-class Agent:
+class DelayedAgent:
     """An agent's process as the port promises it: a close continues although its caller is cancelled."""
 
     description: Mapping[str, Any] = {}
 
-    def __init__(self, session_uid: UUID, questions: Questions) -> None:
+    def __init__(self, session_uid: UUID, questions: PendingCalls) -> None:
         self.session_uid = session_uid
         self.lost = asyncio.Event()
         self.is_closing = False
@@ -68,15 +68,15 @@ class Agent:
         await asyncio.shield(self._gone)
 
 
-class Opener:
+class DelayedExecutor:
     """Starts a process at once, and answers later whether the agent is connected."""
 
-    def __init__(self, questions: Questions) -> None:
-        self.agents: list[Agent] = []
+    def __init__(self, questions: PendingCalls) -> None:
+        self.agents: list[DelayedAgent] = []
         self._questions = questions
 
-    async def connect(self, session: SessionRef, connector: Connector) -> Agent:
-        agent = Agent(UUID(session.session_uid), self._questions)
+    async def connect(self, session: SessionRef, connector: Connector) -> DelayedAgent:
+        agent = DelayedAgent(UUID(session.session_uid), self._questions)
         self.agents.append(agent)
         try:
             await self._questions.ask(
@@ -97,10 +97,10 @@ class Row:
     state: str = "idle"
 
 
-class Database:
+class DelayedStore:
     """Answers when told, or commits and loses the answer."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: PendingCalls) -> None:
         rows = [WantedConnection("acme", uuid4(), 0, f"ses-{n}", "clock", "mcp", "clock", 1) for n in range(SESSIONS)]
         self.rows = {row.session_uid: Row(row) for row in rows}
         self._questions = questions
