@@ -11,7 +11,7 @@ from libs.attempts import FailureCode
 from services.runner.executors.mcp.connection import McpConnection
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
-    ODD,
+    MISBEHAVING,
     Recorder,
     command,
     connected,
@@ -34,19 +34,19 @@ def record(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def odd(tmp_path: Path, record: Path) -> AsyncIterator[McpConnection]:
-    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record))) as connection:
         yield connection
 
 
 async def test_banner_and_noise_on_stdout_are_skipped(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
-        async with connected(tmp_path, stdio(ODD, "banner")) as connection:
+        async with connected(tmp_path, stdio(MISBEHAVING, "banner")) as connection:
             assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
     assert [line["event"] for line in logs].count("stdout_not_mcp") == 1
 
 
 async def test_flood_on_stderr_does_not_block_the_server(tmp_path: Path) -> None:
-    async with connected(tmp_path, stdio(ODD, "flood")) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "flood")) as connection:
         assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
     assert connection.diagnosis().rstrip("'").endswith("the end of the flood")
 
@@ -148,7 +148,7 @@ async def test_a_type_that_the_server_does_not_know_is_not_tried_again(
 async def test_an_answer_that_breaks_the_protocol_is_tried_again_where_nothing_is_changed(
     tmp_path: Path, type_: str, params: dict[str, str]
 ) -> None:
-    async with connected(tmp_path, stdio(ODD, "mangled")) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "mangled")) as connection:
         failure = await failure_of(connection, command(type_, params))
         assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, True)
         assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
@@ -156,7 +156,7 @@ async def test_an_answer_that_breaks_the_protocol_is_tried_again_where_nothing_i
 
 @pytest.mark.parametrize(("mode", "words"), [("mangled", "list"), ("unlisted", "no list today")])
 async def test_a_list_of_tools_that_does_not_come_is_asked_for_again(tmp_path: Path, mode: str, words: str) -> None:
-    async with connected(tmp_path, stdio(ODD, mode)) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, mode)) as connection:
         await connection.execute(tool("grow", {"name": "more"}), Recorder())
         failure = await failure_of(connection, command("list_tools", {}))
         assert (failure.code, failure.retryable) == (FailureCode.AGENT_PROTOCOL_ERROR, True)

@@ -12,7 +12,7 @@ from libs.attempts import FailureCode
 from services.runner.executors.mcp import connection as module
 from services.runner.executors.mcp.connection import McpConnection
 from tests.support.eventually import eventually
-from tests.support.mcp_servers import ODD, Recorder, connected, count_of, failure_of, nothing_runs, stdio, tool
+from tests.support.mcp_servers import MISBEHAVING, Recorder, connected, count_of, failure_of, nothing_runs, stdio, tool
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ async def test_server_that_still_answers_after_a_cancel_is_kept(odd: McpConnecti
 async def test_cancel_ends_a_server_that_ignores_cancels_and_charges_no_other_command(
     tmp_path: Path, record: Path
 ) -> None:
-    async with connected(tmp_path, stdio(ODD, "plain", str(record), cancel="kill")) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record), cancel="kill")) as connection:
         beside = asyncio.create_task(failure_of(connection, tool("hold", timeout=60)))
         await eventually(lambda: count_of('"tools/call"', record) == 1)
         await call_and_cancel(connection, "hold", record)

@@ -13,7 +13,7 @@ from services.runner.executors.mcp.connection import McpConnection
 from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
-    ODD,
+    MISBEHAVING,
     SESSION,
     TRIAL,
     Recorder,
@@ -41,14 +41,14 @@ async def held(connection: McpConnection, record: Path, count: int = 1) -> list[
 
 @pytest.mark.parametrize("mode", ["plain", "deaf", "parent", "flood"])
 async def test_close_ends_the_process_group_within_the_grace(tmp_path: Path, record: Path, mode: str) -> None:
-    async with connected(tmp_path, stdio(ODD, mode, str(record)), grace=1.5):
+    async with connected(tmp_path, stdio(MISBEHAVING, mode, str(record)), grace=1.5):
         started = time.monotonic()
     assert nothing_runs(record)
     assert time.monotonic() - started < (1.5 if mode == "plain" else 3)
 
 
 async def test_server_that_exits_at_the_end_of_its_input_gets_no_signal(tmp_path: Path, record: Path) -> None:
-    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record))) as connection:
         pass
     assert "exited with status 0" in connection.diagnosis()
 
@@ -64,7 +64,9 @@ async def test_close_is_idempotent_and_fails_running_commands_uncharged(odd: Mcp
 
 
 async def test_cancelled_close_continues_by_itself(tmp_path: Path, record: Path) -> None:
-    connection = await executor(tmp_path, one=stdio(ODD, "deaf", str(record))).connect(SESSION, Connector("mcp", "one"))
+    connection = await executor(tmp_path, one=stdio(MISBEHAVING, "deaf", str(record))).connect(
+        SESSION, Connector("mcp", "one")
+    )
     closing = asyncio.create_task(connection.close(0.5))
     await asyncio.sleep(0)
     closing.cancel()
@@ -85,7 +87,7 @@ async def test_death_of_an_idle_server_is_detected_at_once(odd: McpConnection, r
 
 
 async def test_death_is_detected_while_a_grandchild_holds_the_pipes(tmp_path: Path, record: Path) -> None:
-    async with connected(tmp_path, stdio(ODD, "parent", str(record))) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "parent", str(record))) as connection:
         server, grandchild = recorded_pids(record)
         os.kill(server, signal.SIGKILL)
         await asyncio.wait_for(connection.lost.wait(), 5)
@@ -127,7 +129,7 @@ async def test_the_death_is_known_too_where_the_system_has_no_event_for_it(
 ) -> None:
     """As on macOS: the process is looked at again and again."""
     monkeypatch.delattr(os, "pidfd_open")
-    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record))) as connection:
         (running,) = await held(connection, record)
         os.kill(recorded_pids(record)[0], signal.SIGKILL)
         assert (await asyncio.wait_for(running, 5)).code is LOST

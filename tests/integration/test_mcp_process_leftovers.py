@@ -12,7 +12,7 @@ from libs.attempts import FailureCode
 from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
-    ODD,
+    MISBEHAVING,
     SESSION,
     Recorder,
     connected,
@@ -25,16 +25,16 @@ from tests.support.mcp_servers import (
     text_of,
     tool,
 )
-from tests.support.odd_connections import exists
+from tests.support.misbehaving_connections import exists
 
 RUNNER = """
 import asyncio, sys
 from pathlib import Path
 from services.runner.executors.ports import Connector
-from tests.support.mcp_servers import ODD, SESSION, executor, stdio
+from tests.support.mcp_servers import MISBEHAVING, SESSION, executor, stdio
 
 async def main():
-    await executor(Path(sys.argv[1]), one=stdio(ODD, sys.argv[2], sys.argv[3])).connect(SESSION, Connector("mcp", "one"))
+    await executor(Path(sys.argv[1]), one=stdio(MISBEHAVING, sys.argv[2], sys.argv[3])).connect(SESSION, Connector("mcp", "one"))
     print("connected", flush=True)
     await asyncio.sleep(600)
 
@@ -79,7 +79,7 @@ async def test_sweep_kills_the_processes_of_a_dead_runner(tmp_path: Path, record
 
 
 async def test_sweep_kills_runaways_of_closed_connections_only(tmp_path: Path, record: Path) -> None:
-    mcp = executor(tmp_path, one=stdio(ODD, "runaway", str(record)))
+    mcp = executor(tmp_path, one=stdio(MISBEHAVING, "runaway", str(record)))
     connection = await mcp.connect(SESSION, Connector("mcp", "one"))
     server, runaway = recorded_pids(record)
     assert not {server, runaway} & set(await mcp.sweep())
@@ -90,7 +90,7 @@ async def test_sweep_kills_runaways_of_closed_connections_only(tmp_path: Path, r
 
 
 async def test_hundred_connections_leak_no_process_task_or_descriptor(tmp_path: Path, record: Path) -> None:
-    mcp = executor(tmp_path, one=stdio(ODD, "plain", str(record)))
+    mcp = executor(tmp_path, one=stdio(MISBEHAVING, "plain", str(record)))
     tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
     for _ in range(10):
         connections = await asyncio.gather(*(mcp.connect(SESSION, Connector("mcp", "one")) for _ in range(10)))
@@ -108,13 +108,13 @@ async def test_hundred_connections_leak_no_process_task_or_descriptor(tmp_path: 
 
 def test_connections_work_on_uvloop(tmp_path: Path, record: Path) -> None:
     async def story() -> None:
-        async with connected(tmp_path, stdio(ODD, "parent", str(record))) as connection:
+        async with connected(tmp_path, stdio(MISBEHAVING, "parent", str(record))) as connection:
             assert text_of(await connection.execute(tool("answer"), Recorder())) == "an answer"
             failure = await failure_of(connection, tool("hold", timeout=0.1))
             assert failure.code is FailureCode.COMMAND_TIMEOUT
             await connection.close(1)
         assert nothing_runs(record)
-        async with connected(tmp_path, stdio(ODD, "plain")) as connection:
+        async with connected(tmp_path, stdio(MISBEHAVING, "plain")) as connection:
             assert text_of(await connection.execute(tool("last"), Recorder())) == "last words"
             await asyncio.wait_for(connection.lost.wait(), 5)
 

@@ -19,7 +19,7 @@ from services.runner.executors.mcp import orphans
 from services.runner.executors.ports import Connector
 from tests.support.eventually import eventually
 from tests.support.mcp_servers import (
-    ODD,
+    MISBEHAVING,
     SESSION,
     Recorder,
     connected,
@@ -30,7 +30,7 @@ from tests.support.mcp_servers import (
     text_of,
     tool,
 )
-from tests.support.odd_connections import exists
+from tests.support.misbehaving_connections import exists
 
 UNAVAILABLE = FailureCode.AGENT_UNAVAILABLE
 
@@ -50,7 +50,7 @@ async def test_server_does_not_inherit_the_environment_of_the_runner(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "secret")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    async with connected(tmp_path, stdio(ODD, "plain", env={"TZ": "UTC"})) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", env={"TZ": "UTC"})) as connection:
         seen = json.loads(text_of(await connection.execute(tool("environment"), Recorder())))
     environment = seen["env"]
     assert environment.pop(orphans.MARK).count(":") == 3
@@ -62,7 +62,7 @@ async def test_server_does_not_inherit_the_environment_of_the_runner(
 
 async def test_arguments_arrive_unchanged_and_limits_hold(tmp_path: Path) -> None:
     arguments = ["plain", str(tmp_path / "record"), "$(touch x); *", "", "grüß"]
-    entry = stdio(ODD, *arguments, cwd=str(tmp_path), limits={"open_files": 77})
+    entry = stdio(MISBEHAVING, *arguments, cwd=str(tmp_path), limits={"open_files": 77})
     async with connected(tmp_path, entry) as connection:
         seen = json.loads(text_of(await connection.execute(tool("environment"), Recorder())))
     assert seen["argv"][1:] == arguments
@@ -79,7 +79,7 @@ async def test_server_that_does_not_start_is_unavailable_and_ended(
     tmp_path: Path, record: Path, mode: str, message: str
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        failure = await error_of(tmp_path, stdio(ODD, mode, str(record), startup_timeout=1))
+        failure = await error_of(tmp_path, stdio(MISBEHAVING, mode, str(record), startup_timeout=1))
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert message in failure.message
     assert "operator" not in failure.message
@@ -92,13 +92,13 @@ async def test_server_that_does_not_start_is_unavailable_and_ended(
 
 @pytest.mark.parametrize("entry", [{"command": "/nowhere/server"}, {"cwd": "/nowhere"}, {"command": "/etc"}])
 async def test_server_whose_command_cannot_run_is_unavailable(tmp_path: Path, entry: dict[str, str]) -> None:
-    failure = await error_of(tmp_path, stdio(ODD, "plain") | entry)
+    failure = await error_of(tmp_path, stdio(MISBEHAVING, "plain") | entry)
     assert (failure.code, failure.retryable) == (UNAVAILABLE, True)
     assert "nowhere" not in failure.message
 
 
 async def test_cancelled_connect_leaves_no_process(tmp_path: Path, record: Path) -> None:
-    mcp = executor(tmp_path, one=stdio(ODD, "hang", str(record)))
+    mcp = executor(tmp_path, one=stdio(MISBEHAVING, "hang", str(record)))
     for attempt in range(1, 11):
         connecting = asyncio.create_task(mcp.connect(SESSION, Connector("mcp", "one")))
         await eventually(partial(started_by, record, attempt))

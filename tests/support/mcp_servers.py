@@ -21,7 +21,7 @@ from services.runner.executors.ports import (
 )
 
 TRIAL = str(Path(__file__).parents[2] / "examples/trial_server/__main__.py")
-ODD = str(Path(__file__).with_name("odd_server.py"))
+MISBEHAVING = str(Path(__file__).with_name("misbehaving_server.py"))
 SESSION = SessionRef(tenant_id="t", session_uid="u", session_id="s", agent_id="a")
 
 

@@ -1,6 +1,6 @@
 """An MCP server over stdio that misbehaves on request. Without third-party modules it starts in 30 ms.
 
-odd_server.py <mode> [file]       the file gets each line that the server reads, and the process ids it starts
+misbehaving_server.py <mode> [file]    the file gets each line that the server reads, and the process ids it starts
 """
 
 import json

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.runner.executors.mcp.connection import McpConnection
-from tests.support.mcp_servers import ODD, connected, stdio
+from tests.support.mcp_servers import MISBEHAVING, connected, stdio
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def record(tmp_path: Path) -> Path:
 @pytest.fixture
 async def odd(tmp_path: Path, record: Path) -> AsyncIterator[McpConnection]:
     """A connection to the same kind of server in its mode that behaves."""
-    async with connected(tmp_path, stdio(ODD, "plain", str(record))) as connection:
+    async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record))) as connection:
         yield connection
 
 
