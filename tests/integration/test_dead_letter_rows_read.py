@@ -144,7 +144,7 @@ async def test_call_with_ids_reads_only_those_dead_letters(rig: Rig) -> None:
         assert await rig.keys.keep_plan(TENANT, key, "plan") == "plan"
         assert await rig.keys.keep_answer(TENANT, key, "answer") == "answer"
         assert (await rig.keys.take(TENANT, key, b"h", 60)).answer == "answer"
-        await rig.letters.letters(TENANT, ids)
+        await rig.letters.requeue_targets(TENANT, ids)
         await rig.letters.commands(TENANT, ids)
         await rig.letters.purge_many(TENANT, uuid4().hex, b"h", ids, requeued=None, more=False)
 
@@ -153,7 +153,7 @@ async def test_call_with_ids_reads_only_those_dead_letters(rig: Rig) -> None:
     ids = await rig.grow()
     rows, _ = await rig.cost(lambda: everything(ids[:5]))
     assert rows <= MOST
-    assert set(await rig.letters.letters(TENANT, ids[:6])) == {ids[5]}
+    assert set(await rig.letters.requeue_targets(TENANT, ids[:6])) == {ids[5]}
 
 
 async def test_count_stops_at_its_limit(rig: Rig) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -20,7 +19,7 @@ from services.command.dead_letters.batch_answers import (
 from services.command.dead_letters.model import (
     Changes,
     Plan,
-    again,
+    requeued_command,
 )
 
 NOW = datetime(2026, 1, 31, 9, 30, 0, 123456, tzinfo=UTC)
@@ -35,7 +34,7 @@ OLD = Command(
 
 
 def test_requeue_submits_the_command_as_it_was_and_without_a_delay() -> None:
-    new = again(OLD, Changes(), "key")
+    new = requeued_command(OLD, Changes(), "key")
     assert (new.agent_id, new.session_id, new.requeued_from, new.not_before) == ("clock", "", DEAD, None)
     for name in ("type", "params", "correlation_id", "max_attempts", "timeout_ms", "backoff_ms", "max_backoff_ms",
                  "priority", "retry_tool_errors", "ordering_key", "retention_s"):  # fmt: skip
@@ -53,7 +52,7 @@ def test_requeue_submits_the_command_as_it_was_and_without_a_delay() -> None:
     ],
 )
 def test_each_change_is_applied_and_changes_the_hash(changes: Changes) -> None:
-    plain, new = again(OLD, Changes(), "key"), again(OLD, changes, "key")
+    plain, new = requeued_command(OLD, Changes(), "key"), requeued_command(OLD, changes, "key")
     (changed,) = [name for name in Changes.__slots__ if getattr(changes, name) is not None]
     assert getattr(new, changed) == getattr(changes, changed)
     assert replace(new, **{changed: getattr(plain, changed)}, hash=plain.hash) == plain
@@ -61,15 +60,15 @@ def test_each_change_is_applied_and_changes_the_hash(changes: Changes) -> None:
 
 
 def test_hash_of_a_requeue_without_changes_is_stable() -> None:
-    assert again(OLD, Changes(), "key").hash == sha256(DEAD.bytes).digest()
+    assert requeued_command(OLD, Changes(), "key").hash == sha256(DEAD.bytes).digest()
 
 
 def test_priority_of_zero_is_a_change() -> None:
-    assert again(OLD, Changes(priority=0), "").priority == 0
+    assert requeued_command(OLD, Changes(priority=0), "").priority == 0
 
 
 def test_plan_and_answer_survive_storage() -> None:
-    plan = Plan(("a", "b"), more=True, place={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
+    plan = Plan(("a", "b"), more=True, keyset={"at": NOW.isoformat(), "id": str(DEAD), "until": NOW.isoformat()})
     assert read_plan(write_plan(plan)) == plan
     made = Submitted(SubmitCode.OK, MADE, "c", "clock", "ses-1", NOW, "active")
     error = ServiceError(Reason.DEAD_LETTER_REQUEUED, "before", metadata={"requeued_as": str(MADE)})

@@ -51,7 +51,7 @@ class SubmitCode(StrEnum):
     SESSION_NOT_FOUND = "session_not_found"
     MOVED = "moved"
     NOT_ACTIVE = "not_active"
-    LETTER_GONE = "letter_gone"
+    DEAD_LETTER_NOT_FOUND = "dead_letter_not_found"
     REQUEUED = "requeued"
     NOT_ITS_SESSION = "not_its_session"
 

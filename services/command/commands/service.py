@@ -107,7 +107,7 @@ def error_for(
         SubmitCode.NO_SESSION: (Reason.SESSION_NOT_ACTIVE, f"agent {agent} has no active session; start one"),
         SubmitCode.NOT_ACTIVE: (Reason.SESSION_NOT_ACTIVE, f"session {session} is {state}, not active"),
         SubmitCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
-        SubmitCode.LETTER_GONE: (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
+        SubmitCode.DEAD_LETTER_NOT_FOUND: (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
         SubmitCode.REQUEUED: (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was already requeued"),
         SubmitCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
     }

@@ -1,4 +1,4 @@
-"""What a requeue of many stands for and what came of it, as values and as the text that is kept under its key."""
+"""The plan and the results of a requeue of many, as values and as the text that is stored under its key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from services.command.dead_letters.model import Plan
 
 @dataclass(frozen=True, slots=True)
 class Requeued:
-    """What became of one dead letter: a command or a refusal; neither for one that a dry run would requeue."""
+    """The result for one dead letter: a command or an error; neither for one that a dry run would requeue."""
 
     given: str
     command: Submitted | None = None
@@ -24,7 +24,7 @@ class Requeued:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a requeue of many did, or, in a dry run, would do."""
+    """The result of a requeue of many, or of a dry run of one."""
 
     plan: Plan
     results: Sequence[Requeued]
@@ -33,13 +33,13 @@ class Answered:
 
 def write_plan(plan: Plan) -> str:
     """Write a plan as text."""
-    return orjson.dumps({"ids": plan.ids, "more": plan.more, "place": plan.place}).decode()
+    return orjson.dumps({"ids": plan.ids, "more": plan.more, "keyset": plan.keyset}).decode()
 
 
 def read_plan(text: str) -> Plan:
     """Read what `write_plan` wrote."""
     value = orjson.loads(text)
-    return Plan(tuple(value["ids"]), value["more"], value["place"])
+    return Plan(tuple(value["ids"]), value["more"], value["keyset"])
 
 
 def write_requeued(results: Sequence[Requeued]) -> str:

@@ -1,4 +1,4 @@
-"""What becomes of many dead letters at once: each is answered by itself."""
+"""The use cases of many dead letters. Each dead letter has its own result."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,23 +32,23 @@ from services.command.dead_letters.model import (
     Changes,
     Plan,
     Selection,
-    again,
+    requeued_command,
 )
 from services.command.dead_letters.ports import (
     DeadLetterStore,
-    Letter,
     Match,
-    Target,
+    RequeueDestination,
+    RequeueTarget,
 )
-from services.command.dead_letters.service import letter_missing, letter_requeued
+from services.command.dead_letters.service import dead_letter_missing, dead_letter_requeued
 
 
 @dataclass(frozen=True, slots=True)
 class PurgedMany:
-    """What a purge of many did, or, in a dry run, would do; `refused` is by the id as it was given."""
+    """The result of a purge of many, or of a dry run of one. `errors` is by the given id."""
 
     ids: tuple[str, ...]
-    refused: dict[str, ServiceError]
+    errors: dict[str, ServiceError]
     more: bool = False
     matched: int | None = None
 
@@ -64,8 +64,8 @@ class DeadLetterBatches:
     async def requeue(self, actor: Actor, wanted: Selection, changes: Changes, key: Key | None) -> Answered:
         """Submit dead commands again, each as `DeadLetters.requeue` does.
 
-        Under a key, what the call is about is chosen once and stored, and each command goes by a key of its own: when
-        the call is made again, be it because its process died half-way, it goes on with the same and repeats nothing.
+        With a key, the dead letters are chosen once and stored, and each command gets its own key. When the call is
+        repeated, for example after its process died, it continues with the same ones and requeues nothing twice.
         """
         if key is None:
             plan = await self._choose(actor.tenant_id, wanted)
@@ -84,26 +84,26 @@ class DeadLetterBatches:
             done = await self._requeue_all(actor, plan.ids, changes, key.key)
             for one in done:
                 if one.error is not None and one.error.reason is Reason.DATABASE_UNAVAILABLE:
-                    raise one.error  # no answer to keep: the same call goes on from here
+                    raise one.error  # nothing to store: when the call is repeated, it continues here
             answer = await self._keys.keep_answer(tenant_id, key.key, write_requeued(done))
         return Answered(plan, read_requeued(answer))
 
     async def would_requeue(self, tenant_id: str, wanted: Selection, session_id: str | None) -> Answered:
-        """Say what `requeue` would do now, without doing it."""
+        """Return what `requeue` would do now."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
-        letters = await self._letters.letters(tenant_id, [found for found in ids.values() if found])
+        letters = await self._letters.requeue_targets(tenant_id, [found for found in ids.values() if found])
         agents = sorted({letter.agent_id for letter in letters.values()})
-        targets = await self._letters.targets(tenant_id, agents, session_id)
+        targets = await self._letters.destinations(tenant_id, agents, session_id)
         results = []
         for given, command_id in ids.items():
             letter = letters.get(command_id) if command_id else None
-            error = _foreseen(letter, targets) if letter else letter_missing(command_id)
+            error = _foreseen(letter, targets) if letter else dead_letter_missing(command_id)
             results.append(Requeued(given, error=error))
         return Answered(plan, results, await self._matched(tenant_id, wanted))
 
     async def purge(self, tenant_id: str, wanted: Selection, key: Key | None) -> PurgedMany:
-        """Remove dead letters, all in one transaction with the key."""
+        """Remove dead letters in one transaction with the key."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
         done = await self._letters.purge_many(
@@ -111,28 +111,28 @@ class DeadLetterBatches:
             requeued=wanted.matching.requeued if wanted.matching else None, more=plan.more,
         )  # fmt: skip
         check_key(done.code)
-        if wanted.matching is not None:  # what was purged is the answer: of a replay it is not what matches now
+        if wanted.matching is not None:  # a replay returns what was purged, not what matches now
             return PurgedMany(tuple(map(str, done.ids)), {}, done.more)
         gone = set(done.ids)
-        refused = {given: letter_missing(one) for given, one in ids.items() if one not in gone}
-        return PurgedMany(plan.ids, refused)
+        errors = {given: dead_letter_missing(one) for given, one in ids.items() if one not in gone}
+        return PurgedMany(plan.ids, errors)
 
     async def would_purge(self, tenant_id: str, wanted: Selection) -> PurgedMany:
-        """Say what `purge` would do now, without doing it."""
+        """Return what `purge` would do now."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
-        letters = await self._letters.letters(tenant_id, [one for one in ids.values() if one])
-        refused = {given: letter_missing(one) for given, one in ids.items() if one not in letters}
-        return PurgedMany(plan.ids, refused, plan.more, await self._matched(tenant_id, wanted))
+        letters = await self._letters.requeue_targets(tenant_id, [one for one in ids.values() if one])
+        errors = {given: dead_letter_missing(one) for given, one in ids.items() if one not in letters}
+        return PurgedMany(plan.ids, errors, plan.more, await self._matched(tenant_id, wanted))
 
     async def _choose(self, tenant_id: str, wanted: Selection) -> Plan:
-        """Choose the dead letters that a call is about."""
+        """Choose the dead letters of a call."""
         if wanted.matching is None:
             return Plan(wanted.ids)
-        found = await self._letters.match(tenant_id, wanted.matching, wanted.place, wanted.limit + 1)
+        found = await self._letters.match(tenant_id, wanted.matching, wanted.keyset, wanted.limit + 1)
         chosen = found[: wanted.limit]
-        place = _place_after(chosen[-1], wanted) if len(found) > len(chosen) else None
-        return Plan(tuple(str(match.command_id) for match in chosen), place is not None, place)
+        keyset = _keyset_after(chosen[-1], wanted) if len(found) > len(chosen) else None
+        return Plan(tuple(str(match.command_id) for match in chosen), keyset is not None, keyset)
 
     async def _matched(self, tenant_id: str, wanted: Selection) -> int | None:
         if wanted.matching is None:
@@ -140,7 +140,7 @@ class DeadLetterBatches:
         return await self._letters.count(tenant_id, wanted.matching, COUNTED_AT_MOST)
 
     async def _requeue_all(self, actor: Actor, given: Sequence[str], changes: Changes, key: str) -> list[Requeued]:
-        """Requeue in the order given, so many at a time as their parameters fit into memory together."""
+        """Requeue in the given order, as many at a time as have parameters that fit into memory together."""
         results: list[Requeued] = []
         while len(results) < len(given):
             rest = given[len(results) :]
@@ -156,48 +156,48 @@ class DeadLetterBatches:
         command_id = _id_of(given)
         old = commands.get(command_id) if command_id else None
         if old is None:
-            return Requeued(given, error=letter_missing(command_id))
-        # No caller's own key has a space in it.
-        new = again(old, changes, f"{key} {old.command_id}" if key else "")
+            return Requeued(given, error=dead_letter_missing(command_id))
+        # A caller's key contains no space, so it never equals this one.
+        new = requeued_command(old, changes, f"{key} {old.command_id}" if key else "")
         try:
             done = await self._commands.submit(actor, "requeue", new)
         except ServiceError as error:
             return Requeued(given, error=error)
         if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
             return Requeued(given, command=done)
-        if done.code == SubmitCode.LETTER_GONE:
-            return Requeued(given, error=letter_missing(command_id))
+        if done.code == SubmitCode.DEAD_LETTER_NOT_FOUND:
+            return Requeued(given, error=dead_letter_missing(command_id))
         return Requeued(given, error=error_of(done, new))
 
     async def _naming_successors(self, tenant_id: str, results: list[Requeued]) -> list[Requeued]:
-        """Say of those that were requeued before which commands they became."""
+        """Add to the errors of dead letters that were already requeued which commands they became."""
         before = [_id_of(one.given) for one in results if _was_requeued(one)]
         if not before:
             return results
-        letters = await self._letters.letters(tenant_id, [one for one in before if one])
+        letters = await self._letters.requeue_targets(tenant_id, [one for one in before if one])
         return [
-            Requeued(one.given, error=letter_requeued(letter.command_id, letter.requeued_as))
+            Requeued(one.given, error=dead_letter_requeued(letter.command_id, letter.requeued_as))
             if _was_requeued(one) and (letter := letters.get(UUID(one.given)))
             else one
             for one in results
         ]
 
 
-def _foreseen(letter: Letter, targets: dict[str, Target]) -> ServiceError | None:
-    """Say why a dead letter could not be requeued now, None when it could."""
+def _foreseen(letter: RequeueTarget, targets: dict[str, RequeueDestination]) -> ServiceError | None:
+    """Return why a dead letter cannot be requeued now, None when it can."""
     if letter.requeued_as:
-        return letter_requeued(letter.command_id, letter.requeued_as)
+        return dead_letter_requeued(letter.command_id, letter.requeued_as)
     target = targets[letter.agent_id]
     if target.code == SubmitCode.OK:
         return None
-    # Of several live sessions none is meant.
+    # With several live sessions, none of them is the target.
     session = ("", "") if target.code == SubmitCode.AMBIGUOUS else (target.session_id or "", target.state or "")
     return error_for(target.code, letter.agent_id, *session, letter.command_id)
 
 
-def _place_after(last: Match, wanted: Selection) -> dict[str, str]:
-    """Return the place after a match; a command that is requeued and dies again is not met again further on."""
-    until = wanted.place["until"] if wanted.place else last.asked_at.isoformat()
+def _keyset_after(last: Match, wanted: Selection) -> dict[str, str]:
+    """Return the keyset after a match. `until` excludes commands that die again after the first page was read."""
+    until = wanted.keyset["until"] if wanted.keyset else last.queried_at.isoformat()
     return {"at": last.dead_at.isoformat(), "id": str(last.command_id), "until": until}
 
 
@@ -206,7 +206,7 @@ def _was_requeued(one: Requeued) -> bool:
 
 
 def _length_with(given: Sequence[str], known: int) -> int:
-    """Return how many of the first ids hold so many that can be ids at all."""
+    """Return the length of the shortest prefix of `given` with `known` well-formed ids."""
     for index, one in enumerate(given):
         known -= _id_of(one) is not None
         if not known:

@@ -1,4 +1,4 @@
-"""Between the contract's messages about dead letters and the domain's values."""
+"""Converts between the contract's messages and the values of dead letters."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,12 +41,12 @@ _REQUEUED = {
     commands_pb2.REQUEUED_FILTER_NOT_REQUEUED: False,
     commands_pb2.REQUEUED_FILTER_ANY: None,
 }
-_ON_PLACE = frozenset({"at", "id", "until"})
+_REQUEUE_KEYSET = frozenset({"at", "id", "until"})
 _Many: TypeAlias = commands_pb2.RequeueDeadLettersRequest | commands_pb2.PurgeDeadLettersRequest
 
 
 def listed_filter(request: commands_pb2.ListDeadLettersRequest) -> DeadLetterFilter:
-    """Read which dead letters a list is to hold; without a word, those that were requeued too."""
+    """Convert the filter of a list. By default it includes requeued dead letters."""
     reasons = {*request.reasons, *([request.reason] if request.reason else ())}
     return _filter(request, sorted(reasons), unspecified=None, path="")
 
@@ -74,7 +74,7 @@ def _filter(
 
 
 def requeue_selection(request: commands_pb2.RequeueDeadLettersRequest) -> Selection:
-    """Read which dead letters are to be requeued; refuses a filter for those that cannot be."""
+    """Convert the selection of a requeue. Raises ServiceError when its filter asks for requeued dead letters."""
     if request.filter.requeued in (commands_pb2.REQUEUED_FILTER_REQUEUED, commands_pb2.REQUEUED_FILTER_ANY):
         raise field_invalid("filter.requeued", "must not ask for those that were requeued: none is requeued twice")
     if not request.HasField("filter") and request.page_token:
@@ -83,7 +83,7 @@ def requeue_selection(request: commands_pb2.RequeueDeadLettersRequest) -> Select
 
 
 def purge_selection(request: commands_pb2.PurgeDeadLettersRequest) -> Selection:
-    """Read which dead letters are to be purged; by filter, those that were requeued only when it asks for them."""
+    """Convert the selection of a purge. A filter excludes requeued dead letters unless it asks for them."""
     return _selection(request, "")
 
 
@@ -93,13 +93,13 @@ def _selection(request: _Many, page_token: str) -> Selection:
             raise field_invalid("limit", "goes with a filter")
         return Selection(ids=tuple(request.command_ids))
     matching = _filter(request.filter, sorted(request.filter.reasons), unspecified=False, path="filter.")
-    place = read_page_token(_scope(matching), page_token, keys=_ON_PLACE)
-    return Selection(matching=matching, limit=request.limit or DEFAULT_LIMIT, place=place)
+    keyset = read_page_token(_scope(matching), page_token, keys=_REQUEUE_KEYSET)
+    return Selection(matching=matching, limit=request.limit or DEFAULT_LIMIT, keyset=keyset)
 
 
 def token_after(plan: Plan, wanted: Selection) -> str:
-    """Write the token that goes on after what a call looked at."""
-    return write_page_token(_scope(wanted.matching), plan.place) if plan.place else ""
+    """Return the page token that continues after a plan, empty when no more match."""
+    return write_page_token(_scope(wanted.matching), plan.keyset) if plan.keyset else ""
 
 
 def _scope(matching: DeadLetterFilter | None) -> str:
@@ -107,7 +107,7 @@ def _scope(matching: DeadLetterFilter | None) -> str:
 
 
 def changes_of(options: commands_pb2.RequeueOptions, params_json: str | None = None) -> Changes:
-    """Read what the new command is to have otherwise than the dead one."""
+    """Convert the changes that a requeue makes to the command."""
     return Changes(
         params=None if params_json is None else check_object(params_json, "params_json"),
         max_attempts=options.max_attempts or None,
@@ -119,7 +119,7 @@ def changes_of(options: commands_pb2.RequeueOptions, params_json: str | None = N
 
 
 def requeue_results(results: Sequence[Requeued]) -> list[commands_pb2.RequeueResult]:
-    """Write what became of each dead letter."""
+    """Convert the results of a requeue."""
     return [
         commands_pb2.RequeueResult(
             command_id=one.given,
@@ -131,12 +131,12 @@ def requeue_results(results: Sequence[Requeued]) -> list[commands_pb2.RequeueRes
 
 
 def purge_result(command_id: str, error: ServiceError | None) -> commands_pb2.PurgeResult:
-    """Write what became of one dead letter."""
+    """Convert the result of a purge of one dead letter."""
     return commands_pb2.PurgeResult(command_id=command_id, refusal=rejection(error) if error else None)
 
 
 def dead_letter_message(letter: DeadLetter, attempts: Sequence[Attempt]) -> commands_pb2.DeadLetter:
-    """Write a dead letter."""
+    """Convert a dead letter to its message."""
     return commands_pb2.DeadLetter(
         command=command_message(letter.command),
         reason=reason_number(letter.reason),

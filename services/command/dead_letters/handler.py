@@ -1,4 +1,4 @@
-"""The dead letters' part of the contract."""
+"""The gRPC servicer of dead letters."""
 
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import read_page_token, write_page_token
@@ -22,11 +22,11 @@ from services.command.dead_letters.convert import (
 from services.command.dead_letters.ports import DeadLetterStore
 from services.command.dead_letters.service import DeadLetters
 
-_PLACE = frozenset({"at", "id"})
+_KEYSET = frozenset({"at", "id"})
 
 
 class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
-    """Validated and authorised by the interceptor; converts and delegates."""
+    """Converts and delegates. The interceptor has validated and authorised each request."""
 
     def __init__(self, letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
         self._letters = letters
@@ -48,8 +48,8 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         """Return a page of dead letters."""
         wanted = listed_filter(request)
         size, scope = request.page_size or 50, f"dead{wanted!r}"
-        place = read_page_token(scope, request.page_token, keys=_PLACE)
-        found = await self._store.find(current_caller().tenant_id, wanted, place, size + 1)
+        keyset = read_page_token(scope, request.page_token, keys=_KEYSET)
+        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
         token = ""
         if len(found) > size:
             last = found[size - 1]
@@ -72,15 +72,15 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     async def RequeueDeadLetters(
         self, request: commands_pb2.RequeueDeadLettersRequest, context: Context
     ) -> commands_pb2.RequeueDeadLettersResponse:
-        """Submit many dead commands again; each is requeued or refused by itself."""
+        """Submit many dead commands again. Each is requeued or rejected on its own."""
         wanted, changes = requeue_selection(request), changes_of(request.options)
         if request.dry_run:
             done = await self._batches.would_requeue(current_caller().tenant_id, wanted, changes.session_id)
         else:
             done = await self._batches.requeue(actor(), wanted, changes, key_of(request))
-        refused = sum(one.error is not None for one in done.results)
+        rejected = sum(one.error is not None for one in done.results)
         return commands_pb2.RequeueDeadLettersResponse(
-            results=requeue_results(done.results), requeued=len(done.results) - refused, refused=refused,
+            results=requeue_results(done.results), requeued=len(done.results) - rejected, refused=rejected,
             more=done.plan.more, next_page_token=token_after(done.plan, wanted), dry_run=request.dry_run,
             matched=done.matched,
         )  # fmt: skip
@@ -102,7 +102,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         else:
             done = await self._batches.purge(tenant_id, wanted, key_of(request))
         return commands_pb2.PurgeDeadLettersResponse(
-            results=[purge_result(one, done.refused.get(one)) for one in done.ids],
-            purged=len(done.ids) - len(done.refused), refused=len(done.refused), more=done.more,
+            results=[purge_result(one, done.errors.get(one)) for one in done.ids],
+            purged=len(done.ids) - len(done.errors), refused=len(done.errors), more=done.more,
             dry_run=request.dry_run, matched=done.matched,
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""A dead letter: a command that failed for good, and what may be done about it."""
+"""The values of dead letters: commands that failed for good."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -11,13 +11,13 @@ from uuid import UUID
 from services.command.commands.model import Command, NewCommand
 
 COUNTED_AT_MOST = 10_000
-"""A dry run counts no further: counting a million would cost more than it tells."""
+"""The most matches that a dry run counts: counting a million is not worth its cost."""
 DEFAULT_LIMIT = 100
-"""How many dead letters one call by filter takes when its caller does not say."""
+"""The most dead letters that one call by filter takes when its caller gives no limit."""
 
 
 class PurgeCode(StrEnum):
-    """What became of a purge."""
+    """The result of a purge."""
 
     OK = "ok"
     REPLAY = "replay"
@@ -27,7 +27,7 @@ class PurgeCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a command, as it ended."""
+    """One ended attempt at a command."""
 
     attempt: int
     runner_id: UUID | None
@@ -50,7 +50,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters; empty means any, and so does `requeued` None: those that were, and those that were not."""
+    """A filter of dead letters. Empty means any. `requeued` is None for both requeued and other dead letters."""
 
     agent_id: str = ""
     session_id: str = ""
@@ -64,37 +64,37 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a requeued command has otherwise than the dead one; None means as it was."""
+    """The changes that a requeue makes to a command. None means unchanged."""
 
     params: str | None = None
     max_attempts: int | None = None
     timeout_ms: int | None = None
     priority: int | None = None
     not_before: datetime | None = None
-    session_id: str | None = field(default=None, repr=False)  # see `_request_hash`
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The dead letters that a caller means: those of `ids`, or up to `limit` that match `matching`, after `place`."""
+    """The dead letters of a call: those with `ids`, or up to `limit` that match `matching` after `keyset`."""
 
     ids: tuple[str, ...] = ()
     matching: DeadLetterFilter | None = None
     limit: int = DEFAULT_LIMIT
-    place: Mapping[str, Any] | None = None
+    keyset: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The dead letters that a call is about, chosen once; `more` match than these, and `place` goes on after them."""
+    """The dead letters that a call has chosen. `more` says that others match too; `keyset` continues after these."""
 
     ids: tuple[str, ...]
     more: bool = False
-    place: Mapping[str, Any] | None = None
+    keyset: Mapping[str, Any] | None = None
 
 
-def again(old: Command, changes: Changes, key: str) -> NewCommand:
-    """Return the new command that a dead one is submitted as, in its agent's live session or the one that is named."""
+def requeued_command(old: Command, changes: Changes, key: str) -> NewCommand:
+    """Return the new command for a dead one, in its agent's live session or in the named one."""
     new = NewCommand(
         agent_id="" if changes.session_id else old.agent_id,
         session_id="",
@@ -119,10 +119,5 @@ def again(old: Command, changes: Changes, key: str) -> NewCommand:
 
 
 def _request_hash(command_id: UUID, changes: Changes) -> bytes:
-    """Return what tells two requeues under one key apart.
-
-    Of what the releases before this one knew it is what it was for them: their keys hold for a day.
-    """
-    known = replace(changes, session_id=None)
-    changed = "" if known == Changes() else repr(known)
-    return sha256(command_id.bytes + f"{changed}{changes.session_id or ''}".encode()).digest()
+    """Return a hash that differs between different requeues under one key."""
+    return sha256(command_id.bytes + repr(changes).encode()).digest()

@@ -1,4 +1,4 @@
-"""What the operations on dead letters need of storage."""
+"""The storage that the use cases of dead letters need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from services.command.dead_letters.model import (
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A dead letter that matches a filter, and when it was asked for."""
+    """A dead letter that matches a filter, and the time of the query."""
 
     command_id: UUID
     dead_at: datetime
-    asked_at: datetime
+    queried_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """The parts of a dead letter that decide whether it can be requeued."""
+class RequeueTarget:
+    """The fields of a dead letter that decide whether it can be requeued."""
 
     command_id: UUID
     agent_id: str
@@ -34,9 +34,8 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where an agent's commands would go now: the code that a submit would answer, and the live session, or the one
-    that was named."""
+class RequeueDestination:
+    """Where an agent's commands would go now: the code of a submit, and the live session or the named one."""
 
     agent_id: str
     code: str
@@ -46,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """The answer to a purge: `ok`, `replay` or `reused`; which were purged, in order, and what was said of more."""
+    """The answer to a purge: `ok`, `replay` or `reused`, the ids of the purged, in order, and whether more match."""
 
     code: PurgeCode
     ids: tuple[UUID, ...] = ()
@@ -54,7 +53,7 @@ class Purged:
 
 
 class DeadLetterStore(Protocol):
-    """Dead letters."""
+    """Stores dead letters."""
 
     async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
         """Return a dead letter, None when there is none."""
@@ -65,32 +64,34 @@ class DeadLetterStore(Protocol):
     async def find(
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[DeadLetter]:
-        """Return dead letters, newest first, after the place `{"at", "id"}`."""
+        """Return dead letters, newest first, after the keyset `{"at", "id"}`."""
 
     async def match(
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Match]:
-        """Return what matches, the longest dead first, after the place `{"at", "id", "until"}` and not past its end."""
+        """Return matches, oldest first, after the keyset `{"at", "id", "until"}` and not later than `until`."""
 
     async def count(self, tenant_id: str, wanted: DeadLetterFilter, limit: int) -> int:
-        """Count what matches, up to `limit`."""
+        """Count the matches, up to `limit`."""
 
-    async def letters(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, Letter]:
-        """Return what there is of these dead letters."""
+    async def requeue_targets(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, RequeueTarget]:
+        """Return those of these dead letters that exist."""
 
     async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
-        """Return the commands of the first so many ids that fit into memory together, and how many ids these are."""
+        """Return the commands of the first ids, as many as fit into memory together, and the number of these ids."""
 
-    async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
+    async def destinations(
+        self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None
+    ) -> dict[str, RequeueDestination]:
         """Return where the agents' commands would go now."""
 
     async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
-        """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
+        """Remove a dead letter in one transaction with the key. Returns `ok`, `replay`, `reused` or `gone`."""
 
     async def purge_many(
         self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
     ) -> Purged:
-        """Remove dead letters, and store the answer under the key, in one transaction.
+        """Remove dead letters and store the answer under the key, in one transaction.
 
-        `requeued` takes only those that were requeued, or were not; None takes both.
+        With `requeued` true or false, remove only those that were requeued, or were not; with None, both.
         """

@@ -5,13 +5,13 @@ select command_id, reason, dead_at, requeued_as from command.dead_letters where 
 select attempt, runner_id, outcome, charged, error, started_at, ended_at
 from command.attempts where tenant_id = %s and command_id = %s order by attempt;
 
--- name: letters
+-- name: requeue_targets
 select l.command_id, l.agent_id, l.requeued_as from unnest(%(ids)s::uuid[]) as i(command_id) cross join lateral (
   select l.command_id, l.agent_id, l.requeued_as from command.dead_letters l
   where l.tenant_id = %(tenant)s and l.command_id = i.command_id offset 0) l;
 
 -- name: commands
--- As many of the first as have `bytes` of parameters together, and one at least.
+-- As many of the first commands as have up to `bytes` of parameters together, and at least one.
 select c.ord, c.fits, $brief(c), case when c.fits then c.params end as params
 from (
   select i.ord::integer, c.*,
@@ -20,8 +20,8 @@ from (
     select c.* from command.commands c where c.tenant_id = %(tenant)s and c.command_id = i.command_id offset 0) c) c
 order by c.ord;
 
--- name: targets
-select agent_id, code, session_id, state from command.requeue_targets(%s, %s, %s);
+-- name: destinations
+select agent_id, code, session_id, state from command.requeue_destinations(%s, %s, %s);
 
 -- name: purge
 select command.purge_letter(%s, %s, %s, %s);

@@ -1,4 +1,4 @@
-"""The queries that find dead letters by their filters: each reads one index in the order of its answer."""
+"""The queries of dead letters by filter. Each reads one index, in the order of its result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def listing(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] |
     if after:
         conditions.append(sa.tuple_(_L.dead_at, _L.command_id) < keyset_of(after))
     chosen = _chosen(conditions, wanted, limit, newest_first=True).subquery("chosen")
-    # A command whose retention is over may have gone this moment; its letter goes with it.
+    # A command whose retention is over may be deleted at this moment, and its dead letter with it.
     command = (
         sa.select(*(TABLE.c[name] for name in COLUMNS))
         .where(TABLE.c.tenant_id == tenant_id, TABLE.c.command_id == chosen.c.command_id)
@@ -40,19 +40,19 @@ def listing(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] |
 
 
 def matching(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int) -> sa.Select[Any]:
-    """Select what matches, the longest dead first, up to the time that the first page was asked for."""
+    """Select the matches, oldest first, up to the time at which the first page was read."""
     conditions = _conditions(tenant_id, wanted)
     if after:
         conditions.append(sa.tuple_(_L.dead_at, _L.command_id) > keyset_of(after))
         conditions.append(_L.dead_at <= sa.cast(after["until"], sa.TIMESTAMP(timezone=True)))
     chosen = _chosen(conditions, wanted, limit, newest_first=False).subquery("chosen")
     return sa.select(
-        chosen.c.command_id, chosen.c.dead_at, sa.func.clock_timestamp().label("asked_at")
+        chosen.c.command_id, chosen.c.dead_at, sa.func.clock_timestamp().label("queried_at")
     ).order_by(chosen.c.dead_at, chosen.c.command_id)  # fmt: skip
 
 
-def number_matching(tenant_id: str, wanted: DeadLetterFilter, limit: int) -> sa.Select[Any]:
-    """Select how many match, up to `limit`."""
+def count_matching(tenant_id: str, wanted: DeadLetterFilter, limit: int) -> sa.Select[Any]:
+    """Select the number of matches, up to `limit`."""
     conditions = _conditions(tenant_id, wanted)
     if wanted.reasons:
         conditions.append(_L.reason.in_(wanted.reasons))
@@ -61,7 +61,7 @@ def number_matching(tenant_id: str, wanted: DeadLetterFilter, limit: int) -> sa.
 
 
 def _conditions(tenant_id: str, wanted: DeadLetterFilter) -> list[sa.ColumnElement[bool]]:
-    """Return what must hold, but for the reasons."""
+    """Return the conditions of a filter, except the reasons."""
     given = {name: getattr(wanted, name) for name in ("agent_id", "session_id", "type", "correlation_id")}
     conditions = [_L.tenant_id == tenant_id, *(_L[name] == value for name, value in given.items() if value)]
     if wanted.dead_after is not None:
@@ -76,7 +76,7 @@ def _conditions(tenant_id: str, wanted: DeadLetterFilter) -> list[sa.ColumnEleme
 def _chosen(
     conditions: list[sa.ColumnElement[bool]], wanted: DeadLetterFilter, limit: int, *, newest_first: bool
 ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
-    """Select up to `limit` in order; each reason by itself, so that its index is read and no more than that."""
+    """Select up to `limit` dead letters in order. Each reason is a query of its own, which reads only its index."""
 
     def ordered(at: Any, command_id: Any) -> tuple[Any, Any]:
         return (at.desc(), command_id.desc()) if newest_first else (at, command_id)

@@ -1,4 +1,4 @@
-"""What becomes of one dead letter."""
+"""The use cases of single dead letters."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from services.command.commands.batch_keys import check_key
 from services.command.commands.model import SubmitCode
 from services.command.commands.ports import CommandStore, Submitted
 from services.command.commands.service import Key, error_of
-from services.command.dead_letters.model import Changes, DeadLetter, PurgeCode, again
+from services.command.dead_letters.model import Changes, DeadLetter, PurgeCode, requeued_command
 from services.command.dead_letters.ports import DeadLetterStore
 
 
@@ -21,53 +21,56 @@ class DeadLetters:
         self._commands = commands
 
     async def get(self, tenant_id: str, command_id: UUID | None) -> DeadLetter:
-        """Return a dead letter, or refuse."""
+        """Return a dead letter; raises ServiceError DEAD_LETTER_NOT_FOUND."""
         letter = await self._letters.get(tenant_id, command_id) if command_id else None
         if letter is None:
-            raise letter_missing(command_id)
+            raise dead_letter_missing(command_id)
         return letter
 
     async def requeue(self, actor: Actor, command_id: UUID | None, changes: Changes, key: str) -> Submitted:
-        """Submit a dead command again, as a new one in the agent's live session; a second time it is refused.
+        """Submit a dead command again, as a new one in the agent's live session. Raises ServiceError.
 
-        The new command and the mark on the dead letter are one transaction: of two callers at once, one wins.
+        One transaction stores the new command and marks the dead letter. So of concurrent callers, one succeeds and the
+        others get DEAD_LETTER_REQUEUED.
         """
-        # The command outlives its dead letter: a replay is answered after a purge too, and the submit refuses the rest.
+        # The command outlives its dead letter. So a replay is answered after a purge too; the submit rejects the rest.
         old = await self._commands.get(actor.tenant_id, command_id) if command_id else None
         if old is None:
-            raise letter_missing(command_id)
-        new = again(old, changes, key)
+            raise dead_letter_missing(command_id)
+        new = requeued_command(old, changes, key)
         done = await self._commands.submit(actor, "requeue", new)
         failpoint("dead_letters.after_requeue_before_answer")
         if done.code in (SubmitCode.OK, SubmitCode.REPLAY):
             return done
-        if done.code == SubmitCode.LETTER_GONE:
-            raise letter_missing(command_id)
+        if done.code == SubmitCode.DEAD_LETTER_NOT_FOUND:
+            raise dead_letter_missing(command_id)
         if done.code == SubmitCode.REQUEUED:
-            letters = await self._letters.letters(actor.tenant_id, [old.command_id])
+            letters = await self._letters.requeue_targets(actor.tenant_id, [old.command_id])
             letter = letters.get(old.command_id)
-            raise letter_requeued(old.command_id, letter.requeued_as if letter else None)
+            raise dead_letter_requeued(old.command_id, letter.requeued_as if letter else None)
         raise error_of(done, new)
 
     async def purge(self, tenant_id: str, command_id: UUID | None, key: Key | None = None) -> None:
-        """Remove a dead letter, or refuse."""
+        """Remove a dead letter; raises ServiceError DEAD_LETTER_NOT_FOUND."""
         if command_id is None:
-            raise letter_missing(command_id)
+            raise dead_letter_missing(command_id)
         code = await self._letters.purge(tenant_id, key.key if key else "", key.request if key else b"", command_id)
         check_key(code)
         if code == PurgeCode.GONE:
-            raise letter_missing(command_id)
+            raise dead_letter_missing(command_id)
 
 
-def letter_missing(command_id: UUID | None) -> ServiceError:
-    """Refuse what names no dead letter."""
+def dead_letter_missing(command_id: UUID | None) -> ServiceError:
+    """Return the error for an id that names no dead letter."""
     metadata = {"command_id": str(command_id)} if command_id else {}
     return ServiceError(Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter", metadata=metadata)
 
 
-def letter_requeued(command_id: UUID, requeued_as: UUID | None) -> ServiceError:
-    """Refuse to requeue a second time, naming the command that it was requeued as where that is known."""
+def dead_letter_requeued(command_id: UUID, requeued_as: UUID | None) -> ServiceError:
+    """Return the error for a second requeue, with the command that it was requeued as if that is known."""
     metadata = {"command_id": str(command_id)}
     if requeued_as is not None:
         metadata["requeued_as"] = str(requeued_as)
-    return ServiceError(Reason.DEAD_LETTER_REQUEUED, f"dead letter {command_id} was requeued before", metadata=metadata)
+    return ServiceError(
+        Reason.DEAD_LETTER_REQUEUED, f"dead letter {command_id} was already requeued", metadata=metadata
+    )

@@ -1,4 +1,4 @@
-"""Dead letters in Postgres."""
+"""Stores dead letters in Postgres."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -18,15 +18,15 @@ from services.command.dead_letters.model import (
     PurgeCode,
 )
 from services.command.dead_letters.ports import (
-    Letter,
     Match,
     Purged,
-    Target,
+    RequeueDestination,
+    RequeueTarget,
 )
 from services.command.dead_letters.search import (
+    count_matching,
     listing,
     matching,
-    number_matching,
 )
 
 _COLUMNS = [field.name for field in fields(Command)]
@@ -40,7 +40,7 @@ _READ_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class _DeadLetterRow:
     command_id: UUID
     reason: str
     dead_at: datetime
@@ -76,12 +76,12 @@ class PostgresDeadLetters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # For their second tries: a purge that met a lock was rolled back whole.
+        # For its retries: a purge that met a lock was rolled back as a whole.
         self._purges: KeyedBatcher[str, tuple[Any, ...], Purged] = KeyedBatcher(self._purge_one, max_batch=1)
 
     async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
         """Return a dead letter, None when there is none."""
-        letters = await self._database.records(_Letter, _SQL["dead_letter"], (tenant_id, command_id))
+        letters = await self._database.records(_DeadLetterRow, _SQL["dead_letter"], (tenant_id, command_id))
         commands = await self._database.records(Command, _SQL["get_command"], (tenant_id, command_id))
         if not letters or not commands:
             return None
@@ -94,50 +94,56 @@ class PostgresDeadLetters:
     async def find(
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[DeadLetter]:
-        """Return dead letters, newest first, after the place `{"at", "id"}`."""
+        """Return dead letters, newest first, after the keyset `{"at", "id"}`."""
         found = await self._database.selected(_Listed, listing(tenant_id, wanted, after, limit))
         return [DeadLetter(one, one.reason, one.dead_at, one.requeued_as) for one in found]
 
     async def match(
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Match]:
-        """Return what matches, the longest dead first, after the place `{"at", "id", "until"}` and not past its end."""
+        """Return matches, oldest first, after the keyset `{"at", "id", "until"}` and not later than `until`."""
         return await self._database.selected(Match, matching(tenant_id, wanted, after, limit))
 
     async def count(self, tenant_id: str, wanted: DeadLetterFilter, limit: int) -> int:
-        """Count what matches, up to `limit`."""
-        (found,) = await self._database.selected(_Count, number_matching(tenant_id, wanted, limit))
+        """Count the matches, up to `limit`."""
+        (found,) = await self._database.selected(_Count, count_matching(tenant_id, wanted, limit))
         return found.number
 
-    async def letters(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, Letter]:
-        """Return what there is of these dead letters."""
-        found = await self._database.records(Letter, _SQL["letters"], {"tenant": tenant_id, "ids": list(ids)})
+    async def requeue_targets(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, RequeueTarget]:
+        """Return those of these dead letters that exist."""
+        found = await self._database.records(
+            RequeueTarget, _SQL["requeue_targets"], {"tenant": tenant_id, "ids": list(ids)}
+        )
         return {letter.command_id: letter for letter in found}
 
     async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
-        """Return the commands of the first so many ids that fit into memory together, and how many ids these are."""
-        asked = list(ids[:_READ_AT_ONCE])
-        if not asked:
+        """Return the commands of the first ids, as many as fit into memory together, and the number of these ids."""
+        chosen = list(ids[:_READ_AT_ONCE])
+        if not chosen:
             return {}, 0
-        values = {"tenant": tenant_id, "ids": asked, "bytes": _READ_BYTES}
+        values = {"tenant": tenant_id, "ids": chosen, "bytes": _READ_BYTES}
         found = await self._database.records(_Read, _SQL["commands"], values)
-        left_out = next((one.ord - 1 for one in found if not one.fits), len(asked))
-        return {one.command_id: one for one in found if one.ord <= left_out}, left_out
+        number = next((one.ord - 1 for one in found if not one.fits), len(chosen))
+        return {one.command_id: one for one in found if one.ord <= number}, number
 
-    async def targets(self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None) -> dict[str, Target]:
+    async def destinations(
+        self, tenant_id: str, agent_ids: Sequence[str], session_id: str | None
+    ) -> dict[str, RequeueDestination]:
         """Return where the agents' commands would go now."""
-        found = await self._database.records(Target, _SQL["targets"], (tenant_id, list(agent_ids), session_id))
+        found = await self._database.records(
+            RequeueDestination, _SQL["destinations"], (tenant_id, list(agent_ids), session_id)
+        )
         return {target.agent_id: target for target in found}
 
     async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
-        """Remove a dead letter, in one transaction with the key: `ok`, `replay`, `reused`, or `gone`."""
+        """Remove a dead letter in one transaction with the key. Returns `ok`, `replay`, `reused` or `gone`."""
         (code,) = await self._database.values(_SQL["purge"], (tenant_id, key or None, request, command_id))
         return PurgeCode(code)
 
     async def purge_many(
         self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
     ) -> Purged:
-        """Remove dead letters, and store the answer under the key, in one transaction."""
+        """Remove dead letters and store the answer under the key, in one transaction."""
         return await self._purges.run(tenant_id, (tenant_id, key or None, request, list(ids), requeued, more))
 
     async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:

@@ -1,6 +1,6 @@
 -- name: due
 with recursive waiting as (
-  -- The tenants and priorities that have something due, each found by one step into the index.
+  -- The tenants and priorities with waiting rows. Each is found by one step in the index.
   (select d.tenant_id, d.priority from command.ready d
    where d.published_seq is null and not d.blocked order by d.tenant_id, d.priority limit 1)
   union all

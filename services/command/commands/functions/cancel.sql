@@ -1,7 +1,7 @@
--- Cancels commands of one partition. Item: {id, mode: graceful | immediate | kill, grace_ms, reason, actor, address}.
--- A command that waits is cancelled at once. A command that runs is asked to stop, and the reconciler cancels it when its
--- grace is over. With `immediate` or `kill`, the command ends in this transaction and its lease is revoked: what its
--- runner still writes is fenced, and the runner stops the execution when it learns of it.
+-- Cancels commands of one partition. Item: {id, mode: graceful | immediate | kill, grace_ms, reason, actor, address}. A
+-- waiting command is cancelled at once. A running command is asked to stop, and the reconciler cancels it when its
+-- grace is over. With `immediate` or `kill`, the command ends in this transaction and its lease is revoked: later
+-- writes of its runner are fenced, and the runner stops the execution as soon as it is notified.
 create or replace function command.cancel(p_tenant text, p_partition smallint, p_items json)
 returns table (command_id uuid, code command.cancel_code, state text, runner_id uuid, first_position bigint, last_position bigint,
                notification text)

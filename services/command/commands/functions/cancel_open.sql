@@ -1,5 +1,5 @@
--- Cancels up to `p_limit` open commands of a session that do not run, and by force those that do, oldest first. Returns
--- the events. The partition is locked.
+-- Cancels up to `p_limit` waiting commands of a session, oldest first, with force also running ones. Returns the
+-- events. The partition is locked.
 create or replace function command.cancel_open(p_tenant text, p_session_uid uuid, p_limit integer, p_force boolean,
                                                p_actor text)
 returns session.new_event[] language plpgsql set search_path = pg_catalog, pg_temp as $$

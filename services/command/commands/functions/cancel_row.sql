@@ -1,2 +1,2 @@
--- What a cancel decided for one command; `runner_id` is the runner to notify.
+-- The result of a cancel for one command. `runner_id` is the runner to notify.
 create type command.cancel_row as (id uuid, code command.cancel_code, state text, runner_id uuid);

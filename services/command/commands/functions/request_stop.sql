@@ -1,4 +1,4 @@
--- Asks the running commands of a session to stop by a deadline, and returns the events. The partition is locked.
+-- Requests the running commands of a session to stop by a deadline. Returns the events. The partition is locked.
 create or replace function command.request_stop(p_tenant text, p_session_uid uuid, p_deadline timestamptz, p_actor text)
 returns session.new_event[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,6 +1,6 @@
--- Finds the commands of a cancel and decides the code of each: 'gone', 'finished', 'requested' for a running command that
--- has time to stop, else 'cancelled'. Two cancels of one command in a batch have one row, the first's. Plain SQL without
--- settings: the planner inlines it.
+-- Finds the commands of a cancel and decides the code of each: 'gone', 'finished', 'requested' for a running command
+-- with time to stop, otherwise 'cancelled'. Repeated cancels of one command share the row of the first. Plain SQL
+-- without settings, so that the planner inlines it.
 create or replace function command.resolve_cancels(p_tenant text, p_partition smallint, p_items json, p_now timestamptz)
 returns table (id uuid, ord bigint, mode text, reason text, actor text, address text, deadline timestamptz, code command.cancel_code,
                at tid, state text, session_uid uuid, correlation_id text, attempt integer, runner_id uuid,

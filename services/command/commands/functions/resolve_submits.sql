@@ -1,10 +1,10 @@
--- Resolves the session of each item of a submit and decides its code. Runs after the partition's lock. Plain SQL without
--- settings: the planner inlines it.
+-- Resolves the session of each item of a submit and decides its code. The partition is locked. Plain SQL without
+-- settings, so that the planner inlines it.
 --
--- Plans are made once for a connection, often while a table is nearly empty, and the planner then likes to begin a join
--- with all rows of a tenant. So whatever is looked up by key for each item stands in a lateral subquery that `offset 0`
--- fences, here and in the other functions. What was found under the partition's lock does not change while that is held,
--- and is updated by its ctid.
+-- A connection makes its plans once, often while a table is nearly empty. The planner then tends to begin a join with
+-- all rows of a tenant. So here and in the other functions, each lookup by key is a lateral subquery with `offset 0`,
+-- which the planner does not reorder. Rows found under the partition's lock do not change while it is held, so they can
+-- be updated by ctid.
 create or replace function command.resolve_submits(p_tenant text, p_partition smallint, p_items json, p_method text,
                                                    p_agents text[], p_sessions text[])
 returns setof command.resolved_submit language sql stable as $$
@@ -20,7 +20,7 @@ returns setof command.resolved_submit language sql stable as $$
          case
            when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then 'replay'
            when k.command_id <> i.id then 'reused'
-           when i.requeued_from is not null and l.command_id is null then 'letter_gone'
+           when i.requeued_from is not null and l.command_id is null then 'dead_letter_not_found'
            when l.requeued_as is not null or i.requeued_from is not null
              and row_number() over (partition by i.requeued_from order by i.ordinality) > 1 then 'requeued'
            when l.agent_id <> s.agent_id then 'not_its_session'

@@ -1,4 +1,4 @@
--- An item of a submit with what it resolved to: the columns of `submit_item`, its place in the batch, and the decision.
+-- A resolved item of a submit: the columns of `submit_item`, its index in the batch, its session, and its code.
 create type command.resolved_submit as (
   id                uuid,
   agent_id          text,

@@ -1,5 +1,5 @@
--- Submit: a batch of one partition in one transaction, each item accepted or rejected by its code. `p_items` holds items
--- as `submit_item` describes them, each with `agent_id` or `session_id`; `p_agents` and `p_sessions` are the ids that they
+-- Submits commands: a batch of one partition in one transaction. Each item gets a code: accepted, or why not. `p_items`
+-- holds rows of `submit_item`, each with `agent_id` or `session_id`. `p_agents` and `p_sessions` are the ids that they
 -- name, and `p_keyed` says whether any has a key.
 create or replace function command.submit(p_tenant text, p_partition smallint, p_items json, p_method text,
                                           p_agents text[], p_sessions text[], p_keyed boolean)
@@ -32,7 +32,7 @@ begin
            r.requeued_from, r.max_attempts, r.timeout_ms, r.backoff_ms, r.max_backoff_ms, r.priority, r.not_before,
            r.retry_tool_errors, r.ordering_key, r.retention_s,
            case when r.cancelled is not null then 'cancelled' when r.not_before > v_now then 'scheduled' else 'queued' end,
-           -- Ordering keys go by this time, so items of a batch have it in their order.
+           -- Ordering keys use this time, so it follows the order of the batch.
            v_now + (r.ord - 1) * interval '1 microsecond',
            case when r.cancelled is null and r.not_before > v_now then r.not_before end,
            case when r.cancelled is not null then v_now end,

@@ -1,4 +1,4 @@
--- One item of a submit, as it comes from the command service. `hash` is in hexadecimal; `event` is the payload of
+-- One item of a submit, written by the command service. `hash` is in hexadecimal; `event` is the payload of
 -- `command.enqueued`.
 create type command.submit_item as (
   id                uuid,

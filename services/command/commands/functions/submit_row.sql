@@ -1,4 +1,4 @@
--- What a submit decided for one item, from its write to its answer.
+-- The result of a submit for one item, from which its answer is made.
 create type command.submit_row as (
   ord             bigint,
   code            command.submit_code,

@@ -1,5 +1,5 @@
--- Purges one dead letter in one transaction with the caller's key. Returns 'ok', 'replay', 'reused', or 'gone', which
--- keeps no key.
+-- Purges one dead letter in one transaction with the caller's key. Returns 'ok', 'replay', 'reused' or 'gone'. With
+-- 'gone' the key is not kept.
 create or replace function command.purge_letter(p_tenant text, p_key text, p_hash bytea, p_id uuid) returns command.purge_code
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,10 +1,10 @@
--- Purges the dead letters of these ids in one transaction with the caller's key. With `p_requeued` true or false it takes
--- only letters that were requeued, or were not; with null it takes both. The answer is JSON: {purged: [...], more}.
--- Returns 'ok', 'replay' or 'reused'.
+-- Purges the dead letters of these ids in one transaction with the caller's key. With `p_requeued` true or false it
+-- takes only letters that were requeued, or were not; with null it takes both. The answer is JSON: {purged: [...],
+-- more}. Returns 'ok', 'replay' or 'reused'.
 --
--- Others that change several letters (a requeue, the mark that they were published) lock them in an order of their own.
--- So this function waits for nobody while it holds locks: it tries the letters that are locked a few times more, and then
--- gives up the whole purge, to be run again.
+-- Other statements that change several dead letters (a requeue, the mark that they were published) lock them in another
+-- order. So this function never waits while it holds locks. It retries locked dead letters a few times, and then fails
+-- as a whole, to be run again.
 create or replace function command.purge_letters(p_tenant text, p_key text, p_hash bytea, p_ids uuid[],
                                                  p_requeued boolean, p_more boolean)
 returns table (code command.purge_code, answer text)

@@ -1,5 +1,5 @@
--- Claims commands of one partition for a runner. A rejected command gets the code that says why, and goes back to be
--- dispatched again. Every write to a running command is fenced by the lease token that its claim draws (rule 2).
+-- Claims commands of one partition for a runner. A command that is not claimed gets the code that says why, and becomes
+-- due again. The lease token that a claim creates fences every later write to the command (rule 2).
 create or replace function command.claim(p_tenant text, p_partition smallint, p_runner uuid, p_ids uuid[])
 returns table (command_id uuid, code command.claim_code, lease_token uuid, attempt integer, charged integer, released integer,
                first_position bigint, last_position bigint, notification text)

@@ -1,4 +1,4 @@
--- What a claim decided for one command.
+-- The result of a claim for one command.
 create type command.claim_row as (
   id          uuid,
   code        command.claim_code,

@@ -1,5 +1,5 @@
--- Says that a runner has connected sessions' agents, and appends `agent.connected` for each that it still owns. Returns
--- the uids of these. Item: {uid, event}.
+-- Records that a runner has connected sessions to their agents, and appends `agent.connected` for each that it still
+-- owns. Returns the uids of these sessions. Item: {uid, event}.
 create or replace function command.connected(p_tenant text, p_partition smallint, p_runner uuid, p_items json)
 returns table (session_uid uuid, first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

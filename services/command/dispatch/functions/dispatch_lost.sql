@@ -1,5 +1,5 @@
--- Charges one attempt to queued commands whose dispatch was delivered as often as the broker allows, and that nobody
--- claimed (rule 7). Each is dispatched again, or is dead when this attempt was its last.
+-- Charges one attempt to queued commands whose dispatch was delivered as often as the broker allows and that no runner
+-- claimed (rule 7). Each becomes due again, or fails for good when this attempt was its last.
 create or replace function command.dispatch_lost(p_tenant text, p_partition smallint, p_ids uuid[], p_error text,
                                                  p_actor text)
 returns table (command_id uuid, state text, first_position bigint, last_position bigint, notification text)

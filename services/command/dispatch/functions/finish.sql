@@ -1,7 +1,8 @@
--- Ends attempts, fenced. Item: {id, token, outcome: succeeded | retrying | released | failed | cancelled, result (JSON
--- text), large (the result is stored apart), error (JSON text), reason, delay_ms, charged, actor, event, note, counted
--- (false for a release that the command did not cause)}. `event` is the payload of the outcome's event, `note` that of
--- `command.dead_lettered`. In the answer, `unblocked` says that the next command of an ordering key may go.
+-- Ends attempts, fenced by their lease tokens. Item: {id, token, outcome: succeeded | retrying | released | failed |
+-- cancelled, result (JSON text), large (store the result apart), error (JSON text), reason, delay_ms, charged, actor,
+-- event, note, counted (false for a release that the command did not cause)}. `event` is the payload of the outcome's
+-- event, `note` that of `command.dead_lettered`. In the result, `unblocked` says that the next command of an ordering
+-- key may run.
 create or replace function command.finish(p_tenant text, p_partition smallint, p_items json)
 returns table (command_id uuid, code command.fence_code, state text, unblocked boolean, first_position bigint, last_position bigint,
                notification text)

@@ -1,2 +1,2 @@
--- What became of one attempt: the code, and the state that its command is in now.
+-- The result of a finish for one attempt: the code, and the new state of its command.
 create type command.finish_row as (id uuid, code command.fence_code, state text);

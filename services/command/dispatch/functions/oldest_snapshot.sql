@@ -1,6 +1,6 @@
--- For how many seconds the oldest snapshot of this database has been held. While it is, no row that died since can be
--- removed, and appends, which update the same rows again and again, become ten times slower (concurrency, rule 13).
--- Other users' sessions are seen when this function's owner may see them (a superuser, or a member of pg_monitor).
+-- Returns the age in seconds of the oldest snapshot of this database. Vacuum cannot remove rows that died after it was
+-- taken, so appends, which update the same rows again and again, become ten times slower (concurrency, rule 13). Other
+-- users' sessions are included if this function's owner may see them (a superuser, or a member of pg_monitor).
 create or replace function command.oldest_snapshot() returns double precision
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select greatest(0, extract(epoch from clock_timestamp() - least(

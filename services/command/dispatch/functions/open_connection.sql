@@ -1,4 +1,4 @@
--- Enters the wish for a connection of a session's agent.
+-- Requests a connection to a session's agent.
 create or replace function command.open_connection(p_tenant text, p_partition smallint, p_session_uid uuid,
                                                    p_session_id text, p_agent_id text, p_kind text, p_server text)
 returns void language sql security definer set search_path = pg_catalog, pg_temp as $$

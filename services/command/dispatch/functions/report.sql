@@ -1,5 +1,5 @@
--- Reports progress and output of running commands, fenced. Item: {id, token, progress (JSON text, optional), type,
--- payload, actor}. An item whose token no longer holds is answered 'fenced'.
+-- Stores progress and output of running commands, fenced by their lease tokens. Item: {id, token, progress (JSON text,
+-- optional), type, payload, actor}. An item whose token is no longer valid gets the code 'fenced'.
 create or replace function command.report(p_tenant text, p_partition smallint, p_items json)
 returns table (command_id uuid, code command.fence_code, first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- Finds the commands of a claim and decides the code of each: whether the runner may have it. Plain SQL without settings:
--- the planner inlines it.
+-- Finds the commands of a claim and decides the code of each: whether the runner may claim it. Plain SQL without
+-- settings, so that the planner inlines it.
 create or replace function command.resolve_claims(p_tenant text, p_partition smallint, p_runner uuid, p_ids uuid[],
                                                   p_now timestamptz, p_is_alive boolean)
 returns table (id uuid, ord bigint, at tid, code command.claim_code)

@@ -1,6 +1,6 @@
--- Finds the running commands of a finish by their lease tokens and decides the final outcome of each: a cancel that was
--- requested before the end wins over every outcome. An item whose token no longer holds has code 'fenced'. Plain SQL
--- without settings: the planner inlines it.
+-- Finds the running commands of a finish by their lease tokens and decides the final outcome of each. A cancel that was
+-- requested before the end wins over every outcome. An item whose token is no longer valid gets the code 'fenced'.
+-- Plain SQL without settings, so that the planner inlines it.
 create or replace function command.resolve_finishes(p_tenant text, p_partition smallint, p_items json)
 returns table (id uuid, token uuid, outcome text, result text, is_large boolean, error text, reason text,
                delay interval, is_charged boolean, actor text, event text, note text, is_counted boolean, ord bigint,

@@ -1,5 +1,5 @@
--- Finds the queued commands of lost dispatches, and decides which are dead: those that this charge is the last for. Plain
--- SQL without settings: the planner inlines it.
+-- Finds the queued commands of lost dispatches, and decides which of them fail for good: those that have no attempt
+-- left. Plain SQL without settings, so that the planner inlines it.
 create or replace function command.resolve_losses(p_tenant text, p_partition smallint, p_ids uuid[])
 returns table (at tid, command_id uuid, session_uid uuid, session_id text, agent_id text, type text,
                correlation_id text, attempt integer, ordering_key text, is_dead boolean)

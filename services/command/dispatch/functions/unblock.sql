@@ -1,4 +1,4 @@
--- Lets the next command of each ordering key go, after the one before it has ended. The partition is locked.
+-- Unblocks the next command of each ordering key, after the one before it has ended. The partition is locked.
 create or replace function command.unblock(p_tenant text, p_keys command.ordering[]) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
   update command.ready d set blocked = false, dispatch_after = d.available_at

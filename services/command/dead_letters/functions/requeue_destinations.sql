@@ -1,6 +1,5 @@
--- Where the dead commands of these agents could go now: the code that a submit would answer, with the live session, or
--- with the session that is named.
-create or replace function command.requeue_targets(p_tenant text, p_agents text[], p_session text)
+-- Returns where dead commands of these agents would go now: the code of a submit, with the live or the named session.
+create or replace function command.requeue_destinations(p_tenant text, p_agents text[], p_session text)
 returns table (agent_id text, code command.submit_code, session_id text, state text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select a.agent_id,
