@@ -1,4 +1,4 @@
-"""The gateway, put together."""
+"""The composition root of the gateway."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _STREAMS_EACH = 500  # streams on a connection; a service allows 1,000
 async def serve(
     settings: GatewaySettings, stop: asyncio.Event, *, on_ready: Callable[[str], None] | None = None
 ) -> None:
-    """Serve until `stop` is set: then streams end at once, and what else is under way gets a moment."""
+    """Serve until `stop` is set. Then streams end at once, and other requests have `settings.drain` seconds to end."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_channel(settings.session_address))
         command = await stack.enter_async_context(open_channel(settings.command_address))

@@ -1,4 +1,4 @@
-"""The pages that need no key: health, readiness, metrics, and the document."""
+"""The pages that need no API key: health, readiness, metrics and the OpenAPI document."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -16,7 +16,7 @@ from services.gateway.rest.routes import Route
 def public_pages(
     routes: Sequence[Route], readiness: Readiness, registry: CollectorRegistry
 ) -> Iterator[tuple[str, PublicPage]]:
-    """Yield the pages by their paths."""
+    """Yield the paths and the pages."""
     document = describe(routes)
     health = json_response(200, {"status": "ok"}, {"Cache-Control": "no-store"})
 

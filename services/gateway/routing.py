@@ -1,4 +1,4 @@
-"""What each path is for: the routes of REST, and the pages that need no key."""
+"""Builds the router: the routes of REST, and the pages that need no API key."""
 
 from collections.abc import Iterable
 from functools import partial

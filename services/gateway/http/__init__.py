@@ -1,1 +1,1 @@
-"""HTTP: what comes in over a connection and what goes out."""
+"""The HTTP server: connections, requests and responses."""

@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application: what each request is for, and how whatever goes wrong leaves as a problem."""
+"""The gateway as an ASGI application: it routes requests, authenticates callers, and turns errors into problems."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _API = b"/api/"
 
 @dataclass(frozen=True, slots=True)
 class PublicPage:
-    """A page that needs no key."""
+    """A page that needs no API key."""
 
     name: str
     respond: Callable[[], Awaitable[Response]]
@@ -34,7 +34,7 @@ class PublicPage:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An operation that needs a key; `takes_key` says whether it takes an Idempotency-Key."""
+    """An operation that needs an API key. `takes_key` says whether it takes an Idempotency-Key."""
 
     name: str
     takes_key: bool
@@ -42,7 +42,7 @@ class Endpoint:
 
 
 class Handle(Protocol):
-    """Responds to a request of a caller; raises ServiceError."""
+    """Responds to an authenticated request; raises ServiceError."""
 
     async def __call__(self, parameters: Mapping[str, str], context: RequestContext, caller: Caller) -> None:
         """Respond."""
@@ -52,7 +52,7 @@ Target = Endpoint | PublicPage
 
 
 class GatewayApp:
-    """Serves requests. Whatever is raised on the way becomes a problem here, and nowhere else."""
+    """Serves requests. Every exception becomes a problem here and nowhere else."""
 
     def __init__(self, router: Router[Target], callers: Callers, metrics: HttpMetrics) -> None:
         self._router = router
@@ -61,7 +61,7 @@ class GatewayApp:
         self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, as ASGI has it."""
+        """Serve one request: the ASGI entry point."""
         context = RequestContext(scope, receive, send, self._request_ids)
         try:
             await self._respond(context)
@@ -80,10 +80,10 @@ class GatewayApp:
             error = raised
         except grpc.aio.AioRpcError as raised:
             error = service_error_from_rpc(raised)
-        except Exception:  # noqa: BLE001 - the boundary: logged whole, and a constant text leaves
+        except Exception:  # noqa: BLE001 - the boundary: log the error, and respond with a constant text
             _log.error("request_failed", request_id=context.request_id, exc_info=True)
             error = ServiceError(Reason.INTERNAL, INTERNAL_TEXT, metadata={"request_id": context.request_id})
-        if context.is_started:  # too late to say so: the connection ends without the end of the response
+        if context.is_started:  # too late to report it: the connection ends before the response does
             raise ClientGoneError
         response = problem(error, context.path)
         if context.allowed:
@@ -100,10 +100,10 @@ class GatewayApp:
             caller = await self._callers.authenticate(context.headers.get(b"authorization"), context.request_id)
             context.principal = caller.name
         if match is None:
-            raise ServiceError(Reason.ROUTE_NOT_FOUND, "there is no such route; /openapi.json has those that there are")
+            raise ServiceError(Reason.ROUTE_NOT_FOUND, "there is no such route; /openapi.json lists the routes")
         if target is None:
             context.allowed = ", ".join(sorted(match.targets))
-            raise ServiceError(Reason.METHOD_NOT_ALLOWED, f"the route does not take {context.method}")
+            raise ServiceError(Reason.METHOD_NOT_ALLOWED, f"the route does not accept {context.method}")
         context.operation = target.name
         if isinstance(target, PublicPage):
             await context.respond(await target.respond())

@@ -7,18 +7,18 @@ from starlette.types import Receive
 from libs.errors import Reason, ServiceError
 
 LIMIT = 1024 * 1024
-"""The largest body that is taken."""
+"""The largest body that is accepted."""
 DRAIN_LIMIT = 8 * 1024 * 1024
 """How much of a rejected body is read before the connection is closed."""
 _SECONDS = 30.0
 
 
 class ClientGoneError(Exception):
-    """The client has closed its connection: nobody waits for an answer."""
+    """The client has closed its connection, so no response can be sent."""
 
 
 class BodyReader:
-    """The body of one request; `is_spent` says whether all of it was read, so that the connection can go on."""
+    """The body of one request. `is_spent` says whether it was read to its end, so that the connection can be reused."""
 
     def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
         self._receive = receive
@@ -41,15 +41,17 @@ class BodyReader:
         return b"".join(pieces)
 
     async def linger(self) -> None:
-        """Read and discard the rest after an error: a client that writes all before it reads would otherwise see a
-        broken connection in place of the answer."""
+        """Read and discard the rest after an error.
+
+        A client that writes the whole body before it reads would otherwise see a broken connection, not the response.
+        """
         size = 0
         try:
             async with asyncio.timeout(_SECONDS):
                 while not self.is_spent and not self._waits_to_be_asked and size < DRAIN_LIMIT:
                     size += len(await self._next())
         except (ClientGoneError, TimeoutError, ServiceError):
-            return  # it has its answer
+            return  # the response was already sent
 
     async def _next(self) -> bytes:
         try:

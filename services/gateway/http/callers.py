@@ -1,4 +1,4 @@
-"""Who callers are: asked of the session service, and remembered for a moment."""
+"""Authenticates callers through the session service, and caches the results for a short time."""
 
 import re
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from libs.rpc import call_metadata, service_error_from_rpc
 if TYPE_CHECKING:
     from callboard.auth.v1.auth_pb2 import Role
 
-_SECONDS = 2.0  # with the 2 s of the service behind it, a revoked key opens nothing after 5 s
+_SECONDS = 2.0  # with the 2 s of the service's cache, a revoked key is rejected within 5 s
 _MOST = 4096
 _CALL_SECONDS = 5.0
-# What is longer, or of other characters, is no key, and could not travel as gRPC metadata.
+# A longer text, or one with other characters, is not a key and could not be sent as gRPC metadata.
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]{1,1024})")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller, as its key says; `authorization` is what to send with calls on its behalf."""
+    """The caller that a key belongs to. `authorization` is sent with calls on its behalf."""
 
     tenant_id: str
     name: str
@@ -33,14 +33,14 @@ class Caller:
 
 
 class Callers:
-    """Authenticates callers; one call for all who ask for the same key at once, and its answer for 2 s after it."""
+    """Authenticates callers. Concurrent requests with one key share a call, and its result is cached for 2 s."""
 
     def __init__(self, identity: identity_pb2_grpc.IdentityServiceStub) -> None:
         self._identity = identity
         self._lookups = Lookups[Caller](_MOST, _SECONDS)
 
     async def authenticate(self, header: bytes | None, request_id: str) -> Caller:
-        """Return the caller behind an Authorization header; raises ServiceError."""
+        """Return the caller of an Authorization header; raises ServiceError."""
         authorization = _authorization(header)
         key = sha256(authorization.encode()).digest()
         caller = await self._lookups.get(key, lambda: self._ask(authorization, request_id))
@@ -61,10 +61,10 @@ class Callers:
 
 
 def _authorization(header: bytes | None) -> str:
-    """Return the header in its one form; raises ServiceError."""
+    """Return the header in canonical form; raises ServiceError."""
     if header is None:
         raise ServiceError(
-            Reason.CREDENTIALS_MISSING, "the request carries no key; send it as `Authorization: Bearer <key>`"
+            Reason.CREDENTIALS_MISSING, "the request has no API key; send it as `Authorization: Bearer <key>`"
         )
     match = _BEARER.fullmatch(header)
     if match is None:

@@ -1,4 +1,4 @@
-"""Connections: uvicorn's, with limits on the head of a request, of which it has none of its own."""
+"""HTTP connections: uvicorn's, with limits on the head of a request, which uvicorn lacks."""
 
 import asyncio
 from typing import Any
@@ -10,42 +10,42 @@ _HEAD_SECONDS = 15.0
 
 
 class Connection(HttpToolsProtocol):
-    """Cuts off clients that send endless heads, or that do not get to the end of one."""
+    """Disconnects clients that send a head that is too large or that does not end in time."""
 
     _head_bytes = 0
     _is_in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and count it while it belongs to a head."""
+        """Process received data, and count its bytes while a head is being read."""
         if not self._is_in_head:
             super().data_received(data)
             return
         self._head_bytes += len(data)
         self._wait_for_head()
         super().data_received(data)
-        # Once the head has ended, the count begins anew with the next message.
+        # At the end of a head, the count is 0 again.
         if self._head_bytes > _HEAD_BYTES:
             self.transport.abort()
 
     def on_headers_complete(self) -> None:
-        """Begin with the body."""
+        """Stop the timer and the count: the body begins."""
         self._is_in_head, self._head_bytes = False, 0
         self._stop_waiting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Be ready for the next head, which may be long in coming: idle connections are uvicorn's concern."""
+        """Expect the next head. Its timer starts with its first byte: uvicorn closes idle connections."""
         self._is_in_head = True
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 

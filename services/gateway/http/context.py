@@ -1,4 +1,4 @@
-"""One request and its response: its id, the headers that every response carries, its log line and its count."""
+"""One request and its response: the request id, the headers of every response, the log line and the metrics."""
 
 import re
 import time
@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 
 class RequestContext:
-    """A request and its response. `operation`, `principal` and `reason` are for the log, once they are known."""
+    """A request and its response. `operation`, `principal` and `reason` are set for the log when they are known."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_ids: RequestIds) -> None:
         self._scope = scope
@@ -45,25 +45,25 @@ class RequestContext:
 
     @property
     def is_started(self) -> bool:
-        """Whether a response has begun, so that no other can be sent."""
+        """Whether the response has begun, so that no other one can be sent."""
         return self._status != 0
 
     @property
     def path(self) -> str:
-        """The path as it came."""
+        """The path as it was sent."""
         return self.raw_path.decode("latin-1")
 
     def read_idempotency_key(self) -> None:
-        """Read the Idempotency-Key, which the response then carries: empty without one, None when it is malformed."""
+        """Read the Idempotency-Key, and echo it in the response. The key is empty if absent, None if malformed."""
         given = self.headers.get(b"idempotency-key")
         if given is None:
             return
-        is_sound = _IDEMPOTENCY_KEY.fullmatch(given) is not None
-        self._echo = given if is_sound else None
-        self.idempotency_key = given.decode() if is_sound else None
+        is_valid = _IDEMPOTENCY_KEY.fullmatch(given) is not None
+        self._echo = given if is_valid else None
+        self.idempotency_key = given.decode() if is_valid else None
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response. Its first part gets the headers that every response carries."""
+        """Send a part of the response, and add the headers of every response to the first part."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = [*message["headers"], (b"x-request-id", self.request_id.encode()), _NO_SNIFFING]
@@ -73,7 +73,7 @@ class RequestContext:
         await self._send(message)
 
     async def respond(self, response: Response) -> None:
-        """Send a whole response. While the request's body is unread, read on before the connection is closed."""
+        """Send a whole response. If the request's body is unread, discard it and close the connection."""
         self.reason = response.reason
         if self.body.is_spent:
             await response(self._scope, self.receive, self.send)

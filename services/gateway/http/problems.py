@@ -11,7 +11,7 @@ _TRY_AGAIN_SECONDS = "1"
 
 
 def problem(error: ServiceError, instance: str) -> Response:
-    """Write an error. What its reason has to tell besides becomes members of its own."""
+    """Return the problem response of an error. The error's metadata become additional members."""
     reason = error.reason
     status = HTTP_STATUS[reason]
     value = {
@@ -28,7 +28,7 @@ def problem(error: ServiceError, instance: str) -> Response:
 
 
 def problem_type(reason: Reason) -> str:
-    """Return the URI of a reason's kind of problem."""
+    """Return the URI of the problem type of a reason."""
     return f"urn:callboard:problem:{reason.lower().replace('_', '-')}"
 
 

@@ -1,4 +1,4 @@
-"""How ready the suite is, seen from the gateway: it asks both services."""
+"""Reports the readiness of the suite: the gateway asks both services."""
 
 import asyncio
 
@@ -14,18 +14,18 @@ _ORDER = ("ready", "degraded", _NOT_READY)
 
 
 class Readiness:
-    """Says 503 until all parts were up once, and later while the database or a service is away."""
+    """Responds with 503 until all parts have been ready once, and later while a service is not ready."""
 
     def __init__(self, services: dict[str, health_pb2_grpc.ReadinessServiceStub]) -> None:
         self._services = services
         self._was_ready = False
 
     async def respond(self) -> Response:
-        """Ask, and respond as `/readyz`."""
-        said = await asyncio.gather(*(self._ask(name, stub) for name, stub in self._services.items()))
+        """Ask the services, and return the response of `/readyz`."""
+        reports = await asyncio.gather(*(self._ask(name, stub) for name, stub in self._services.items()))
         parts: dict[str, str] = {}
-        for own in said:
-            for part, state in own.items():
+        for report in reports:
+            for part, state in report.items():
                 parts[part] = max(parts.get(part, "ready"), state, key=_ORDER.index)
         self._was_ready = self._was_ready or all(state == "ready" for state in parts.values())
         status = max((parts[name] for name in self._services), key=_ORDER.index)
@@ -35,7 +35,7 @@ class Readiness:
         return json_response(503 if status == _NOT_READY else 200, value, {"Cache-Control": "no-store"})
 
     async def _ask(self, name: str, stub: health_pb2_grpc.ReadinessServiceStub) -> dict[str, str]:
-        """Return the service's own readiness under its name, and its parts under theirs."""
+        """Return the readiness of a service by its name, and of its parts by theirs."""
         try:
             answer = await stub.GetReadiness(health_pb2.GetReadinessRequest(), timeout=_SECONDS)
         except grpc.aio.AioRpcError:

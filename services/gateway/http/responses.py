@@ -1,4 +1,4 @@
-"""Whole responses, as the gateway sends them."""
+"""Whole HTTP responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ JSON = "application/json"
 
 
 class Response(responses.Response):
-    """A whole response; `reason` is there when it is an error, for the log."""
+    """A whole response. `reason` is the reason of an error, for the log."""
 
     def __init__(
         self,
@@ -25,5 +25,5 @@ class Response(responses.Response):
 
 
 def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Write a JSON value as a response."""
+    """Return a response with a JSON value."""
     return Response(status, orjson.dumps(value), headers, JSON)

@@ -1,4 +1,4 @@
-"""Finds what a path names: by its segments, in one walk, whatever the number of routes."""
+"""Finds the target of a path in one walk over its segments, however many routes there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,20 +18,20 @@ class _Node(Generic[Target]):
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Target]):
-    """What a path names: its targets by method, and its parameters."""
+    """A matched path: its targets by method, and its parameters."""
 
     targets: Mapping[str, Target]
     parameters: Mapping[str, str]
 
 
 class Router(Generic[Target]):
-    """Paths as OpenAPI writes them, `/api/v1/agents/{agentId}`, each with a target for each method."""
+    """Paths written as in OpenAPI, such as `/api/v1/agents/{agentId}`, each with a target for each method."""
 
     def __init__(self) -> None:
         self._root: _Node[Target] = _Node()
 
     def add(self, method: str, path: str, target: Target) -> None:
-        """Add a target; ValueError when the path has one for this method."""
+        """Add a target; raises ValueError when the path already has one for this method."""
         node = self._root
         for word in path.encode().split(b"/")[1:]:
             if word.startswith(b"{"):
@@ -41,11 +41,11 @@ class Router(Generic[Target]):
             else:
                 node = node.words.setdefault(word, _Node())
         if method in node.targets:
-            raise ValueError(f"{method} {path} is there twice")
+            raise ValueError(f"{method} {path} is defined twice")
         node.targets[method] = target
 
     def find(self, raw_path: bytes) -> Match[Target] | None:
-        """Return what a path names, still encoded as it came: an encoded slash separates nothing."""
+        """Return the match of a percent-encoded path, None when there is none. An encoded slash is no separator."""
         node, parameters = self._root, {}
         for word in raw_path.split(b"/")[1:]:
             following = node.words.get(word)

@@ -1,4 +1,4 @@
-"""The HTTP server: its listener, and how it is stopped."""
+"""The HTTP server and its listening socket."""
 
 import contextlib
 import math
@@ -15,21 +15,20 @@ _IDLE_SECONDS = 75
 
 
 class ListenError(OSError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on its configured address."""
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves signals to the process."""
+    """A uvicorn server that leaves signals to the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
 def http_server(app: Any, drain: float) -> HttpServer:
-    """Make a server for an application; it serves when it is given a listener. Once it is to exit, what is under way
-    has `drain` seconds."""
+    """Return a server for an application. At its exit, requests in progress have `drain` seconds to end."""
     return HttpServer(
         uvicorn.Config(
             app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
@@ -40,8 +39,11 @@ def http_server(app: Any, drain: float) -> HttpServer:
 
 
 def listen(host: str, port: int, write_deadline: float) -> socket.socket:
-    """Listen on an address, port 0 for any; raises ListenError. Clients that stop reading for longer than the
-    deadline are cut off by the kernel, for closing a connection politely waits until its last byte is read."""
+    """Return a socket that listens on an address; port 0 means any free port. Raises ListenError.
+
+    The kernel disconnects clients that do not read for longer than the deadline. A normal close would wait until they
+    have read the last byte.
+    """
     try:
         with contextlib.ExitStack() as stack:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -54,7 +56,7 @@ def listen(host: str, port: int, write_deadline: float) -> socket.socket:
             listener.bind(address)
             listener.listen(_BACKLOG)
             listener.setblocking(False)
-            stack.pop_all()  # it is open, and stays so
+            stack.pop_all()  # keep it open
             return listener
     except OSError as error:
         raise ListenError(f"cannot listen on {host}:{port}: is the port taken?") from error

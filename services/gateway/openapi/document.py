@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the contract that requests are served from."""
+"""Builds the OpenAPI document from the contract's operations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,17 @@ from services.gateway.rest.reader import needs_body
 from services.gateway.rest.routes import Route
 
 _ABOUT = (
-    "Durable sessions, reliable commands and a live work stream for AI agents. Errors are problems (RFC 9457) and "
-    "are decided in this order: 401, 413, 400, 403, then what the resource's state says. Times are RFC 3339 in UTC."
+    "Durable sessions, reliable commands and a live work stream for AI agents. Errors are problems (RFC 9457) and are "
+    "reported in this order: 401, 413, 400, 403, then those that depend on the resource's state. Times are RFC 3339 "
+    "in UTC."
 )
 
 
 def describe(routes: Sequence[Route], version: str = "1") -> dict[str, Any]:
-    """Return the document."""
+    """Return the OpenAPI document of routes."""
     schemas = Schemas()
     schemas.definitions |= OWN_SCHEMAS
-    for route in routes:  # first, so that what is written keeps its name
+    for route in routes:  # first, so that responses get the plain names
         schemas.written(route.operation.answer) if route.operation.answer.fields else None
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document: plain HTML, made once, without scripts."""
+"""Renders the OpenAPI document as a page of plain HTML without scripts."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -26,7 +26,7 @@ PAGE_HEADERS = {
 
 
 def page(document: dict[str, Any]) -> bytes:
-    """Write the document as a page."""
+    """Return the document as an HTML page."""
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -35,8 +35,8 @@ def page(document: dict[str, Any]) -> bytes:
         f"<h1>{escape(document['info']['title'])}</h1><p>{escape(document['info']['description'])}</p>",
         '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>',
         *(f"<h2>{escape(tag)}</h2>{''.join(operations)}" for tag, operations in by_tag.items()),
-        "<h2>Shapes</h2>",
-        *(_shape(name, schema) for name, schema in document["components"]["schemas"].items()),
+        "<h2>Schemas</h2>",
+        *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
     ]
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Callboard</title><style>{_STYLE}</style>'
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body>'
@@ -53,28 +53,28 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
             f"<tr><td><code>{escape(one['name'])}</code><td>{one['in']}<td>{escape(one.get('description', ''))}"
             for one in operation["parameters"]
         ]
-        parts.append(f"<table><tr><th>Parameter<th>In<th>What{''.join(rows)}</table>")
+        parts.append(f"<table><tr><th>Parameter<th>In<th>Description{''.join(rows)}</table>")
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         parts.append(f"<p>Body: {_names(schema)}</p>")
     rows = [_answer(status, answer) for status, answer in operation["responses"].items()]
-    return "".join([*parts, f"<table><tr><th>Status<th>What<th>Shape{''.join(rows)}</table></details>"])
+    return "".join([*parts, f"<table><tr><th>Status<th>Description<th>Schema{''.join(rows)}</table></details>"])
 
 
 def _answer(status: str, answer: dict[str, Any]) -> str:
-    shapes = ", ".join(_names(content["schema"]) for content in answer.get("content", {}).values())
-    return f"<tr><td>{status}<td>{escape(answer['description'])}<td>{shapes}"
+    names = ", ".join(_names(content["schema"]) for content in answer.get("content", {}).values())
+    return f"<tr><td>{status}<td>{escape(answer['description'])}<td>{names}"
 
 
 def _names(schema: dict[str, Any]) -> str:
-    """Link the shapes that a schema names."""
+    """Return links to the schemas that a schema refers to."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
     return " or ".join(_names(kind) for kind in schema["anyOf"]) if "anyOf" in schema else "text"
 
 
-def _shape(name: str, schema: dict[str, Any]) -> str:
+def _schema(name: str, schema: dict[str, Any]) -> str:
     text = orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode()
     name = escape(name)
     return f'<details id="{name}"><summary><code>{name}</code></summary><pre>{escape(text)}</pre></details>'

@@ -1,4 +1,4 @@
-"""What operations respond, for the OpenAPI document."""
+"""The responses of operations, for the OpenAPI document."""
 
 from typing import Any
 
@@ -29,19 +29,19 @@ _OF_CHANGES = (
     Reason.IDEMPOTENCY_KEY_REUSED,
 )
 _STREAM = {"type": "string", "description": "`id` is the cursor, `event` the type, `data` the event on one line."}
-_ENDED = "The session has ended and all of its events were received: nothing to resume."
+_ENDED = "The session has ended, and the client has received all of its events."
 _HEADER_TEXTS = {
-    "ETag": "The version, for If-Match.",
-    "Location": "Where the resource is.",
-    "X-Request-Id": "The request's name in logs.",
-    "Idempotency-Key": "The key that was given.",
+    "ETag": "The version of the resource, for If-Match.",
+    "Location": "The path of the resource.",
+    "X-Request-Id": "The id of the request in logs.",
+    "Idempotency-Key": "The key of the request.",
     "WWW-Authenticate": "Bearer.",
-    "Retry-After": "How many seconds to wait.",
+    "Retry-After": "The number of seconds to wait.",
 }
 
 
 def responses(route: Route, schemas: Schemas) -> dict[str, Any]:
-    """Describe everything that an operation responds, problems included."""
+    """Describe the responses of an operation, including its problems."""
     described = {str(status): _success(route, success) for status, success in _successes(route, schemas).items()}
     by_status: dict[int, list[str]] = {}
     for reason in _reasons(route):
@@ -52,7 +52,7 @@ def responses(route: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def public_paths() -> dict[str, Any]:
-    """Describe the pages that need no key."""
+    """Describe the pages that need no API key."""
     return {
         "/healthz": {"get": _page("getHealth", "Whether the gateway is alive", {"200": _json("Health")})},
         "/readyz": {
@@ -62,12 +62,12 @@ def public_paths() -> dict[str, Any]:
         },
         "/metrics": {"get": _page("getMetrics", "Metrics for Prometheus", {"200": _text("text/plain")})},
         "/openapi.json": {"get": _page("getOpenApi", "This document", {"200": _object()})},
-        "/docs": {"get": _page("getDocs", "This document, to read", {"200": _text("text/html")})},
+        "/docs": {"get": _page("getDocs", "This document as HTML", {"200": _text("text/html")})},
     }
 
 
 def _successes(route: Route, schemas: Schemas) -> dict[int, dict[str, Any]]:
-    """Return the successes; an operation that streams may respond with events, or say that none are left."""
+    """Describe the successes. An operation that streams responds with events, or with 204 when none are left."""
     described = successes(route.operation, schemas)
     if route.follow is None:
         return described

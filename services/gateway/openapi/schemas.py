@@ -1,4 +1,4 @@
-"""The schemas of what the contract does not have: problems, health and readiness."""
+"""The schemas that are not in the contract: problems, health and readiness."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ OWN_SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "Readiness": {
         "type": "object",
-        "description": "How ready the suite is, as a whole and part by part.",
+        "description": "The readiness of the suite and of each part.",
         "properties": {"status": _READINESS, "parts": {"type": "object", "additionalProperties": _READINESS}},
         "required": ["status", "parts"],
         "additionalProperties": False,
@@ -28,8 +28,7 @@ OWN_SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "Problem": {
         "type": "object",
-        "description": "Why a request was rejected (RFC 9457). What the reason has to tell besides, such as "
-        "`oldestCursor`, is added.",
+        "description": "Why a request was rejected (RFC 9457). Some reasons add members, such as `oldestCursor`.",
         "properties": {
             "type": _TEXT,
             "title": _TEXT,

@@ -1,1 +1,1 @@
-"""REST: the operations of the contract, and what is particular to some of them."""
+"""REST: the operations of the contract, and the exceptions that some of them need."""

@@ -1,4 +1,4 @@
-"""The services behind the gateway: their methods by full name, as operations name them."""
+"""Calls the methods of the services behind the gateway."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _COMMAND_PACKAGE = "callboard.commands.v1."
 
 
 class Calls:
-    """Callables for methods, and what each method asks of its caller."""
+    """The callables of methods by full name, and the role that each method requires."""
 
     def __init__(self, session: grpc.aio.Channel, command: grpc.aio.Channel, rpcs: Iterable[str]) -> None:
         self._methods: dict[str, Any] = {}
@@ -28,9 +28,9 @@ class Calls:
 
 
 class StreamCalls:
-    """The method that streams, over connections of its own.
+    """The streaming method, over its own connections.
 
-    A service allows 1,000 streams on a connection; one more would wait behind them, and so would every other call.
+    A service allows 1,000 streams on a connection. Any further call on it would wait until one of them ends.
     """
 
     def __init__(self, channels: Sequence[grpc.aio.Channel], rpc: str) -> None:
@@ -40,12 +40,12 @@ class StreamCalls:
     @contextmanager
     def one(self) -> Iterator[Any]:
         """Lend the callable of the connection with the fewest streams, for the life of one stream."""
-        place = self._open.index(min(self._open))
-        self._open[place] += 1
+        index = self._open.index(min(self._open))
+        self._open[index] += 1
         try:
-            yield self._methods[place]
+            yield self._methods[index]
         finally:
-            self._open[place] -= 1
+            self._open[index] -= 1
 
 
 def _method(channel: grpc.aio.Channel, rpc: str) -> Any:

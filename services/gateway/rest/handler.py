@@ -1,4 +1,4 @@
-"""Handles requests: reads what is asked, authorises it, calls the service, and responds."""
+"""Handles requests: reads and authorises them, calls the service, and responds."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.sse.streams import STATE_KEY, EventStream, OpenStreams
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_Metadata = Any  # what call_metadata makes
+_Metadata = Any  # the result of call_metadata
 
 
 class RequestHandler:
@@ -38,8 +38,11 @@ class RequestHandler:
     async def handle(
         self, route: Route, parameters: Mapping[str, str], context: RequestContext, caller: Caller
     ) -> None:
-        """Respond to one request; raises ServiceError: first for a body that is too large, then what is wrong with the
-        request, then for the role, then what the service says."""
+        """Respond to one request.
+
+        Raises ServiceError, in this order: for a body that is too large, for an invalid request, for a missing role,
+        and for an error of the service.
+        """
         body = await context.body.read()
         parsed = ParsedRequest(parameters, context.query, body, context.headers, context.idempotency_key)
         stream = route.follow(parsed) if route.follow is not None else None
@@ -60,8 +63,8 @@ class RequestHandler:
     def _authorise(self, route: Route, caller: Caller, request: Message) -> None:
         """Reject a caller without the method's role.
 
-        The service validates every request that reaches it. This one would not reach it, so it is validated here:
-        an invalid request is reported before a missing role.
+        An invalid request is reported before a missing role. The service validates only requests that reach it, so a
+        rejected one is validated here.
         """
         access = self._calls.access[route.rpc]
         if access.role and caller.role >= access.role:
@@ -92,15 +95,15 @@ class RequestHandler:
             )  # fmt: skip
             await stream.run(context.receive, self._streams)
         finally:
-            call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
+            call.cancel()  # grpc does not cancel a call that is only dropped (grpc#43462)
 
     async def _has_ended(self, call: Any) -> bool:
-        """Wait for the service's first word on a stream; raises AioRpcError when it rejects the request."""
+        """Wait for the state of a stream, and return whether it has ended. Raises AioRpcError when it is rejected."""
         try:
             async with asyncio.timeout(self._settings.call_timeout):
                 state = dict(await call.initial_metadata() or ()).get(STATE_KEY)
                 if state is None and await call.read() is not grpc.aio.EOF:  # reading raises the error
-                    raise ServiceError(Reason.INTERNAL, "the stream began without a word on its state")
+                    raise ServiceError(Reason.INTERNAL, "the stream began without reporting its state")
         except TimeoutError:
             raise ServiceError(Reason.DEADLINE_EXCEEDED, "the stream did not open in time") from None
         return state != "live"

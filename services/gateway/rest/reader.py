@@ -1,4 +1,4 @@
-"""Reads requests of an operation, and reports their errors in the promised order."""
+"""Reads the requests of an operation, and reports their errors in the documented order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ JsonObject = dict[str, Any]
 
 
 class OperationReader:
-    """Turns requests into the messages of an operation's method; all that it needs is compiled when it is made.
+    """Converts HTTP requests to request messages of an operation's method. It is compiled when it is created.
 
     `adapt` changes the object of a body before it is read.
     """
@@ -37,7 +37,7 @@ class OperationReader:
         self._needs_body = needs_body(scope_of(message, operation.limits))
 
     def __call__(self, request: ParsedRequest) -> Message:
-        """Return the request of the method; raises ServiceError."""
+        """Return the request message; raises ServiceError."""
         message = self._class()
         self._bind(request.path, message)
         if self._operation.changes:
@@ -47,12 +47,12 @@ class OperationReader:
         return message
 
     def query(self, request: ParsedRequest) -> JsonObject:
-        """Return what the query says, by name; raises ServiceError for a path or a query that cannot be read."""
+        """Return the query parameters by name; raises ServiceError for an invalid path or query."""
         self._bind(request.path, self._class())
         return read_query(request.query, self._lists)
 
     def from_query(self, request: ParsedRequest, values: JsonObject) -> Message:
-        """Return the request of the method with these values in the place of the query's; raises ServiceError."""
+        """Return the request message with these values instead of the query's; raises ServiceError."""
         message = self._class()
         self._bind(request.path, message)
         self._fill(values, message)
@@ -67,7 +67,7 @@ class OperationReader:
             given = read_object(request.body)
             self._fill(self._adapt(given) if self._adapt is not None else given, message)
         elif self._needs_body:
-            raise ServiceError(Reason.JSON_INVALID, "the body must be a JSON object, and there is none")
+            raise ServiceError(Reason.JSON_INVALID, "the body must be a JSON object, but it is empty")
         if key := read_key(request):
             _set(message, self._key, key)
         if self._etag != [""] and (etag := read_etag(request.headers)):
@@ -75,13 +75,13 @@ class OperationReader:
 
 
 def needs_body(scope: Scope) -> bool:
-    """Whether an empty object says too little, so that a body must be there."""
+    """Return whether a body is required because an empty object would be invalid."""
     must_choose = any(is_required for _, is_required in scope.choices)
     return scope.mask is not None or must_choose or any(slot.is_required for slot in scope.slots)
 
 
 def _reject_query(values: JsonObject) -> None:
-    """Reject a query of an operation that takes none; raises ServiceError."""
+    """Raise ServiceError for the query of an operation that takes none."""
     raise invalid([(shown(name), "is not a field of this request") for name in values])
 
 

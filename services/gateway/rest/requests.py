@@ -1,4 +1,4 @@
-"""The parts of an HTTP request, read strictly."""
+"""Parses the parts of an HTTP request strictly."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _MOST_PARAMETERS = 200
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request whose body has arrived: the parameters of its path, and the rest as it came."""
+    """A complete request: the parameters of its path, and its unparsed query, body and headers."""
 
     path: Mapping[str, str]
     query: bytes
@@ -26,13 +26,16 @@ class ParsedRequest:
 
     @property
     def last_event_id(self) -> str:
-        """What Last-Event-ID names; empty when it is not given."""
+        """The Last-Event-ID, empty when it is not given."""
         return self.headers.get(b"last-event-id", b"").decode("latin-1")
 
 
 def read_query(text: bytes, lists: Mapping[str, bool]) -> dict[str, Any]:
-    """Return what a query says, by name. A name in `lists` may be repeated, and where that says so its values may be
-    separated by commas; any other may be given once. Raises ServiceError."""
+    """Return the parameters of a query by name. Raises ServiceError.
+
+    A name in `lists` may be repeated. If its value there is true, a comma also separates values. Other names may be
+    given once.
+    """
     if not text:
         return {}
     try:
@@ -59,18 +62,18 @@ def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     """Reject a body whose media type is not JSON."""
     given = headers.get(b"content-type")
     if given is None or not _JSON_TYPE.fullmatch(given.strip()):
-        raise ServiceError(Reason.MEDIA_TYPE_UNSUPPORTED, "the body must be of the type application/json")
+        raise ServiceError(Reason.MEDIA_TYPE_UNSUPPORTED, "the media type of the body must be application/json")
 
 
 def read_key(request: ParsedRequest) -> str:
-    """Return the Idempotency-Key; empty when there is none. Raises ServiceError."""
+    """Return the Idempotency-Key, empty when there is none. Raises ServiceError."""
     if request.idempotency_key is None:
         raise field_invalid("Idempotency-Key", "must be 1 to 128 characters from ! to ~")
     return request.idempotency_key
 
 
 def read_etag(headers: Mapping[bytes, bytes]) -> str:
-    """Return the etag that If-Match names; empty for any. Raises ServiceError."""
+    """Return the etag in If-Match, empty when any matches. Raises ServiceError."""
     given = headers.get(b"if-match", b"").strip()
     if given in (b"", b"*"):
         return ""

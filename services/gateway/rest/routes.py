@@ -1,4 +1,4 @@
-"""A route: an operation of the contract, how its requests are read, and how its responses are written."""
+"""Routes: operations of the contract, with the functions that read their requests and write their responses."""
 
 import re
 from collections.abc import Callable
@@ -24,11 +24,11 @@ _BRACES = re.compile(r"\{([a-z0-9_.]+)\}")
 
 @dataclass(frozen=True)
 class Route:
-    """An operation that requests are served by.
+    """An operation with its reader and its writer.
 
-    `read` raises ServiceError. `follow` is there when the operation can stream: it returns the stream's request, or
-    None when a page is asked for. `more_query` and `other_body` are for the document: fields that the query has beside
-    those of the request, and another message that the body may be.
+    `read` raises ServiceError. `follow` is set when the operation can stream: it returns the request of a stream, or
+    None when the caller asks for a page. `more_query` and `other_body` are for the OpenAPI document: additional query
+    parameters, and an alternative message for the body.
     """
 
     operation: Operation
@@ -44,7 +44,7 @@ class Route:
         return self.operation.method.full_name
 
     def in_rest_words(self, error: ServiceError, message: Message) -> ServiceError:
-        """Return the error of a request with its fields and its text in REST's names."""
+        """Return an error with its fields and its text in the names of REST."""
         operation, descriptor = self.operation, cast(Descriptor, message.DESCRIPTOR)
         body = operation.limits.body
         keys = dict.fromkeys((key_path(descriptor, body), KEY_FIELD), "Idempotency-Key")
@@ -52,7 +52,7 @@ class Route:
 
 
 def compiled_route(operation: Operation) -> Route:
-    """Return the route that the contract alone describes."""
+    """Return the route of an operation that needs no override."""
     return Route(operation, OperationReader(operation), response_writer(operation))
 
 
@@ -63,15 +63,15 @@ def response_writer(operation: Operation) -> Callable[[Any], Response]:
 
     def respond(response: Any) -> Response:
         headers = dict(_NO_STORE)
-        is_made = not option.created or getattr(response, option.created)
-        if locate is not None and is_made:
+        is_created = not option.created or getattr(response, option.created)
+        if locate is not None and is_created:
             headers["Location"] = locate(response)
         answer = getattr(response, field) if field else response
         if has_etag:
             headers["ETag"] = f'"{answer.etag}"'
         if status == 204:
             return Response(status, headers=headers)
-        return json_response(status if is_made else 200, write(answer), headers)
+        return json_response(status if is_created else 200, write(answer), headers)
 
     return respond
 

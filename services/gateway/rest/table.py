@@ -1,4 +1,4 @@
-"""All routes: those of the contract, some with what is particular to them."""
+"""The table of all routes, including the overrides."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Frames of Server-Sent Events."""
+"""Writes the frames of Server-Sent Events."""
 
 import orjson
 
@@ -9,7 +9,7 @@ COMMENT_KEEPALIVE = b": keepalive\n\n"
 
 
 def frames(batch: events_pb2.EventBatch) -> bytes:
-    """Write a batch: the cursor as id, the type as event, the event as JSON on one line as data."""
+    """Write a batch. In each frame `id` is the cursor, `event` the type, and `data` the event as JSON on one line."""
     write = writer_of(events_pb2.Event.DESCRIPTOR)
     return b"".join(
         b"id: %b\nevent: %b\ndata: %b\n\n"
@@ -19,10 +19,10 @@ def frames(batch: events_pb2.EventBatch) -> bytes:
 
 
 def bookmark(cursor: str) -> bytes:
-    """Write a frame that dispatches nothing, and from which a client resumes nevertheless."""
+    """Write a frame without an event, whose id clients resume from."""
     return b"id: %b\n\n" % cursor.encode()
 
 
 def comment(text: str) -> bytes:
-    """Write a comment, which clients skip."""
+    """Write a comment, which clients ignore."""
     return b": %b\n\n" % text.encode()

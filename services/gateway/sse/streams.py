@@ -21,12 +21,12 @@ STATE_KEY = "callboard-stream"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # proxies that know it pass events on at once
+    (b"x-accel-buffering", b"no"),  # proxies that support it forward events at once
 ]
 
 
 class OpenStreams:
-    """All streams that are open: how many there may be, and their end when the gateway stops."""
+    """The open streams: limits their number, and ends them when the gateway stops."""
 
     def __init__(self, most: int, gauge: Gauge) -> None:
         self._most = most
@@ -35,21 +35,21 @@ class OpenStreams:
         self._is_draining = False
 
     def admit(self) -> None:
-        """Reject another stream when too many are open, or when the gateway stops."""
+        """Raise ServiceError when too many streams are open or the gateway is stopping."""
         if self._is_draining:
-            raise ServiceError(Reason.SHUTTING_DOWN, "the gateway is shutting down; try another one")
+            raise ServiceError(Reason.SHUTTING_DOWN, "the gateway is shutting down; try another gateway")
         if len(self._relays) >= self._most:
             raise ServiceError(Reason.RATE_LIMITED, "too many streams are open; try again later")
 
     def drain(self) -> None:
-        """End all streams at once; their clients resume elsewhere, after the last id that they saw."""
+        """End all streams at once. Their clients resume elsewhere, after the last id that they received."""
         self._is_draining = True
         for relay in self._relays:
             relay.cancel()
 
     @contextlib.contextmanager
     def holding(self, relay: asyncio.Task[None]) -> Iterator[None]:
-        """Count a stream while the block lasts."""
+        """Count a stream as open while the block runs."""
         self._relays.add(relay)
         self._gauge.inc()
         if self._is_draining:
@@ -62,7 +62,7 @@ class OpenStreams:
 
 
 class EventStream:
-    """One stream. Spans are in seconds."""
+    """One stream. Durations are in seconds."""
 
     def __init__(self, call: Any, send: Send, *, keepalive: float, write_deadline: float) -> None:
         self._call = call
@@ -72,7 +72,7 @@ class EventStream:
         self._cursor = ""
 
     async def run(self, receive: Receive, streams: OpenStreams) -> None:
-        """Relay until the stream ends, the client goes or does not read, or the gateway stops."""
+        """Relay events until the stream ends, the client disconnects or stops reading, or the gateway stops."""
         await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         relay = asyncio.create_task(self._relay(), name="relay")
         watch = asyncio.create_task(self._watch(receive), name="watch")
@@ -95,22 +95,22 @@ class EventStream:
                     case "batch":
                         await self._write(frames(response.batch))
                     case "keepalive":
-                        await self._write(self._sign_of_life(response))
+                        await self._write(self._keepalive_frame(response))
                     case "end":
                         return
                 self._cursor = response.cursor
         except grpc.aio.AioRpcError as error:
-            # Clients cannot be told otherwise once the answer has begun: they resume, and see it then.
+            # The response has begun, so the error cannot be sent as a problem. Clients resume and get the error then.
             reason = service_error_from_rpc(error).reason
             _log.info("stream_broken", reason=reason)
             await self._write(comment(reason))
 
-    def _sign_of_life(self, response: events_pb2.StreamEventsResponse) -> bytes:
+    def _keepalive_frame(self, response: events_pb2.StreamEventsResponse) -> bytes:
         moved = response.cursor and response.cursor != self._cursor
         return bookmark(response.cursor) if moved else COMMENT_KEEPALIVE
 
     async def _watch(self, receive: Receive) -> None:
-        """Write keepalives until the client goes."""
+        """Write keepalives until the client disconnects."""
         while True:
             try:
                 async with asyncio.timeout(self._keepalive):

@@ -1,1 +1,1 @@
-"""What is particular to some operations, beside what the contract says of them."""
+"""The operations that need more than the contract describes."""

@@ -1,4 +1,4 @@
-"""A change of an agent."""
+"""The route that changes an agent."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _UNREAD = "echo"
 
 
 def update_agent(operation: Operation) -> Route:
-    """Return the route. The contract requires a connector even where the mask does not name it, and nobody reads it."""
+    """Return the route. The contract requires a connector even when the mask omits it; the service then ignores it."""
     reader = OperationReader(operation)
 
     def read(request: ParsedRequest) -> Any:

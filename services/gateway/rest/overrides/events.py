@@ -1,4 +1,4 @@
-"""Events: streams and pages on one path, where a stream begins, and one event by itself as a body."""
+"""The routes of events: pages and streams on one path, the start of a stream, and a single event as a body."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ _PAGE_NAMES = ("pageSize", "pageToken")
 
 
 def session_events(operation: Operation) -> Route:
-    """Return the route of a session's events, by page or as a stream."""
+    """Return the route of a session's events, as pages or as a stream."""
     pages, streams = OperationReader(operation), OperationReader(replace(operation, method=_STREAM))
 
     def read(request: ParsedRequest) -> Message:
@@ -48,7 +48,7 @@ def session_events(operation: Operation) -> Route:
 
 
 def agent_events(operation: Operation) -> Route:
-    """Return the route of an agent's events, which is a stream whatever is asked for."""
+    """Return the route of an agent's events, which is always a stream."""
     reader = OperationReader(operation)
 
     def follow(request: ParsedRequest) -> Message:
@@ -58,7 +58,7 @@ def agent_events(operation: Operation) -> Route:
 
 
 def append_events(operation: Operation) -> Route:
-    """Return the route that appends events. It takes one event by itself, too."""
+    """Return the route that appends events. It also takes a single event as its body."""
 
     def adapt(given: JsonObject) -> JsonObject:
         return {"events": [given]} if "type" in given else given
@@ -73,7 +73,7 @@ def append_events(operation: Operation) -> Route:
 
 
 def _begun(stream: Any, request: ParsedRequest) -> Message:
-    """Say where a stream begins: after Last-Event-ID, which wins, or as `from` has it, an event's id or a word."""
+    """Set where a stream begins: after Last-Event-ID if given, otherwise at `from`, an event's id or a word."""
     if start := _STARTS.get(stream.cursor):
         stream.start, stream.cursor = start, ""
     if request.last_event_id:
@@ -82,10 +82,9 @@ def _begun(stream: Any, request: ParsedRequest) -> Message:
 
 
 def _wants_stream(request: ParsedRequest) -> bool:
-    """Whether the caller asks to follow.
+    """Return whether the caller asks for a stream.
 
-    Who takes anything (`curl` at a terminal) follows, and gets a page by asking for JSON or naming a page's size or
-    token.
+    A client that accepts anything, such as `curl`, gets a stream, unless it gives a page size or a page token.
     """
     accept = request.headers.get(b"accept", b"").lower()
     if b"text/event-stream" in accept:
