@@ -45,7 +45,7 @@ def test_package_ships_all_sql() -> None:
 
 def test_unknown_state_is_reported() -> None:
     assert list(state_problems("update session.sessions set state = 'asleep'")) == [
-        "knows the state 'asleep', and no model.py does"
+        "uses the state 'asleep', which no model.py defines"
     ]
 
 
@@ -62,8 +62,8 @@ def test_undefined_name_is_reported() -> None:
 @pytest.mark.parametrize(
     ("file", "problem"),
     [
-        ("session/functions/lost.sql", "stands in no slice"),
-        ("session/nothing/functions/lost.sql", "stands in no slice"),
+        ("session/functions/lost.sql", "is in no slice"),
+        ("session/nothing/functions/lost.sql", "is in no slice"),
         ("session/forgotten/functions/lost.sql", "is not applied"),
         ("session/known/more.sql", "is neither a function"),
     ],

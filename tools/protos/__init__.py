@@ -1,1 +1,1 @@
-"""Generates the contract's code and data, and checks that they are linted, fresh and unbroken."""
+"""Generates code and data from the contract, and checks the contract and the generated files."""

@@ -1,8 +1,9 @@
-"""Generate the contract's Python code and data, or check that they are linted, fresh and unbroken.
+"""Generate Python code and data from the contract, or check both.
 
 Usage: python -m tools.protos generate | check | release
 
-`release` freezes the contract as the one that later ones are compared with (protos/released.binpb).
+`check` fails when the contract breaks a lint rule or the released contract, or when a generated file is stale.
+`release` stores the contract as the released one, which later ones must not break (protos/released.binpb).
 """
 
 import sys
@@ -28,11 +29,11 @@ def check(compiler: Compiler, folder: Path) -> None:
     stale = stale_files(folder / "out", PACKAGE)
     if stale:
         sys.exit("generated files are stale; run `make protos`:\n  " + "\n  ".join(stale))
-    run_tool(sys.executable, "-m", "libs.contract")  # in a process of its own: it reads the generated files
+    run_tool(sys.executable, "-m", "libs.contract")  # in its own process, because it reads the generated files
 
 
 def main() -> None:
-    """Do what the first argument says."""
+    """Run the action that the first argument names."""
     action = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         run(action)
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def run(action: str) -> None:
-    """Do one of the actions."""
+    """Run an action."""
     with tempfile.TemporaryDirectory() as name:
         compiler = Compiler(Path(name))
         if action == "generate":

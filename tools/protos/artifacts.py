@@ -1,4 +1,4 @@
-"""The generated files of the public package: how they are made, which they are, and which are stale."""
+"""Generates the files of the public package, replaces them, and finds stale ones."""
 
 import filecmp
 import shutil
@@ -16,7 +16,7 @@ DESCRIPTORS = Path("callboard/descriptors.binpb")
 
 
 def replace_files(fresh_folder: Path, kept_folder: Path) -> None:
-    """Put the fresh files in the place of the kept ones. A folder that is new becomes a package."""
+    """Replace the kept files by the fresh ones. A new folder becomes a package."""
     for old in generated_files(kept_folder).values():
         old.unlink()
     for name, path in generated_files(fresh_folder).items():
@@ -28,7 +28,7 @@ def replace_files(fresh_folder: Path, kept_folder: Path) -> None:
 
 
 def generate(compiler: Compiler, target: Path) -> None:
-    """Write the generated files below an empty folder. Raises ContractError for what cannot be generated."""
+    """Write the generated files below an empty folder. Raises ContractError."""
     (target / DESCRIPTORS).parent.mkdir(parents=True, exist_ok=True)
     compiler.write_descriptors(target / DESCRIPTORS)
     _generate_messages(compiler, target)
@@ -44,7 +44,7 @@ def generated_files(folder: Path) -> dict[str, Path]:
 
 
 def stale_files(fresh_folder: Path, kept_folder: Path) -> list[str]:
-    """Return the names of the kept files that are missing, superfluous or other than the fresh ones."""
+    """Return the names of the files that are missing, superfluous or different from the fresh ones."""
     fresh, kept = generated_files(fresh_folder), generated_files(kept_folder)
     return sorted(
         name

@@ -1,4 +1,4 @@
-"""The pinned protoc and buf, over the files of the contract."""
+"""Runs the pinned protoc and buf on the files of the contract."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ BIN = Path(sys.executable).parent
 
 def run(*arguments: str | Path) -> None:
     """Run a tool. Exit with its status when it fails."""
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"  # protoc looks for its plugins there
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"  # protoc finds its plugins there
     done = subprocess.run([str(a) for a in arguments], check=False, env={**os.environ, "PATH": path})
     if done.returncode:
         sys.exit(done.returncode)
 
 
 def run_buf(action: str, image: Path, *arguments: str | Path) -> None:
-    """Run buf over a descriptor set."""
+    """Run buf on a descriptor set."""
     run(BIN / "buf", action, image, *arguments, "--config", PROTOS / "buf.yaml")
 
 
@@ -30,10 +30,10 @@ def source_files() -> list[str]:
 
 
 class Compiler:
-    """protoc, with what the contract imports from installed packages.
+    """protoc, with the imports of the contract taken from installed packages.
 
-    Those files are taken as descriptors (protovalidate's rules and google.api's annotations among them), so that no
-    copy of them lies in this tree.
+    The packages supply descriptors (also of protovalidate's rules and google.api's annotations), so that this tree
+    needs no copies of their files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,19 +41,19 @@ class Compiler:
         self._imports.write_bytes(_imported_descriptors())
 
     def compile(self, *arguments: str, files: list[str]) -> None:
-        """Run protoc over files, each named relative to the folder of protos."""
+        """Run protoc on files, each named relative to the folder of protos."""
         sources = [f"-I{PROTOS}", f"--descriptor_set_in={self._imports}"]
         run(sys.executable, "-m", "grpc_tools.protoc", *sources, *arguments, *files)
 
     def write_descriptors(self, target: Path) -> None:
-        """Write the whole contract, what it imports and its comments as a FileDescriptorSet."""
+        """Write the contract with its imports and comments as a FileDescriptorSet."""
         self.compile(
             "--include_imports", "--include_source_info", f"--descriptor_set_out={target}", files=source_files()
         )
 
 
 def _imported_descriptors() -> bytes:
-    """Return what a file of the contract may import, as a serialized FileDescriptorSet."""
+    """Return the files that the contract may import, as a serialized FileDescriptorSet."""
     from google.api import annotations_pb2, field_behavior_pb2, http_pb2
     from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
     from protovalidate._gen.buf.validate import validate_pb

@@ -1,1 +1,1 @@
-"""The SQL that comes from Python's tables of states and codes, and the checks of all SQL."""
+"""Generates SQL from Python's tables of states and codes, and checks all SQL."""

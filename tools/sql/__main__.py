@@ -1,9 +1,9 @@
-"""Generate the SQL that comes from Python's tables of states and codes, or check all SQL of the services.
+"""Generate SQL from Python's tables of states and codes, or check all SQL of the services.
 
 Usage: python -m tools.sql generate | check
 
-`check` fails when a generated file is stale, when a function stands in no slice or is not applied by `callboard
-migrate`, and when SQL uses a name or a state that is nowhere defined, or lists states by hand.
+`check` fails when a generated file is stale, when a function is in no slice or is not applied by `callboard migrate`,
+and when SQL uses a name or a state that is not defined, or lists states by hand.
 """
 
 import sys
@@ -13,7 +13,7 @@ from tools.sql.generated import generated
 
 
 def main() -> int:
-    """Run the command that is asked for."""
+    """Run the action that the argument names, and return the exit code."""
     if sys.argv[1:] == ["generate"]:
         for path, text in generated().items():
             path.write_text(text, encoding="utf-8")

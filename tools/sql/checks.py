@@ -1,4 +1,4 @@
-"""What `make check` finds wrong with the SQL of the services."""
+"""The checks of the services' SQL."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _WORD = re.compile(r"'([a-z_]+)'")
 
 
 def problems() -> Iterator[str]:
-    """Say what is wrong with the SQL of the services, each with its file."""
+    """Yield the problems of the services' SQL, each with its file."""
     for path, text in generated().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{_shown(path)} is stale: run make sql"
@@ -48,7 +48,7 @@ def _known_names() -> set[str]:
 
 
 def name_problems(text: str, known: set[str]) -> Iterator[str]:
-    """Say which names of our schemas the SQL uses that nothing defines: Postgres finds them when the function runs."""
+    """Yield the names in our schemas that nothing defines: Postgres would find them only when the function runs."""
     used = {name for name in names_in(_LITERAL.sub("''", _COMMENT.sub("", text))) if name.split(".")[0] in _SCHEMAS}
     for name in sorted(used - known):
         yield f"uses {name}, which no file defines"
@@ -59,12 +59,12 @@ def _all_sql() -> list[Path]:
 
 
 def misplaced(services: Path, applied: set[Path]) -> Iterator[str]:
-    """Say which SQL files stand where nobody applies or reads them; `applied` are the folders of functions."""
+    """Yield the SQL files that nothing applies or reads. `applied` holds the folders of functions."""
     for path in sorted(services.rglob("*.sql")):
         shown = f"services/{path.relative_to(services).as_posix()}"
         if path.parent.name == "functions":
             if len(path.relative_to(services).parts) != 4 or not (path.parent.parent / "__init__.py").exists():
-                yield f"{shown} stands in no slice: services/<service>/<slice>/functions/"
+                yield f"{shown} is in no slice: move it to services/<service>/<slice>/functions/"
             elif path.parent not in applied:
                 yield f"{shown} is not applied: services/cli/schema.py does not name its slice"
         elif path.name not in ("queries.sql", "grants.sql"):
@@ -72,16 +72,16 @@ def misplaced(services: Path, applied: set[Path]) -> Iterator[str]:
 
 
 def state_problems(text: str) -> Iterator[str]:
-    """Say which states in the SQL are unknown, and where it lists states by hand."""
+    """Yield the unknown states in the SQL, and the lists of states that are written by hand."""
     text = _COMMENT.sub("", text)
     states = {*SessionState, *CommandState}
     for word in _STATE.findall(text):
         if word not in {*states, *ConnectionState, *_KEY_STATES}:
-            yield f"knows the state {word!r}, and no model.py does"
+            yield f"uses the state {word!r}, which no model.py defines"
     for found in _LIST.finditer(text):
         listed = [word for word in _WORD.findall(found.group()) if word in states]
         if len(listed) > 1:
-            yield f"lists the states {', '.join(listed)}: let a function of model.py's table say it"
+            yield f"lists the states {', '.join(listed)}: use a function that is generated from the table in model.py"
 
 
 def _shown(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The generated files: a domain for each enum that SQL stores or answers with, a predicate for each set of states."""
+"""Generates the SQL files: a domain for each enum in SQL, and a predicate for each set of states."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -28,14 +28,17 @@ DOMAINS: dict[str, type[StrEnum]] = {
     "command/dead_letters/purge_code": PurgeCode,
 }
 PREDICATES: dict[str, tuple[frozenset[StrEnum], str]] = {
-    "session/sessions/is_live": (frozenset(LIVE), "Whether a session in this state counts as its agent's."),
-    "session/sessions/can_stop": (frozenset(CAN_STOP), "Whether the stop of a session in this state may begin."),
-    "command/commands/can_claim": (frozenset(CAN_CLAIM), "Whether a runner may claim a command in this state."),
+    "session/sessions/is_live": (frozenset(LIVE), "Returns whether a session in this state is live."),
+    "session/sessions/can_stop": (
+        frozenset(CAN_STOP),
+        "Returns whether the stop of a session in this state may begin.",
+    ),
+    "command/commands/can_claim": (frozenset(CAN_CLAIM), "Returns whether a runner may claim a command in this state."),
 }
 
 
 def generated() -> dict[Path, str]:
-    """Return the generated files."""
+    """Return the texts of the generated files by path."""
     files = {}
     for name, kind in DOMAINS.items():
         schema, _, domain = name.split("/")

@@ -1,1 +1,1 @@
-"""Writes the public package's typed clients from the contract."""
+"""Generates the typed clients of the public package from the contract."""

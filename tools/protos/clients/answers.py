@@ -1,7 +1,7 @@
-"""What a method returns: the resource of its response, the response as a whole, the items of a page, or nothing.
+"""Describes what a method returns: the resource in its response, the whole response, the items of a page, or nothing.
 
-A resource that comes with further fields is returned as a type of its own that extends the resource's. So a field that
-is added to a response later changes nothing for those who use the resource.
+A response with a resource and further fields is returned as a type that extends the resource's. So a field that is
+added to a response later changes nothing for users of the resource.
 """
 
 import re
@@ -23,19 +23,19 @@ class Answer:
 
 
 def is_list(method: MethodDescriptor) -> bool:
-    """Whether a method returns pages that only hold items."""
+    """Return whether a method returns pages that contain only items."""
     items = {field.name for field in method.output_type.fields if field.is_repeated}
     return len(items) == 1 and set(method.output_type.fields_by_name) - items == {"next_page_token"}
 
 
 def resource_field(response: Descriptor) -> FieldDescriptor | None:
-    """Return the field of a response that holds a resource: its first one, when that is one message of the contract."""
+    """Return the field of a response that holds a resource: the first, if it is a single message of the contract."""
     fields = list(response.fields)
     return fields[0] if fields and not fields[0].is_repeated and own_messages(fields[:1]) else None
 
 
 def returned_messages(method: MethodDescriptor) -> list[Descriptor]:
-    """Return the messages that a method's answer is made of, each of which becomes a type."""
+    """Return the messages in a method's answer. Each of them becomes a type."""
     response = method.output_type
     fields = list(response.fields)
     held = own_messages(fields)
@@ -60,7 +60,7 @@ def describe_answer(schema: Schema, method: MethodDescriptor, names: TypeNames) 
 
 
 def further_fields(response: Descriptor) -> list[FieldDescriptor]:
-    """Return the fields that stand beside a response's resource. Raises ContractError when the resource has one so."""
+    """Return the other fields of a response. Raises ContractError when the resource has a field of the same name."""
     resource = resource_field(response)
     fields = [field for field in response.fields if field != resource]
     if resource is not None and resource.message_type is not None:

@@ -1,4 +1,4 @@
-"""Everything that the templates are filled with: resources, and the types that their methods take and return."""
+"""Collects the data for the templates: resources, and the types that their methods take and return."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from tools.protos.clients.methods import (
 from tools.protos.clients.names import module_of, package_of, word
 from tools.protos.clients.schema import ContractError, Schema, map_value, own_messages
 
-_TYPES_MODULE = "_types."  # no parameter is called that
+_TYPES_MODULE = "_types."  # no parameter has this name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enum:
-    """An enum of the contract, as words."""
+    """An enum of the contract: its words."""
 
     name: str
     comment: str
@@ -42,21 +42,21 @@ class Enum:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """A message that answers hold: a dataclass, and the function that reads it."""
+    """A message in answers: a dataclass, and the function that reads it."""
 
     name: str
     comment: str
     message: str
     reader: str
     base: str
-    """The type that it extends; empty for most."""
+    """The type that it extends, empty for most messages."""
     base_read: str
     fields: list[ReturnedField]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """A message that requests hold: a typed dictionary."""
+    """A message in requests: a typed dictionary."""
 
     name: str
     comment: str
@@ -74,7 +74,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """What the clients are made of."""
+    """The data for the templates."""
 
     imports: list[str]
     enums: list[Enum]
@@ -84,7 +84,7 @@ class Catalog:
 
 
 def read_catalog(schema: Schema) -> Catalog:
-    """Collect what the clients are made of."""
+    """Collect the data for the templates."""
     services = [service for service in schema.services() if service.methods]
     methods = [method for service in services for method in client_methods(service)]
     returned = _closure(message for method in methods for message in returned_messages(method))
@@ -102,7 +102,7 @@ def read_catalog(schema: Schema) -> Catalog:
 
 
 def _closure(messages: Iterable[Descriptor]) -> list[Descriptor]:
-    """Return messages and all that they hold, ordered by name."""
+    """Return messages and all that they contain, ordered by name."""
     found: dict[str, Descriptor] = {}
     waiting = list(messages)
     while waiting:

@@ -1,4 +1,4 @@
-"""What a field of the contract is in Python: its name, its type where it is given and where it is returned."""
+"""Describes a field of the contract in Python: its name, and its types in requests and in answers."""
 
 import re
 from dataclasses import dataclass
@@ -43,20 +43,20 @@ class GivenField:
 
 
 def python_name(field: FieldDescriptor) -> str:
-    """Return a field's name; the text of JSON is a value in Python, and loses its suffix."""
+    """Return a field's name. JSON text becomes a value in Python, so its name loses the suffix."""
     return field.name.removesuffix(_JSON) if _is_json(field) else field.name
 
 
 @dataclass(frozen=True)
 class TypeNames:
-    """How generated code names the generated types: what the names begin with, and which messages are returned."""
+    """How generated code names the generated types: the prefix of the names, and the messages that are returned."""
 
     prefix: str
     returned: frozenset[str]
 
     @property
     def list(self) -> str:
-        """Return the name of the type of lists; in a class with a method `list` it is not `list`."""
+        """Return the name of the list type. In a class with a method `list` it needs a prefix."""
         return "builtins.list" if self.prefix else "list"
 
     def of(self, name: str) -> str:
@@ -64,13 +64,13 @@ class TypeNames:
         return f"{self.prefix}{name}"
 
     def given(self, message: str) -> str:
-        """Return the type of a message as callers give it: a dictionary, or what an answer held."""
+        """Return the type of a message in requests: a dictionary, or a value from an answer."""
         as_returned = f" | {self.prefix}{message}" if message in self.returned else ""
         return f"{self.prefix}{message}Input{as_returned}"
 
 
 def given_field(schema: Schema, field: FieldDescriptor, names: TypeNames) -> GivenField:
-    """Describe a field that callers give."""
+    """Describe a field of a request."""
     comment = schema.comment(field.full_name)
     if _is_json(field):
         comment = comment.replace("the text of a JSON", "a JSON")
@@ -84,7 +84,7 @@ def given_field(schema: Schema, field: FieldDescriptor, names: TypeNames) -> Giv
 
 
 def returned_field(schema: Schema, field: FieldDescriptor, names: TypeNames) -> ReturnedField:
-    """Describe a field that callers get."""
+    """Describe a field of an answer."""
     comment = schema.comment(field.full_name)
     optional = can_miss(schema, field)
     read, type_ = _read_expression(field), _returned_type(field, names)
@@ -99,7 +99,7 @@ def returned_field(schema: Schema, field: FieldDescriptor, names: TypeNames) -> 
 
 
 def can_miss(schema: Schema, field: FieldDescriptor) -> bool:
-    """Whether a field of an answer may be missing: it says `absent` in its comment, or is in a oneof."""
+    """Return whether a field of an answer may be missing: its comment says `absent`, or it is in a oneof."""
     if field.containing_oneof is not None:
         return True
     is_message = field.message_type is not None and not field.is_repeated

@@ -1,4 +1,4 @@
-"""What a method of the contract is on the clients: its name, parameters, request and answer."""
+"""Describes a method of the contract on the clients: its name, parameters, request and answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ from tools.protos.clients.fields import (
 from tools.protos.clients.names import method_name, module_of, plural, resource_noun
 from tools.protos.clients.schema import ContractError, Schema
 
-WRITTEN_BY_HAND = {"callboard.events.v1.EventService.StreamEvents"}  # `follow`, which resumes by itself
+WRITTEN_BY_HAND = {"callboard.events.v1.EventService.StreamEvents"}  # `follow`, which resumes on its own
 _UNREAD = {"callboard.agents.v1.Agent.connector": '{"kind": "echo"}'}
-"""What stands for a field that the contract requires in an update, too, and nobody reads when the mask omits it."""
+"""Placeholders for fields that the contract requires in an update too, but ignores when the mask omits them."""
 _KEY = "request_id"
 _ETAG = "etag"
 _OWN_PARAMETERS = {"self", "timeout"}
@@ -34,13 +34,13 @@ class Method:
     request: str
     response: str
     repeatable: bool
-    """Whether it may be sent again when nobody knows whether it was carried out."""
+    """Whether it may be sent again when its outcome is unknown."""
     positional: list[GivenField]
     keywords: list[GivenField]
     changes: list[str]
-    """The names of the parameters that an update mask lists; empty where there is none."""
+    """The names of the parameters in an update mask, empty when there is none."""
     arguments: dict[str, str]
-    """The request's fields: what each is made of, as an expression."""
+    """The request's fields, each with the expression of its value."""
     answer: Answer
     is_list: bool
 
@@ -51,7 +51,7 @@ class Method:
 
 
 def client_methods(service: ServiceDescriptor) -> list[MethodDescriptor]:
-    """Return the methods that are generated. Raises ContractError for a stream that nobody has written by hand."""
+    """Return the methods to generate. Raises ContractError for a stream that is not written by hand."""
     for method in service.methods:
         if (method.server_streaming or method.client_streaming) and method.full_name not in WRITTEN_BY_HAND:
             raise ContractError(f"{method.full_name} is a stream: write it by hand, and list it in methods.py")
@@ -59,7 +59,7 @@ def client_methods(service: ServiceDescriptor) -> list[MethodDescriptor]:
 
 
 def flattened_field(method: MethodDescriptor) -> FieldDescriptor | None:
-    """Return the field of a request that holds the resource itself, whose fields become the method's parameters."""
+    """Return the field of a request that holds the resource. The resource's fields become the method's parameters."""
     noun = resource_noun(method.containing_service.name)
     bodies = {noun, f"{noun}Spec"}
     found = [
@@ -71,7 +71,7 @@ def flattened_field(method: MethodDescriptor) -> FieldDescriptor | None:
 
 
 def parameter_sources(method: MethodDescriptor) -> list[FieldDescriptor]:
-    """Return the fields of a request that parameters are made of: its own, and those of the resource in it."""
+    """Return the fields that become parameters: those of the request, and those of the resource in it."""
     body = flattened_field(method)
     outer = [field for field in method.input_type.fields if field != body]
     return outer + (_body_fields(body) if body is not None else [])
@@ -132,7 +132,7 @@ def _changes(schema: Schema, method: MethodDescriptor) -> list[str]:
 
 
 def _arguments(schema: Schema, method: MethodDescriptor) -> Iterator[tuple[str, str]]:
-    """Yield each field of the request with the expression that makes it."""
+    """Yield each field of the request with the expression of its value."""
     flattened, mask = flattened_field(method), _mask_field(method)
     for field in method.input_type.fields:
         if field == mask:
@@ -147,11 +147,11 @@ def _arguments(schema: Schema, method: MethodDescriptor) -> Iterator[tuple[str, 
 
 
 def _merged(schema: Schema, fields: list[FieldDescriptor]) -> str:
-    """Return the changes, with what stands for required fields that they omit."""
+    """Return the expression of the changes, with placeholders for the required fields that they omit."""
     required = [field for field in fields if schema.is_required(field) and field.message_type is not None]
     missing = [field.full_name for field in required if field.full_name not in _UNREAD]
     if missing:
-        raise ContractError(f"{missing[0]} is required in an update: say in methods.py what stands for it")
+        raise ContractError(f"{missing[0]} is required in an update: add a placeholder for it in methods.py")
     unread = ", ".join(f'"{python_name(field)}": {_UNREAD[field.full_name]}' for field in required)
     return f"{{{unread}, **changes}}" if required else "changes"
 
@@ -166,13 +166,13 @@ def _value(field: FieldDescriptor) -> str:
 
 
 def _has_keys(message: Descriptor) -> bool:
-    """Whether a request carries an idempotency key, itself or in each of its parts."""
+    """Return whether a request has an idempotency key, itself or in each of its parts."""
     own = [field.message_type for field in message.fields if field.message_type is not None]
     return _KEY in message.fields_by_name or any(_KEY in one.fields_by_name for one in own)
 
 
 def _count_positional(schema: Schema, fields: list[FieldDescriptor]) -> int:
-    """Return how many leading parameters are plain without their names: an id, and the items that the call is about."""
+    """Return how many leading parameters are positional: an id, and the items of the call."""
     leads = bool(fields) and fields[0].index == 0 and _is_plain_id(fields[0])
     rest = fields[1:] if leads else fields
     items = takewhile(lambda field: field.is_repeated and schema.is_required(field), rest)
@@ -197,6 +197,6 @@ def _message_name(message: Descriptor) -> str:
 
 
 def resource_name(service: ServiceDescriptor) -> str:
-    """Return the name of a service's class: `Agents`; or of what is one of its kind, `Identity`."""
+    """Return the name of a service's class: `Agents`, or `Identity` when there is only one."""
     noun = resource_noun(service.name)
     return plural(noun) if f"List{plural(noun)}" in service.methods_by_name else noun

@@ -1,8 +1,8 @@
-"""How the contract's names read in Python."""
+"""Converts names of the contract to names in Python."""
 
 import re
 
-_UPPER_CASE = {"callboard.errors.v1.ErrorReason"}  # as `CallboardError.reason` has them, and docs/errors.md
+_UPPER_CASE = {"callboard.errors.v1.ErrorReason"}  # as in `CallboardError.reason` and docs/errors.md
 
 
 def snake(name: str) -> str:
@@ -28,17 +28,17 @@ def module_of(file_name: str) -> str:
 
 
 def package_of(file_name: str) -> str:
-    """Return the package that the file's module lies in: `callboard.commands.v1`."""
+    """Return the package of the file's module: `callboard.commands.v1`."""
     return file_name.rpartition("/")[0].replace("/", ".")
 
 
 def resource_noun(service: str) -> str:
-    """Return what a service keeps: `DeadLetterService` keeps a `DeadLetter`."""
+    """Return the resource of a service: `DeadLetter` for `DeadLetterService`."""
     return service.removesuffix("Service")
 
 
 def method_name(service: str, method: str, siblings: set[str]) -> str:
-    """Return the name of a method on its resource: the verb, with `_many` where it also exists for one.
+    """Return the name of a method on its resource: the verb, with `_many` if it also exists for one item.
 
     `CancelCommand` is `cancel`, `CancelCommands` and `BulkSubmitCommands` are `cancel_many` and `submit_many`.
     """

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AgentServiceStub:
-    """Keeps the agents of a tenant.
+    """Manages the agents of a tenant.
     """
 
     def __init__(self, channel):
@@ -63,11 +63,11 @@ class AgentServiceStub:
 
 
 class AgentServiceServicer:
-    """Keeps the agents of a tenant.
+    """Manages the agents of a tenant.
     """
 
     def CreateAgent(self, request, context):
-        """Creates an agent. A taken id is rejected: AGENT_EXISTS.
+        """Creates an agent. If its id is taken, the call is rejected with AGENT_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +88,7 @@ class AgentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAgent(self, request, context):
-        """Changes the fields named by the mask. Sessions that are live keep the connector they were started with.
+        """Changes the fields in the update mask. Live sessions keep the connector that they were started with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ def add_AgentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentService:
-    """Keeps the agents of a tenant.
+    """Manages the agents of a tenant.
     """
 
     @staticmethod

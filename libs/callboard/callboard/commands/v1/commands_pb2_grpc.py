@@ -72,14 +72,14 @@ class CommandServiceServicer:
     """
 
     def SubmitCommand(self, request, context):
-        """Submits a command. The answer means that it is stored and will reach exactly one terminal state.
+        """Submits a command. A success means that the command is stored durably and will reach exactly one final state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BulkSubmitCommands(self, request, context):
-        """Submits up to 1,000 commands; each is accepted or refused by itself.
+        """Submits up to 1,000 commands. Each is accepted or rejected on its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,15 +100,16 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelCommand(self, request, context):
-        """Cancels a command: one that waits is cancelled at once, one that runs is asked to stop and is cancelled by force
-        after its grace. One that was cancelled already is returned as it is; one that ended otherwise is COMMAND_FINISHED.
+        """Cancels a command. A waiting command is cancelled at once. A running one is asked to stop, and is cancelled by
+        force when its grace is over. A command that is already cancelled is returned; one that ended in another way is
+        rejected with COMMAND_FINISHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelCommands(self, request, context):
-        """Cancels up to 1,000 commands that have not ended, the oldest first; each as CancelCommand does.
+        """Cancels up to 1,000 commands that have not ended, oldest first, each as CancelCommand does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -323,7 +324,7 @@ class CommandService:
 
 
 class DeadLetterServiceStub:
-    """Looks after commands that failed for good.
+    """Finds, requeues and purges dead letters: commands that failed for good.
     """
 
     def __init__(self, channel):
@@ -365,7 +366,7 @@ class DeadLetterServiceStub:
 
 
 class DeadLetterServiceServicer:
-    """Looks after commands that failed for good.
+    """Finds, requeues and purges dead letters: commands that failed for good.
     """
 
     def GetDeadLetter(self, request, context):
@@ -383,28 +384,28 @@ class DeadLetterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequeueDeadLetter(self, request, context):
-        """Submits the dead command again, as a new command in the agent's live session, as it was or changed.
+        """Submits a dead command again, unchanged or with changes, as a new command in the agent's live session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequeueDeadLetters(self, request, context):
-        """Submits up to 1,000 dead commands again, named by their ids or by a filter; each is requeued or refused by itself.
+        """Submits up to 1,000 dead commands again, chosen by id or by a filter. Each is requeued or rejected on its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetter(self, request, context):
-        """Removes a dead letter from the list; the command and its events remain.
+        """Removes a dead letter. The command and its events remain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetters(self, request, context):
-        """Removes up to 1,000 dead letters, named by their ids or by a filter; the commands and their events remain.
+        """Removes up to 1,000 dead letters, chosen by id or by a filter. The commands and their events remain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -452,7 +453,7 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeadLetterService:
-    """Looks after commands that failed for good.
+    """Finds, requeues and purges dead letters: commands that failed for good.
     """
 
     @staticmethod

@@ -64,15 +64,15 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request, context):
-        """Follows the events of a session or an agent: what is stored after the starting point, then what comes, each event
-        once and in order. A session's stream ends after its closing event; an agent's never ends.
+        """Follows the events of a session or an agent: first the stored events after the starting point, then new ones, each
+        event once and in order. A session's stream ends after its closing event. An agent's stream never ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendEvents(self, request, context):
-        """Appends the caller's own events to a live session; all of them or, when one is refused, none.
+        """Appends the caller's own events to a live session: all of them or, when one is rejected, none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReadinessServiceStub:
-    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service answers too.
+    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service also implements.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,12 @@ class ReadinessServiceStub:
 
 
 class ReadinessServiceServicer:
-    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service answers too.
+    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service also implements.
     """
 
     def GetReadiness(self, request, context):
-        """Returns the service's readiness, part by part. Needs no credentials: it tells nothing of any tenant.
+        """Returns the readiness of the service and of each part. It needs no credentials, because it reveals nothing about
+        tenants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +71,7 @@ def add_ReadinessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReadinessService:
-    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service answers too.
+    """Reports readiness in more detail than `grpc.health.v1.Health`, which each service also implements.
     """
 
     @staticmethod

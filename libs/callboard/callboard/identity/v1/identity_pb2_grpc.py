@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IdentityServiceStub:
-    """Tells callers who they are.
+    """Returns the identity of callers.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class IdentityServiceStub:
 
 
 class IdentityServiceServicer:
-    """Tells callers who they are.
+    """Returns the identity of callers.
     """
 
     def GetPrincipal(self, request, context):
-        """Returns the principal behind the call's credentials.
+        """Returns the principal that the call's credentials belong to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_IdentityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IdentityService:
-    """Tells callers who they are.
+    """Returns the identity of callers.
     """
 
     @staticmethod

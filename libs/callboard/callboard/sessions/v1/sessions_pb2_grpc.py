@@ -67,8 +67,8 @@ class SessionServiceServicer:
     """
 
     def StartSession(self, request, context):
-        """Starts a session for an agent. `on_conflict` says what happens when an exclusive agent has a live session already.
-        While that one is stopping the call is rejected: SESSION_STOPPING.
+        """Starts a session of an agent. `on_conflict` says what happens if an exclusive agent already has a live session.
+        While that session is stopping, the call is rejected with SESSION_STOPPING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,15 +76,15 @@ class SessionServiceServicer:
 
     def StopSession(self, request, context):
         """Stops an agent's live session, or one session by id: cancels its commands, disconnects the agent, and returns the
-        ended session. Nothing to stop is a success without a session.
+        ended session. If no session is live, the call succeeds and returns no session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestartSession(self, request, context):
-        """Ends the agent's live session, if there is one, and starts its successor, in one transaction once the commands of
-        the old one have ended.
+        """Ends the agent's live session, if any, and starts its successor. Both happen in one transaction, once the commands
+        of the old session have ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
