@@ -36,7 +36,7 @@ def test_every_element_of_the_contract_has_its_comment() -> None:
 
 def test_comment_is_found_by_full_name_as_one_line() -> None:
     assert comments()["callboard.agents.v1.AgentService.CreateAgent"] == (
-        "Creates an agent. A taken id is rejected: AGENT_EXISTS."
+        "Creates an agent. If its id is taken, the call is rejected with AGENT_EXISTS."
     )
     assert comments()["callboard.events.v1.StreamEventsRequest.scope"] == "Whose events to follow."
 

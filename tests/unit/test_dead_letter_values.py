@@ -59,8 +59,10 @@ def test_each_change_is_applied_and_changes_the_hash(changes: Changes) -> None:
     assert new.hash != plain.hash
 
 
-def test_hash_of_a_requeue_without_changes_is_stable() -> None:
-    assert requeued_command(OLD, Changes(), "key").hash == sha256(DEAD.bytes).digest()
+def test_session_of_a_requeue_changes_the_hash() -> None:
+    plain, moved = requeued_command(OLD, Changes(), "key"), requeued_command(OLD, Changes(session_id="ses-2"), "key")
+    assert (moved.agent_id, moved.session_id) == ("", "ses-2")
+    assert moved.hash != plain.hash
 
 
 def test_priority_of_zero_is_a_change() -> None:
