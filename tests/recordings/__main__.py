@@ -1,4 +1,4 @@
-"""`python -m tests.recordings record` writes the answers anew, `play` compares them."""
+"""`python -m tests.recordings record` records the answers, `play` compares them."""
 
 import sys
 
@@ -8,7 +8,7 @@ _USAGE = "usage: python -m tests.recordings record|play"
 
 
 def main() -> int:
-    """Does what is asked for, and returns pytest's exit code."""
+    """Records or plays, and returns pytest's exit code."""
     options = {"record": ["--record"], "play": []}
     if len(sys.argv) != 2 or sys.argv[1] not in options:
         sys.exit(_USAGE)

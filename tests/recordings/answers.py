@@ -1,4 +1,4 @@
-"""Recorded answers: how they are written, and where others differ from them."""
+"""Reads, writes and compares recorded answers."""
 
 import difflib
 import json
@@ -13,12 +13,12 @@ _AGAIN = "Run `python -m tests.recordings record` when the change is meant."
 
 
 def file_of(area: str) -> Path:
-    """Where the answers of an area are."""
+    """The file of an area's answers."""
     return FOLDER / f"{area.replace('/', '_')}.json"
 
 
 def read_answers(area: str) -> dict[str, Any]:
-    """Reads the recorded answers of an area; empty when it was never recorded."""
+    """Reads the recorded answers of an area; empty if there are none."""
     file = file_of(area)
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
@@ -29,7 +29,7 @@ def write_answers(area: str, answers: Mapping[str, Any]) -> None:
 
 
 def differences(recorded: Mapping[str, Any], played: Mapping[str, Any]) -> str:
-    """Says step by step where answers differ from those that were recorded; empty when they do not."""
+    """The differences between answers and the recorded ones, step by step; empty if there are none."""
     found = [
         _difference(name, recorded.get(name), played.get(name))
         for name in sorted({*recorded, *played})
@@ -53,7 +53,7 @@ def _difference(name: str, recorded: Any, played: Any) -> str:
 
 
 def to_text(value: Any, indent: int = 0) -> str:
-    """Writes JSON with sorted keys; what fits into a line stands in one."""
+    """Writes JSON with sorted keys. Values that fit are on one line."""
     line = json.dumps(value, sort_keys=True, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value or (indent and len(line) + indent <= _WIDTH):
         return line

@@ -1,4 +1,4 @@
-"""How the recordings are played: `--record` writes them anew, and the suite is quiet."""
+"""How the recordings are played: `--record` records them, and the suite logs only errors."""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Has the suite log errors alone: thousands of lines would bury what differs."""
+    """Makes the suite log only errors: thousands of lines would hide the differences."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     yield

@@ -1,4 +1,4 @@
-"""The faults that every request of a kind has in common, made of a good request."""
+"""Derives the faults that all requests of a kind have in common from a good request."""
 
 import re
 from collections.abc import Iterator
@@ -13,29 +13,29 @@ _VERBS = ("cancel", "cancel-by-key", "requeue", "purge")
 _DEEP = '{"x":' * 65 + "1" + "}" * 65
 _NO_SUCH_FIELD = b"\xfa\xff\x3f\x01x"  # field 131071, of one byte
 
-# What is no sound JSON, or no object, whatever the operation.
+# Bodies that are not valid JSON, or not objects, for any operation.
 _TEXTS: dict[str, bytes] = {
     "malformed JSON": b'{"a": ',
     "an array": b"[]",
     "null": b"null",
-    "a text": b'"x"',
-    "a key twice": b'{"colour": 1, "colour": 2}',
+    "a string": b'"x"',
+    "a duplicate key": b'{"colour": 1, "colour": 2}',
     "NaN": b'{"colour": NaN}',
     "a number too large": b'{"colour": 1e999}',
     "an integer too long": b'{"colour": ' + b"9" * 5000 + b"}",
     "nested too deep": b'{"colour": ' + _DEEP.encode() + b"}",
     "a NUL character": b'{"colour": {"a": "\\u0000"}}',
     "a lone surrogate": b'{"colour": {"a": ["\\ud800"]}}',
-    "no UTF-8": b'{"colour": "\xff"}',
+    "invalid UTF-8": b'{"colour": "\xff"}',
     "two values": b"{} {}",
 }
 
 
 def faults_of(step: Step, *, role: str, body: str = "", paged: bool = False) -> Iterator[Step]:
-    """What goes wrong with requests such as this one.
+    """Yields the faulty variants of a request.
 
-    `role` is the least that may ask; `body` is `required` or `optional`, empty where the operation takes none; `paged`
-    says that it lists pages.
+    `role` is the least role that may call; `body` is `required` or `optional`, or empty if the operation takes none;
+    `paged` says that it lists pages.
     """
     yield from _who(step, role)
     yield from _rpc(step) if step.is_rpc else _rest(step, body, is_paged=paged)
@@ -49,7 +49,7 @@ def _who(step: Step, role: str) -> Iterator[Step]:
 
 
 def _rpc(step: Step) -> Iterator[Step]:
-    yield replace(_named(step, "no message"), body=b"\xff")
+    yield replace(_named(step, "a malformed message"), body=b"\xff")
     yield replace(_named(step, "an unknown field"), body=_NO_SUCH_FIELD)
 
 
@@ -62,7 +62,7 @@ def _rest(step: Step, body: str, *, is_paged: bool) -> Iterator[Step]:
 
 
 def _ids(step: Step) -> Iterator[Step]:
-    for name, id_ in {"a bad id": "%20", "an id too long": "«x*129»", "an unknown id": "unknown-1"}.items():
+    for name, id_ in {"an invalid id": "%20", "an id too long": "«x*129»", "an unknown id": "unknown-1"}.items():
         target = _with_id(step.target, id_)
         if target != step.target:
             yield replace(_named(step, name), target=target)
@@ -79,14 +79,18 @@ def _with_id(target: str, id_: str) -> str:
 
 
 def _queries(step: Step, *, is_paged: bool) -> Iterator[Step]:
-    queries = {"an unknown parameter": "colour=1", "a query of no UTF-8": "colour=%ff", "a query of NUL": "colour=%00"}
+    queries = {
+        "an unknown parameter": "colour=1",
+        "a query that is not UTF-8": "colour=%ff",
+        "a query with a NUL character": "colour=%00",
+    }
     if is_paged:
         queries |= {
-            "pages of none": "pageSize=0",
-            "pages too large": "pageSize=501",
-            "pages of no number": "pageSize=x",
+            "a page size of 0": "pageSize=0",
+            "a page size over the limit": "pageSize=501",
+            "a page size that is not a number": "pageSize=x",
             "two page sizes": "pageSize=1&pageSize=2",
-            "a wrong page token": "pageToken=eyJ4IjoxfQ",
+            "an invalid page token": "pageToken=eyJ4IjoxfQ",
             "a page token too long": "pageToken=«x*1025»",
         }
     joint = "&" if "?" in step.target else "?"
@@ -95,7 +99,11 @@ def _queries(step: Step, *, is_paged: bool) -> Iterator[Step]:
 
 
 def _keys(step: Step) -> Iterator[Step]:
-    keys = {"a bad idempotency key": "a b", "an idempotency key too long": "«x*129»", "an empty idempotency key": ""}
+    keys = {
+        "an invalid idempotency key": "a b",
+        "an idempotency key too long": "«x*129»",
+        "an empty idempotency key": "",
+    }
     for name, key in keys.items():
         yield replace(_named(step, name), headers={**step.headers, "Idempotency-Key": key})
 
@@ -107,7 +115,7 @@ def _bodies(step: Step, body: str) -> Iterator[Step]:
     for name, text in _TEXTS.items():
         yield replace(_named(step, name), body=text)
     yield replace(_named(step, "an unknown field"), body=_with_field(good))
-    for name, type_ in {"no media type": "", "a wrong media type": "text/plain"}.items():
+    for name, type_ in {"no media type": "", "an invalid media type": "text/plain"}.items():
         yield replace(_named(step, name), body=good, headers={**step.headers, "Content-Type": type_})
     yield replace(_named(step, "too large"), body=b" " * (_MIB + 1))
 

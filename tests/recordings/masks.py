@@ -1,7 +1,7 @@
-"""Masks what differs from one run to the next, and nothing else.
+"""Masks what differs between runs, and nothing else.
 
-An id becomes the place where it was seen first (`<start: session.taskId>`), so that what is the same in two answers
-stays the same in their recordings. Times, etags, cursors, durations and the texts for people become their kind.
+An id becomes the place of its first occurrence (`<start: session.taskId>`), so that equal ids stay equal. Times, etags,
+cursors, durations and texts for people become their kind.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 _ID = re.compile(r"(?:[a-z]+-)?[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|\+00:00)")
-# What the code calls its models is nobody's business, and stands in some rules.
+# Some rules contain the names of models in the code, which are not public.
 _MODEL = re.compile(r"(?<=\binstance of )[A-Z]\w+")
 _SPAN = re.compile(r"\d+(\.\d+)?s")
 _ETAG = re.compile(r"(?<=\")[^\"]+(?=\"$)|^[^\"]+$")
@@ -27,8 +27,8 @@ class Masks:
     """The masks of one area."""
 
     def __init__(self, *, written: str, times: Mapping[str, int], keys: Mapping[str, str], digits: Set[int]) -> None:
-        """`written` is the script's text: ids that stand in it are no secret. `keys` are the roles' principals.
-        `digits` says how many a second's fraction may have."""
+        """`written` is the script's text, whose ids are not masked. `keys` are the roles' principals. `digits` are the
+        allowed numbers of digits in a fraction of a second."""
         self._digits = digits
         self._labels = {id_: id_ for id_ in _ID.findall(written)}
         self._principals = {principal: f"key:<{role}>" for role, principal in keys.items()}
@@ -78,7 +78,7 @@ class Masks:
         whole, fraction, zone = found.groups(default="")
         moment = datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
         name = self._moments.get(moment, "time")
-        # Only payloads of events have a zone of digits: they are what Postgres or Python makes of a time.
+        # Only times in payloads of events, written by Postgres or Python, have a numeric zone.
         odd = "" if zone != "Z" or len(fraction) in self._digits else f", {len(fraction)} digits"
         return f"<{name}{odd}>" + zone.removeprefix("Z")
 
@@ -89,7 +89,7 @@ class Masks:
 
 
 def _is_prose(key: str, siblings: Mapping[str, Any]) -> bool:
-    """Whether a text is for people: of a problem, of a status, of why an attempt failed unless the tool says so."""
+    """Whether a text is for people: of a problem, a status or a failed attempt, unless a tool wrote it."""
     if key == "detail":
         return True
     return key == "message" and ("code" in siblings or "reason" in siblings) and siblings.get("code") not in (
@@ -98,5 +98,5 @@ def _is_prose(key: str, siblings: Mapping[str, Any]) -> bool:
 
 
 def _ordered(key: str, items: list[Any]) -> list[Any]:
-    """Sorts the fields that break rules: which one comes first is not promised."""
+    """Sorts violations, whose order is not promised."""
     return sorted(items, key=json.dumps) if key in ("errors", "violations") else items

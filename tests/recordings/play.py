@@ -1,4 +1,4 @@
-"""Plays the script of an area against a suite, and returns its answers, masked."""
+"""Plays the script of an area with a suite, and returns its masked answers."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ Answers = dict[str, Any]
 
 
 async def play_all(suite: Suite) -> dict[str, Answers | Exception]:
-    """Plays every area, each in a tenant of its own, all at once; an area that cannot be played has its exception."""
+    """Plays all areas concurrently, each in its own tenant. An area that cannot be played has its exception."""
     scripts = [read_script(area) for area in areas()]
     played = await asyncio.gather(*(play(script, suite) for script in scripts), return_exceptions=True)
     results: dict[str, Answers | Exception] = {}
@@ -65,11 +65,11 @@ class _Player:
         self._names = {**masks.moments(), **{f"{role}_key": key for role, key in keys.items()}}
 
     async def play(self, step: Step) -> Any:
-        """Plays a step until its answer is as it has to be, keeps what is to be kept of it, and masks it."""
+        """Plays a step until its answer is as required, saves parts of it, and masks it."""
         answer = await self._call(step)
         if any(part(answer, path) != wanted for path, wanted in step.until.items()):
             answer = await self._until(step)
-        assert step.record or is_good(answer), answer  # nobody would see it otherwise
+        assert step.record or is_good(answer), answer  # a failure would go unnoticed otherwise
         for name, path in step.save.items():
             self._names[name] = str(part(answer, path)).strip('"')
         masked = {"request": step.target, **self._masks.answer(step.name, answer)}
@@ -108,12 +108,12 @@ class _Player:
 
 
 def is_good(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer is that of a request that succeeded."""
+    """Whether the request succeeded."""
     return bool(answer["status"] < 400 if "status" in answer else answer["code"] == "OK")
 
 
 def part(answer: Any, path: str) -> Any:
-    """The part of an answer that a path names, such as `body.events.0.type`; None where there is none."""
+    """The part of an answer at a path such as `body.events.0.type`; None if there is none."""
     for word in path.split("."):
         try:
             answer = answer[int(word)] if isinstance(answer, list) else answer[word]

@@ -1,4 +1,4 @@
-"""Sends the requests of scripts to a gateway, and reads what callers may rely on of the answers."""
+"""Sends the requests of scripts to a gateway, and reads the parts of the answers that callers can rely on."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +16,7 @@ _LIST_KEYS = ("name", "in", "required")
 
 
 class RestCaller:
-    """Sends requests; streams that are held stay open until it is closed."""
+    """Sends requests. Held streams stay open until it is closed."""
 
     def __init__(self, gateways: Mapping[str, str], transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._gateways = gateways
@@ -74,7 +74,7 @@ def _read(response: httpx2.Response, content: bytes) -> dict[str, Any]:
 
 
 def _without_the_usual(problem: dict[str, Any], response: httpx2.Response) -> dict[str, Any]:
-    """Leaves out of a problem what every problem has, as long as it is as its reason and its request say."""
+    """Removes from a problem the fields that follow from its reason and request."""
     reason = str(problem.get("reason"))
     usual = {
         "type": f"urn:callboard:problem:{reason.lower().replace('_', '-')}",
@@ -90,7 +90,7 @@ def _without_the_usual(problem: dict[str, Any], response: httpx2.Response) -> di
 
 
 def _operations(document: dict[str, Any]) -> dict[str, Any]:
-    """Of an OpenAPI document what clients are generated from: operations, parameters, bodies and statuses."""
+    """The parts of an OpenAPI document that generators of clients read: operations, parameters, bodies, statuses."""
     return {
         "openapi": document["openapi"],
         "paths": {
@@ -117,7 +117,7 @@ def _operation(operation: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _frames(lines: AsyncIterator[str], take: int) -> tuple[list[dict[str, Any]], bool]:
-    """The frames of a stream, keepalives left out, and whether it ended by itself."""
+    """The frames of a stream without keepalives, and whether it ended by itself."""
     frames: list[dict[str, Any]] = []
     frame: dict[str, Any] = {}
     async for line in lines:

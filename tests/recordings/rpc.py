@@ -1,6 +1,6 @@
-"""Makes the calls of scripts to the services, and reads what callers may rely on of the answers.
+"""Makes the calls of scripts to the services, and reads the parts of the answers that callers can rely on.
 
-Methods are found by their descriptors: what the client library looks like plays no part.
+Methods are found by their descriptors, independently of the client library.
 """
 
 import importlib
@@ -44,7 +44,7 @@ class RpcCaller:
         await self._command.close()
 
     async def call(self, target: str, message: bytes | str, key: str | None, take: int) -> dict[str, Any]:
-        """Makes one call and returns its answer; a text is the request as JSON."""
+        """Makes one call and returns its answer. A string is the request as JSON."""
         method = _method(target)
         request = message if isinstance(message, bytes) else _request(method, message)
         metadata = (("authorization", f"Bearer {key}"),) if key is not None else ()
@@ -104,7 +104,7 @@ def _json(message: Message) -> dict[str, Any]:
 
 
 def _with_embedded(name: str, value: Any) -> Any:
-    """Reads the JSON that travels as text, so that it can be masked."""
+    """Parses embedded JSON, so that it can be masked."""
     match value:
         case str() if name.endswith("_json") and value:
             return {"JSON": json.loads(value)}

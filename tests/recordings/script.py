@@ -1,8 +1,7 @@
 """Reads scripts: the steps of an area, as data.
 
-A step of a script may stand for many: each of its `cases` is the step with something changed, and its `faults` are
-those that every request of its kind has in common. They are played first, because the step itself may change what
-it is about.
+An entry of a script can stand for many steps: each of its `cases` is the step with a change, and its `faults` are those
+that all requests of its kind have in common. They are played first, because the step may change its own subject.
 """
 
 import tomllib
@@ -19,9 +18,10 @@ NOBODY, STRANGER = "nobody", "stranger"
 class Step:
     """One request, and what to do with its answer.
 
-    `target` is a method and path, or an RPC's full name. `role` is whose key is sent. `save` keeps parts of the answer
-    under names; `until` repeats the request until parts of the answer are so; `races` are parts that may be one thing
-    or another. A stream is read for `take` events, or to its end; with `hold` it is left open until the area ends.
+    `target` is a method and path, or an RPC's full name. `role` says whose key is sent. `save` saves parts of the
+    answer by name; `until` repeats the request until parts of the answer have these values; `races` are parts that
+    depend on a race. A stream is read for `take` events, or to its end; with `hold` it stays open until the
+    area ends.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The steps of one area; `times` are names for moments, in seconds from now."""
+    """The steps of one area. `times` are names of moments, in seconds from now."""
 
     area: str
     steps: tuple[Step, ...]
@@ -59,7 +59,7 @@ def areas() -> list[str]:
 
 
 def read_script(area: str) -> Script:
-    """Reads the script of an area; ValueError for two steps of one name, and for a key that means nothing."""
+    """Reads the script of an area; ValueError for two steps with one name."""
     text = (FOLDER / f"{area}.toml").read_text()
     given = tomllib.loads(text)
     steps = [step for entry in given["steps"] for step in _expand(entry, given.get("service", ""))]
@@ -91,7 +91,7 @@ def _step(entry: dict[str, Any], service: str) -> Step:
 
 
 def _case(step: Step, name: str, change: str | dict[str, Any]) -> Step:
-    """Changes a step: a text is another body, or of a GET the query."""
+    """Changes a step: a string is another body, or the query of a GET."""
     plain = plain_step(step, name)
     if isinstance(change, dict):
         changed = dict(change)
@@ -106,5 +106,5 @@ def _case(step: Step, name: str, change: str | dict[str, Any]) -> Step:
 
 
 def plain_step(step: Step, name: str) -> Step:
-    """The same request under another name, of whose answer nothing is kept and for which nobody waits."""
+    """The same request with another name, without `save`, `until`, `races` and `hold`."""
     return replace(step, name=name, save={}, until={}, races=(), hold=False)

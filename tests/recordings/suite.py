@@ -1,6 +1,6 @@
-"""The suite that is recorded: the real services, a runner and gateways in this process, on real engines.
+"""The suite for recordings: the real services, a runner and gateways in this process, with real engines.
 
-The recordings talk to it over sockets alone. What is imported of the services is how each is started.
+Recordings use it only over sockets. Of the services, only the functions that start them are imported.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ Serve = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True)
 class Suite:
-    """Where the running suite is. `gateways` has an address for each name that a script may use."""
+    """The addresses of the running suite. `gateways` has one for each name that scripts use."""
 
     session: str
     command: str
@@ -45,14 +45,14 @@ class Suite:
     database_url: str
 
     def keys(self, tenant: str) -> dict[str, str]:
-        """Makes a key of each role in a tenant of its own."""
+        """Creates a key of each role in a new tenant."""
         with psycopg.connect(self.database_url) as connection:
             return {role: create_key(connection, tenant, role).secret_text for role in ROLES}
 
 
 @contextlib.asynccontextmanager
 async def running_suite(database_url: str, app_url: str, nats_url: str, folder: Path) -> AsyncIterator[Suite]:
-    """Starts the suite on a migrated database, and stops it at the end; no part of it may fail meanwhile."""
+    """Runs the suite on a migrated database, and stops it at the end. Fails if a process of it has failed."""
     session, command, nobody = free_port(), free_port(), free_port()
     known, held = _servers(folder)
     shared = {"DATABASE_URL": app_url, "NATS_URL": nats_url, "host": _HOST}
@@ -74,7 +74,7 @@ async def running_suite(database_url: str, app_url: str, nats_url: str, folder: 
 
 
 class _Processes:
-    """Parts of the suite as tasks, stopped in reverse."""
+    """Processes of the suite as tasks, stopped in reverse order."""
 
     def __init__(self) -> None:
         self._started: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
@@ -88,7 +88,7 @@ class _Processes:
             await asyncio.wait_for(task, _SECONDS)
 
     def start(self, name: str, serve: Serve) -> "asyncio.Task[None]":
-        """Starts a part."""
+        """Starts a process."""
         stop = asyncio.Event()
         task = asyncio.create_task(serve(stop), name=name)
         self._started.append((stop, task))
@@ -108,7 +108,7 @@ class _Processes:
         return f"http://{address.result()}"
 
     async def until_ready(self, gateway: str) -> None:
-        """Waits until a gateway and both services say that they are ready."""
+        """Waits until a gateway and both services report ready."""
         async with httpx2.AsyncClient(base_url=gateway, trust_env=False, timeout=_SECONDS) as client:
 
             async def is_ready() -> bool:
@@ -124,7 +124,7 @@ class _Processes:
 
 
 def _servers(folder: Path) -> tuple[Path, Path]:
-    """Writes two registers of MCP servers: the runner's lacks a server that the session service knows of."""
+    """Writes two server registries: the runner's lacks a server of the session service's."""
     arguments = json.dumps([str(_TRIAL), "--state", str(folder / "state")])
     trial = f'[servers.trial]\ntransport = "stdio"\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n'
     known, held = folder / "servers.toml", folder / "runner-servers.toml"

@@ -1,4 +1,4 @@
-"""What callers see stays as it was recorded: every REST operation and every RPC, for good and bad input."""
+"""Every REST operation and every RPC answers as recorded, for good and bad input."""
 
 import traceback
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.support.engines import TestNats
 async def test_answers_are_as_recorded(
     database_url: str, app_database_url: str, nats_server: TestNats, tmp_path: Path, *, is_recording: bool
 ) -> None:
-    """One test for all areas: they share a suite, and wait at the same time."""
+    """One test for all areas, which share a suite and wait concurrently."""
     async with running_suite(database_url, app_database_url, nats_server.url, tmp_path) as suite:
         played = await play_all(suite)
     found = [_compare(area, answers, is_recording=is_recording) for area, answers in played.items()]
@@ -29,12 +29,12 @@ def test_every_recorded_area_is_played() -> None:
 
 @pytest.fixture
 def is_recording(pytestconfig: pytest.Config) -> bool:
-    """Whether answers are to be written and not compared."""
+    """Whether answers are recorded and not compared."""
     return bool(pytestconfig.getoption("record", default=False))
 
 
 def _compare(area: str, answers: Answers | Exception, *, is_recording: bool) -> str:
-    """Say where the answers of an area differ from the recorded ones, which they become when recording."""
+    """The differences between an area's answers and the recorded ones. When recording, records them instead."""
     if isinstance(answers, Exception):
         return f"{area} could not be played:\n{''.join(traceback.format_exception(answers))}"
     if is_recording:

@@ -1,6 +1,6 @@
-"""Nothing that callers can ask for goes unrecorded: a new operation, RPC or reason fails here until it is.
+"""Everything that callers can call is recorded: a new operation, RPC or reason fails here until it is.
 
-The recorded answers are read, and not the suite's own: the description of the API is one of them.
+The tests read the recorded answers. The OpenAPI document is one of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tests.recordings.play import is_good
 from tests.recordings.rpc import contract_methods
 from tests.recordings.script import areas
 
-# Reasons that only a fault or a race brings about; `tests/contract`, `tests/integration` and `tests/chaos` have those.
+# Reasons that need a fault or a race, which `tests/contract`, `tests/integration` and `tests/chaos` test.
 _OF_FAULTS = {
     "AGENT_PROTOCOL_ERROR", "AGENT_UNAVAILABLE", "CONNECTION_LOST", "CURSOR_EXPIRED", "DATABASE_UNAVAILABLE",
     "DEADLINE_EXCEEDED", "DISPATCH_LOST", "IDEMPOTENCY_KEY_IN_USE", "INTERNAL", "LEASE_EXPIRED",
@@ -63,7 +63,7 @@ def test_every_reason_is_recorded_or_needs_a_fault(answers: list[dict[str, Any]]
 
 
 def _template(path: str, paths: Mapping[str, Any]) -> str:
-    """The path of the document that a path is one of; of several, the one with the fewest parameters."""
+    """The documented path that matches a path; of several, the one with the fewest parameters."""
     words = path.split("/")
     fitting = [
         template

@@ -1,4 +1,4 @@
-"""A difference is told by its step, and a problem that is not as its reason says is one."""
+"""Differences are reported by step, also those between a problem and its reason."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ PROBLEM = {
 }  # fmt: skip
 
 
-def test_a_step_that_is_new_and_one_that_is_gone_are_told() -> None:
+def test_new_and_missing_steps_are_reported() -> None:
     told = differences({"old": {"status": 200}}, {"new": {"status": 201}})
     assert "step 'new' has no recorded answer" in told
     assert "step 'old' was recorded and is not played any more" in told
 
 
-def test_a_difference_shows_the_lines_that_differ() -> None:
+def test_difference_shows_the_lines_that_differ() -> None:
     told = differences({"get": {"status": 200, "body": {"a": 1}}}, {"get": {"status": 404, "body": {"a": 1}}})
     assert '- "status": 200' in told
     assert '+ "status": 404' in told
 
 
-def test_what_is_written_reads_as_it_was() -> None:
+def test_written_answers_are_read_back() -> None:
     value = {"b": [1, {"c": "x" * 150}], "a": {"long": ["y" * 60, "z" * 60]}, "empty": {}}
     assert orjson.loads(to_text(value)) == value
     assert to_text(value) == to_text(dict(reversed(value.items())))
@@ -46,12 +46,12 @@ def test_what_is_written_reads_as_it_was() -> None:
         ({"detail": None}, {"detail": None}),
     ],
 )
-async def test_of_a_problem_what_is_unusual_is_recorded(change: dict[str, Any], seen: dict[str, Any]) -> None:
+async def test_unusual_fields_of_a_problem_are_recorded(change: dict[str, Any], seen: dict[str, Any]) -> None:
     assert seen.items() <= (await _problem({**PROBLEM, **change})).items()
 
 
 @pytest.mark.parametrize("name", ["type", "title", "status", "detail", "instance"])
-async def test_of_a_problem_what_is_missing_is_recorded(name: str) -> None:
+async def test_missing_fields_of_a_problem_are_recorded(name: str) -> None:
     problem = {key: value for key, value in PROBLEM.items() if key != name}
     assert (await _problem(problem))["missing"] == [name]
 
@@ -72,7 +72,7 @@ async def _problem(value: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("area", areas())
-def test_a_script_can_be_read_and_has_steps_of_distinct_names(area: str) -> None:
+def test_script_is_valid_and_its_steps_have_distinct_names(area: str) -> None:
     script = read_script(area)
     assert script.steps
     assert all(step.is_rpc == area.startswith("rpc/") for step in script.steps)

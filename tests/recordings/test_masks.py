@@ -1,4 +1,4 @@
-"""What differs between two runs is masked, and nothing that callers rely on is."""
+"""Values that differ between runs are masked, and no values that callers rely on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def masks(**times: int) -> Masks:
 
 
 def answer(id_: str = ONE, event_id: str = OTHER, at: str = "2026-01-31T09:30:00.123456Z") -> dict[str, Any]:
-    """An answer that has one of everything."""
+    """An answer with one value of each kind."""
     return {
         "status": 400,
         "headers": {"Location": f"/api/v1/commands/{id_}", "ETag": '"7"', "Retry-After": "1"},
@@ -36,7 +36,7 @@ def answer(id_: str = ONE, event_id: str = OTHER, at: str = "2026-01-31T09:30:00
     }  # fmt: skip
 
 
-def test_an_answer_is_masked_the_same_whatever_its_ids_times_and_texts_are() -> None:
+def test_masked_answer_does_not_depend_on_ids_times_and_texts() -> None:
     later = answer(OTHER, ONE, "2027-02-01T00:00:00.000000Z")
     later["headers"]["ETag"], later["body"]["etag"] = '"8"', "8"
     later["body"] |= {"nextPageToken": "eyJ5IjoxfQ", "duration": 0, "durationMs": 41, "sessionId": f"ses-{'f' * 32}"}
@@ -46,7 +46,7 @@ def test_an_answer_is_masked_the_same_whatever_its_ids_times_and_texts_are() -> 
     assert masks().answer("step", later) == masks().answer("step", answer())
 
 
-def test_an_id_is_named_for_where_it_was_seen_first_in_every_answer() -> None:
+def test_id_is_named_after_its_first_occurrence() -> None:
     both = masks()
     first = both.answer("submit", {"status": 202, "body": {"jobId": ONE}})
     second = both.answer("get", {"status": 200, "body": {"command": {"commandId": ONE, "sessionId": OTHER}}})
@@ -54,12 +54,12 @@ def test_an_id_is_named_for_where_it_was_seen_first_in_every_answer() -> None:
     assert second["body"]["command"] == {"commandId": "<submit: jobId>", "sessionId": "<get: command.sessionId>"}
 
 
-def test_an_id_that_the_script_names_stays() -> None:
+def test_id_of_the_script_is_not_masked() -> None:
     id_ = "00000000-0000-7000-8000-000000000000"
     assert masks().answer("get", {"status": 404, "problem": {"commandId": id_}})["problem"]["commandId"] == id_
 
 
-def test_a_time_that_the_script_chose_is_told_from_others() -> None:
+def test_time_of_the_script_is_masked_by_its_name() -> None:
     both = masks(soon=3600)
     soon = both.moments()["soon"]
     body = {"notBefore": soon.replace("Z", ".000000Z"), "startedAt": "2026-01-31T09:30:00.000001Z", "day": "2026-01-31"}
@@ -67,7 +67,7 @@ def test_a_time_that_the_script_chose_is_told_from_others() -> None:
     assert masked == {"notBefore": "<soon>", "startedAt": "<time>", "day": "2026-01-31"}
 
 
-def test_what_a_tool_says_stays_and_what_callboard_says_to_people_does_not() -> None:
+def test_texts_of_tools_are_kept_and_texts_for_people_are_masked() -> None:
     tool = {"code": "TOOL_ERROR", "message": "the disk is full"}
     ours = {"code": "COMMAND_TIMEOUT", "message": "the command ran longer than 1 second"}
     progress = {"progress": 1.0, "message": "1 of 3"}

@@ -70,16 +70,16 @@ _MATCHERS: dict[str, Callable[[Any, str], bool]] = {
 
 
 class DiffersError(Exception):
-    """What was seen is not what the story says."""
+    """The answer differs from the story."""
 
 
 def fill(text: str, names: Mapping[str, str]) -> str:
-    """Replaces the names that are known."""
+    """Replaces known names by their values."""
     return re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)
 
 
 def match(want: Any, got: Any, names: Names, path: str = "$") -> None:
-    """Holds an answer against what the story expects; raises DiffersError."""
+    """Compares an answer with what the story expects; raises DiffersError."""
     if isinstance(want, str) and want.startswith("@"):
         _match_by(want, got, names, path)
     elif isinstance(want, dict):
@@ -120,7 +120,7 @@ def _match_object(want: Mapping[str, Any], got: Any, names: Names, path: str) ->
 
 
 def _place() -> tuple[str, str]:
-    """Returns the URL and the key of the Callboard that is played against."""
+    """Returns the URL and the key of the Callboard under test."""
     url, key = os.environ.get("CALLBOARD_URL"), os.environ.get("CALLBOARD_KEY")
     home = Path(os.environ.get("CALLBOARD_HOME", ".callboard"))
     if not key:
@@ -145,7 +145,7 @@ def _request(
 
 
 def _send(request: urllib.request.Request) -> tuple[int, bytes]:
-    """Returns the status and body of an answer; status 0 where there is none."""
+    """Returns the status and body of an answer; status 0 if there is none."""
     try:
         with _OPENER.open(request, timeout=60) as answer:
             return answer.status, answer.read()
@@ -237,7 +237,7 @@ _STEPS: dict[str, Callable[[str, Names], None]] = {"http": call, "events": follo
 
 
 def play(story: Path) -> int:
-    """Plays a story, tells where it differs, and returns how many of its steps do."""
+    """Plays a story, prints the differences, and returns the number of steps with one."""
     names, failed, count = {"run": secrets.token_hex(3)}, 0, 0
     text = story.read_text()
     for block in _BLOCK.finditer(text):
@@ -253,7 +253,7 @@ def play(story: Path) -> int:
 
 
 def main() -> int:
-    """Plays what the command line names; 1 when something differs."""
+    """Plays the stories of the command line; returns 1 if one differs."""
     if "--help" in sys.argv:
         sys.stdout.write(__doc__ or "")
         return 0

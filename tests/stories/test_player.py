@@ -1,4 +1,4 @@
-"""The player of stories notices whatever differs from what is told."""
+"""The player reports every difference between a story and the answers."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tests.stories.player import DiffersError, Names, fill, match, play, shell
         ([{"a": 1}, "{known}"], [{"a": 1, "b": 2}, "value"]),
     ],
 )
-def test_what_fits_the_story_passes(want: Any, got: Any) -> None:
+def test_matching_answer_passes(want: Any, got: Any) -> None:
     match(want, got, {"known": "value"})
 
 
@@ -53,18 +53,18 @@ def test_what_fits_the_story_passes(want: Any, got: Any) -> None:
         (["{known}"], ["other"]),
     ],
 )
-def test_what_does_not_fit_the_story_differs(want: Any, got: Any) -> None:
+def test_answer_that_does_not_match_differs(want: Any, got: Any) -> None:
     with pytest.raises(DiffersError):
         match(want, got, {"known": "value"})
 
 
-def test_what_is_saved_stands_for_its_value_later() -> None:
+def test_saved_value_replaces_its_name_later() -> None:
     names: Names = {}
     match({"id": "@save:id", "count": "@save:count"}, {"id": "x-1", "count": 3}, names)
     assert fill("/things/{id}?count={count}&other={other}", names) == "/things/x-1?count=3&other={other}"
 
 
-def test_a_shell_step_holds_by_its_exit_code_and_its_lines() -> None:
+def test_shell_step_checks_exit_code_and_lines() -> None:
     shell("echo {word}; exit 3\n=> 3\nhello", {"word": "hello"})
     with pytest.raises(DiffersError, match="exit 1 instead of 0"):
         shell("false\n=> 0", {})
@@ -72,7 +72,7 @@ def test_a_shell_step_holds_by_its_exit_code_and_its_lines() -> None:
         shell("true\n=> 0\nhello", {})
 
 
-def test_a_step_that_differs_is_told_by_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_difference_is_reported_with_the_line_of_its_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     story = tmp_path / "story.md"
     story.write_text("# A story\n\n```sh\ntrue\n=> 0\n```\n\nIt goes on.\n\n```sh\nfalse\n=> 0\n```\n")
     assert play(story) == 1
