@@ -51,7 +51,7 @@ def test_descriptions_use_the_terms_of_json() -> None:
     assert description_of_answer(field_at(command, "charged_attempts")).endswith("count towards `maxAttempts`.")
     assert description_of_answer(field_at(command, "requeued_from")).endswith("null when it is not a requeue.")
     key = field_at(commands_pb2.CancelCommandRequest.DESCRIPTOR, "submit_request_id")
-    assert description_of_input(key).startswith("The `Idempotency-Key` that")
+    assert description_of_input(key).startswith("The `Idempotency-Key` of")
     assert description_of_input(field_at(command, "params_json")) == "The parameters: a JSON object."
 
 
