@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 
@@ -122,11 +122,6 @@ def find_method(name: str) -> Method:
     if len(found) != 1:
         raise UnknownMethodError(name)
     return found[0]
-
-
-def find_message(name: str) -> Descriptor:
-    """Return a message of the contract by its full name; raises KeyError when there is none."""
-    return descriptor_pool.Default().FindMessageTypeByName(name)
 
 
 def write_message(message: Message) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _collect(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: 
             slots += _collect(scope, one.message, (*above, one.proto_name), limits)
         elif _is_accepted(one, path, above, limits):
             slots.append(Slot(one.name, above, one, one.is_required))
-    return _chosen(scope, message, above, limits, slots)
+    return _chosen(scope, message, above, slots)
 
 
 def _is_accepted(one: Field, path: str, above: tuple[str, ...], limits: Limits) -> bool:
@@ -91,7 +91,7 @@ def _is_accepted(one: Field, path: str, above: tuple[str, ...], limits: Limits) 
     return (limits.is_whole or not is_key) and (not one.is_output_only or path == limits.if_match)
 
 
-def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], limits: Limits, slots: list[Slot]) -> list[Slot]:
+def _chosen(scope: Scope, message: Descriptor, above: tuple[str, ...], slots: list[Slot]) -> list[Slot]:
     """Record the names that exclude each other. If only one of a required choice is left, it is required."""
     for names, is_required in _choices(message):
         rivals = [slot for slot in slots if slot.above == above and slot.field.proto_name in names]

@@ -33,8 +33,6 @@ TRANSITIONS: Mapping[CommandState, frozenset[CommandState]] = {
     CommandState.CANCELLED: frozenset(),
 }
 """The states that each state may change to. The lists of states in SQL are generated from it: see `tools.sql`."""
-OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""The states of commands that have not ended. Every other state is final."""
 CAN_CLAIM = frozenset(state for state, following in TRANSITIONS.items() if CommandState.RUNNING in following)
 """The states in which a runner may claim a command."""
 

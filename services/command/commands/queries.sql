@@ -15,9 +15,6 @@ select $command(c), coalesce(c.result, r.result) as result
 from command.commands c left join command.results r using (tenant_id, command_id)
 where c.tenant_id = %s and c.command_id = %s;
 
--- name: partition
-select partition from command.commands where tenant_id = %s and command_id = %s;
-
 -- name: cancel
 select command_id, code, state, runner_id, first_position, last_position, notification
 from command.cancel(%s, %s::smallint, %s::json);

@@ -11,8 +11,6 @@ import orjson
 
 from libs.errors import Reason, ServiceError
 
-LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
-
 
 class AppendCode(StrEnum):
     """The result of an append."""
