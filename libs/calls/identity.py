@@ -1,4 +1,4 @@
-"""The actor and the idempotency key of a call."""
+"""The actor of a call."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,3 @@ class Actor:
     tenant_id: str
     name: str
     address: str
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A caller's key for one operation, and the hash of the request that was sent with it."""
-
-    method: str
-    key: str
-    hash: bytes

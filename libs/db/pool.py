@@ -3,28 +3,19 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any
 
 import psycopg
 import structlog
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import AsyncRowFactory, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from libs.db.errors import UNREACHABLE, BusyError, database_unavailable, is_retryable
-from libs.db.records import record_row
-from libs.db.statements import Statement
-from libs.failpoints import failpoint
-
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-    from sqlalchemy.sql import ClauseElement
+from libs.db.queries import Queries, Transaction
 
 _log = structlog.get_logger(__name__)
-_Row = TypeVar("_Row")
 _GUARDS = (
     "-c lock_timeout=1s -c idle_in_transaction_session_timeout=2s -c statement_timeout=30s"
     # When a client stops reading, its backend blocks on the write while it holds locks. No other timeout fires then
@@ -46,8 +37,6 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
-
-Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -87,26 +76,7 @@ async def _is_alive(connection: psycopg.AsyncConnection[Any]) -> bool:
     return True
 
 
-async def _execute(cursor: psycopg.AsyncCursor[Any], statement: str, parameters: Parameters) -> None:
-    """Run a statement. When this returns, it has committed and its rows have arrived."""
-    await cursor.execute(statement.encode(), parameters)
-    if isinstance(statement, Statement):
-        failpoint(statement.name, _reply_lost)
-
-
-@cache
-def _dialect() -> "Dialect":
-    """Return SQLAlchemy's Postgres dialect. Runners need no Core queries, and start 0.3 s sooner without the import."""
-    from sqlalchemy.dialects.postgresql import psycopg
-
-    return psycopg.dialect()  # type: ignore[no-untyped-call]
-
-
-def _reply_lost() -> Exception:
-    return psycopg.OperationalError("a failpoint: the connection broke before the answer")
-
-
-class Database:
+class Database(Queries):
     """Runs single statements, each in its own transaction (rule 5: a slow client must not hold a lock).
 
     Every method raises `ServiceError(DATABASE_UNAVAILABLE)` when the database cannot be reached; the outcome of a write
@@ -158,6 +128,12 @@ class Database:
         return True
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Run several statements in one transaction. They lock what they touch until the block ends: keep it short."""
+        async with self.connection() as connection, connection.transaction():
+            yield Transaction(connection)
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
         """Lend a connection, in autocommit mode."""
         task = asyncio.current_task()
@@ -196,27 +172,3 @@ class Database:
                 raise
             await self.pool.putconn(connection)  # it is closed, so the pool replaces it
         return await self.pool.getconn()
-
-    async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
-        """Run a statement and return its rows as instances of the dataclass `kind`, columns by name."""
-        factory = cast(AsyncRowFactory[_Row], record_row(kind))
-        async with self.connection() as connection, connection.cursor(row_factory=factory) as cursor:
-            await _execute(cursor, statement, parameters)
-            return await cursor.fetchall()
-
-    async def values(self, statement: str, parameters: Parameters = ()) -> list[Any]:
-        """Run a statement of one column and return its values; an empty list when it returns no rows."""
-        async with self.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            await _execute(cursor, statement, parameters)
-            return [value for (value,) in await cursor.fetchall()] if cursor.description else []
-
-    async def selected(self, kind: type[_Row], query: "ClauseElement") -> list[_Row]:
-        """Run an SQLAlchemy Core query and return its rows as instances of `kind`."""
-        compiled = query.compile(dialect=_dialect(), compile_kwargs={"render_postcompile": True})
-        return await self.records(kind, compiled.string, compiled.params)
-
-    async def changed(self, statement: str, parameters: Parameters = ()) -> int:
-        """Run a statement and return how many rows it changed."""
-        async with self.connection() as connection, connection.cursor() as cursor:
-            await _execute(cursor, statement, parameters)
-            return cursor.rowcount

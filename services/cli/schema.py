@@ -1,26 +1,27 @@
-"""The files that make up the schema of the whole suite, service by service."""
+"""The files that make up the schema of the whole suite: its libraries' and its services'."""
 
 from pathlib import Path
 
 from libs.db.migrate import SchemaSources
 
 _ROOT = Path(__file__).parents[2]
-_SLICES = (
-    "session/events",
-    "session/agents",
-    "session/sessions",
-    "command/dispatch",
-    "command/commands",
-    "command/dead_letters",
+_OWNERS = (
+    "libs/idempotency",
+    "services/session/events",
+    "services/session/agents",
+    "services/session/sessions",
+    "services/command/dispatch",
+    "services/command/commands",
+    "services/command/dead_letters",
 )
+_GRANTS = ("libs/idempotency", "services/session", "services/command")
 
 
 def schema_sources() -> SchemaSources:
-    """Return the migrations, the folders of functions of every slice, and the grants of both services."""
-    services = _ROOT / "services"
+    """Return the migrations, the folders of functions of every library and slice that has some, and the grants."""
     return SchemaSources(
         migrations=_ROOT / "libs/db/migrations",
-        functions=tuple(services / name / "functions" for name in _SLICES),
-        grants=(services / "session/grants.sql", services / "command/grants.sql"),
+        functions=tuple(_ROOT / name / "functions" for name in _OWNERS),
+        grants=tuple(_ROOT / name / "grants.sql" for name in _GRANTS),
         afterwards=("select session.make_buckets(4)",),
     )

@@ -9,6 +9,7 @@ from callboard.commands.v1 import commands_pb2_grpc
 from libs.attempts import PostgresFinishes
 from libs.bus import Bus, Notifications
 from libs.db import Database
+from libs.idempotency import PostgresKeys
 from libs.identity.authenticator import Authenticator
 from libs.identity.postgres import key_lookup
 from libs.notifications import COMMANDS_WAITING, BusNotifier
@@ -17,11 +18,9 @@ from libs.rpc import RpcServer, Service
 from libs.telemetry.metrics import MetricsServer, new_registry
 from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
-from services.command.commands.batch_keys_store import PostgresBatchKeys
 from services.command.commands.cancels import Cancels
 from services.command.commands.handler import CommandServicer
-from services.command.commands.keys_store import PostgresKeys
-from services.command.commands.service import Commands, IdempotentCalls
+from services.command.commands.service import Commands
 from services.command.commands.store import PostgresCommands
 from services.command.dead_letters.batches import DeadLetterBatches
 from services.command.dead_letters.handler import DeadLetterServicer
@@ -98,9 +97,8 @@ def _measure(readings: Readings, dispatcher: Dispatcher, snapshots: Snapshots) -
 
 
 def _services(database: Database, commands: PostgresCommands) -> list[Service]:
-    letters, keys = PostgresDeadLetters(database), IdempotentCalls(PostgresKeys(database))
-    cancels = Cancels(commands, keys, PostgresBatchKeys(database, "cancel_many"))
-    batches = DeadLetterBatches(letters, commands, PostgresBatchKeys(database, "requeue_many"))
+    letters, keys = PostgresDeadLetters(database), PostgresKeys(database)
+    cancels, batches = Cancels(commands, keys), DeadLetterBatches(letters, commands, keys)
     return [
         Service(
             "callboard.commands.v1.CommandService",

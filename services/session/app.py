@@ -73,7 +73,7 @@ async def serve(settings: SessionSettings, stop: asyncio.Event) -> None:
         stack.callback(closing.unsubscribe)
         tasks.start("hub", hub.watch())
         tasks.start("stops", stops.run())
-        tasks.start("upkeep", keep_tables(events, sessions))
+        tasks.start("upkeep", keep_tables(events))
         await stack.enter_async_context(
             MetricsServer(registry, lambda: not tasks.failed.done(), port=settings.metrics_port, host=settings.host)
         )

@@ -1,4 +1,4 @@
-"""Background work of the session service: finishes abandoned stops, creates tables, deletes expired keys."""
+"""Background work of the session service: finishes abandoned stops and creates tables."""
 
 import asyncio
 
@@ -6,7 +6,6 @@ import structlog
 
 from libs.errors import ServiceError
 from services.session.events.ports import EventStore
-from services.session.sessions.ports import SessionStore
 from services.session.sessions.service import Lifecycle
 
 _log = structlog.get_logger(__name__)
@@ -41,12 +40,11 @@ class StopRounds:
                 continue
 
 
-async def keep_tables(events: EventStore, sessions: SessionStore) -> None:
-    """Create the tables of the coming weeks and delete expired keys, every hour until cancelled."""
+async def keep_tables(events: EventStore) -> None:
+    """Create the tables of the coming weeks, every hour until cancelled."""
     while True:
         try:
             await events.make_tables()
-            await sessions.forget_keys()
         except ServiceError as error:
             _log.warning("upkeep_failed", reason=error.reason)
         await asyncio.sleep(_UPKEEP_SECONDS)

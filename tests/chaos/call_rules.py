@@ -39,7 +39,7 @@ def unknown_calls_are_whole(history: History) -> list[str]:
     """
     enqueued = Counter(event["command_id"] for event in history.events if event["type"] == "command.enqueued")
     started = Counter(event["session_id"] for event in history.events if event["type"] == "session.started")
-    keys = {row["key"]: row["command_id"] for row in history.rows("command_keys") if row["method"] == "submit"}
+    keys = {row["key"]: row["response"] for row in history.rows("keys") if row["method"] == "submit"}
     created = {id_: command["correlation_id"] for id_, command in history.commands.items()}
     first = {id_: key for id_, key in created.items() if not history.commands[id_]["requeued_from"]}
     invoked = {operation["key"] for operation in history.invoked("submit")}

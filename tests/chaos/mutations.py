@@ -6,7 +6,7 @@ from tests.chaos.mutation import Mutation, one_patch
 _COMMANDS, _DISPATCH = "services/command/commands/functions/", "services/command/dispatch/functions/"
 _SESSIONS, _EVENTS = "services/session/sessions/functions/", "services/session/events/functions/"
 _SUBMIT, _RESOLVE = _COMMANDS + "submit.sql", _COMMANDS + "resolve_submits.sql"
-_KEYS = _COMMANDS + "take_submit_keys.sql"
+_KEYS, _TAKEN = "libs/idempotency/functions/take.sql", "libs/idempotency/functions/answer_taken.sql"
 _CLAIM, _RESOLVE_CLAIMS = _DISPATCH + "claim.sql", _DISPATCH + "resolve_claims.sql"
 _FINISH, _RESOLVE_FINISHES = _DISPATCH + "finish.sql", _DISPATCH + "resolve_finishes.sql"
 _REPORT, _ADVANCE = _DISPATCH + "report.sql", _SESSIONS + "advance_stop.sql"
@@ -30,17 +30,17 @@ MUTATIONS = (
     one_patch(
         "idempotency keys expire at once",
         _KEYS,
-        "where k.expires_at < clock_timestamp()",
-        "where true",
+        "where k.expires_at < v_now or",
+        "where true or",
         "F7",
         "I9",
         "I13",
     ),
     one_patch(
         "another body with a used key is accepted",
-        _RESOLVE,
-        "when k.command_id <> i.id and k.hash = decode(i.hash, 'hex') then",
-        "when k.command_id <> i.id then",
+        _TAKEN,
+        "when k.hash <> i.hash then",
+        "when false then",
         "F2",
         "I9",
     ),

@@ -27,13 +27,12 @@ TABLES: dict[str, str] = {
     "attempts": "select to_jsonb(t) from command.attempts t",
     "dead_letters": "select to_jsonb(t) from command.dead_letters t",
     "ready": "select to_jsonb(t) from command.ready t",
-    "command_keys": "select to_jsonb(t) - 'hash' from command.idempotency t",
+    "keys": "select to_jsonb(t) - 'hash' from idempotency.keys t",
     "connections": "select to_jsonb(t) from command.connections t",
     "runners": "select to_jsonb(t) from command.runners t",
     "sessions": "select to_jsonb(t) - 'context' - 'metadata' from session.sessions t",
     "heads": "select to_jsonb(t) from session.heads t",
     "log": "select to_jsonb(t) - 'head' from session.log t",
-    "session_keys": "select to_jsonb(t) - 'hash' from session.idempotency t",
     "events": "select to_jsonb(t) - 'payload' - 'link' || jsonb_build_object('payload', left(t.payload, 1000)) "
     "from session.events t order by t.partition, t.position",
 }

@@ -65,7 +65,7 @@ def _sound() -> dict[str, Any]:
         "sessions": [{"tenant_id": "acme", "session_uid": "u1", "session_id": "s1", "agent_id": "echo-1",
                       "state": "stopped", "ended_at": "x"}],
         "heads": [{"session_id": "s1", "last_seq": 5}], "log": [{"tenant_id": "acme", "partition": 1, "position": 5}],
-        "command_keys": [{"method": "submit", "key": "key-1", "command_id": COMMAND}], "dead_letters": [],
+        "keys": [{"method": "submit", "key": "key-1", "response": COMMAND}], "dead_letters": [],
         "ready": [], "connections": [], "dispatches": [{"time": 1.2, "command_id": COMMAND}],
     }  # fmt: skip
 
@@ -121,8 +121,8 @@ CHANGES: list[tuple[str, str, Any]] = [
             {"op": 3, "kind": "append", "phase": phase, "time": 1.0, "key": "k"} for phase in ("invoke", "ok")
         ),
     ),
-    ("I13", "command_keys", lambda rows: rows[0].update(command_id="other")),
-    ("I13", "command_keys", lambda rows: rows.append({"method": "submit", "key": "key-2", "command_id": None})),
+    ("I13", "keys", lambda rows: rows[0].update(response="other")),
+    ("I13", "keys", lambda rows: rows.append({"method": "submit", "key": "key-2", "response": None})),
     ("I13", "dispatches", lambda rows: rows.append({"time": 1.0, "command_id": "never stored"})),
     ("redirect", "effects", lambda rows: rows.append({**rows[0], "phase": "followed", "commandId": None})),
     ("I13", "events", lambda rows: rows[1].update(type="custom.step")),
@@ -147,7 +147,7 @@ def test_cancel_without_a_submit_is_no_violation(tmp_path: Path) -> None:
     for phase in ("invoke", "info"):
         rows["operations"].append({"op": 4, "kind": "submit", "time": 1.0, "phase": phase, "key": "key-2"})
     _cancelled(rows["operations"], COMMAND_STATE_UNSPECIFIED, submit_key="key-2")
-    rows["command_keys"].append({"method": "submit", "key": "key-2", "command_id": None})
+    rows["keys"].append({"method": "submit", "key": "key-2", "response": None})
     assert _rules(tmp_path, rows) == set()
 
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -144,8 +143,8 @@ async def test_second_of_two_different_concurrent_requests_with_a_key_is_rejecte
     command_id = await (waiting(client) if operation == "cancel" else bury(client))
     async with await psycopg.AsyncConnection.connect(suite.database_url) as first:
         await first.execute(
-            "insert into command.idempotency (tenant_id, method, key, hash, command_id, expires_at)"
-            " values (%s, %s, 'k', 'of another', %s, now() + interval '1 day')", (TENANT, operation, uuid4()),
+            "select idempotency.take(%s, %s, array['k'], array['of another'::bytea], array['response'])",
+            (TENANT, operation),
         )  # fmt: skip
         second = asyncio.create_task(getattr(door, operation)(command_id, "k"))
         await eventually(partial(suite.value, _WAITS))
@@ -154,7 +153,7 @@ async def test_second_of_two_different_concurrent_requests_with_a_key_is_rejecte
 
 
 _WAITS = """select exists (select from pg_stat_activity where datname = current_database()
-    and wait_event_type = 'Lock' and query ~ 'insert into command.idempotency|command.purge_letter'
+    and wait_event_type = 'Lock' and query ~ 'idempotency.take|command.purge_letter'
     and pid <> pg_backend_pid())"""
 
 
@@ -174,6 +173,6 @@ async def test_keys_of_different_operations_and_tenants_are_separate(
 async def test_expired_key_can_be_used_again(suite: Suite, client: Stubs, session_id: str, door: Api, at: str) -> None:
     await door.cancel(await waiting(client), "k")
     await assert_reused(door.cancel(other := await waiting(client), "k"), at)
-    await suite.rows("update command.idempotency set expires_at = now() where key = 'k'")
+    await suite.rows("update idempotency.keys set expires_at = now() where key = 'k'")
     await door.cancel(other, "k")
     await assert_reused(door.cancel(await waiting(client), "k"), at)

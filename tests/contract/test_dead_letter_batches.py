@@ -9,8 +9,8 @@ from callboard.commands.v1 import commands_pb2
 from callboard.commands.v1.commands_pb2 import RequeueOptions
 from callboard.errors.v1 import errors_pb2
 from callboard.sessions.v1.sessions_pb2 import StopSessionRequest
+from libs.idempotency import PostgresKeys
 from libs.rpc.stubs import Stubs
-from services.command.commands.batch_keys_store import PostgresBatchKeys
 from services.command.dead_letters.batches import DeadLetterBatches
 from tests.support.client_calls import ended, make_agent, start
 from tests.support.dead_letters import listed, make_dead_letters, outcomes, requeue, requeue_many, successor
@@ -159,15 +159,15 @@ async def test_interrupted_requeue_resumes_and_repeats_nothing(
         raise RuntimeError("as if the process had died before its answer was stored")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PostgresBatchKeys, "keep_answer", dies)
-        patched.setattr(PostgresBatchKeys, "give_back", dies)
+        patched.setattr(PostgresKeys, "finish", dies)
+        patched.setattr(PostgresKeys, "release", dies)
         with rejected("INTERNAL"):
             await requeue_many(client, filter={}, limit=3, request_id="key")
     made = [await successor(client, one) for one in ids]
     assert all(made)
     with rejected("IDEMPOTENCY_KEY_IN_USE"):
         await requeue_many(client, filter={}, limit=3, request_id="key")
-    await suite.rows("update command.idempotency set lease_until = now() - interval '1 s' where key = 'key'")
+    await suite.rows("update idempotency.keys set lease_until = now() - interval '1 s' where key = 'key'")
     answer = await requeue_many(client, filter={}, limit=3, request_id="key")
     assert [one.command_id for one in answer.results] == ids
     assert [one.command.command_id for one in answer.results] == made

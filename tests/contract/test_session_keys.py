@@ -69,7 +69,7 @@ async def test_key_with_two_concurrent_requests_accepts_one_of_them(suite: Suite
 async def test_expired_key_starts_a_new_session(suite: Suite, client: Stubs) -> None:
     await make_agent(client, "many", exclusive=False)
     first = await start(client, "many", request_id="key")
-    await suite.rows("update session.idempotency set expires_at = now() - interval '1 second'")
+    await suite.rows("update idempotency.keys set expires_at = now() - interval '1 second'")
     assert (await start(client, "many", request_id="key")).session_id != first.session_id
 
 

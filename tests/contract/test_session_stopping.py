@@ -124,7 +124,7 @@ async def test_stop_whose_service_died_is_completed_by_another_replica(suite: Su
     events = await events_of(client, session.session_id)
     assert_gapless(events)
     assert types_of(events)[-2:] == ["command.cancelled", "session.stopped"]
-    assert await suite.value("select state from session.idempotency where key = 'the-key'") == "done"
+    assert await suite.value("select state from idempotency.keys where key = 'the-key'") == "done"
     assert not executor.running
 
 

@@ -15,7 +15,7 @@ from tools.sql.checks import misplaced, name_problems, problems, state_problems
 from tools.sql.generated import DOMAINS
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = sorted(path for path in (ROOT / "services").rglob("functions/*.sql"))
+FUNCTIONS = sorted(path for folder in ("libs", "services") for path in (ROOT / folder).rglob("functions/*.sql"))
 MOST_LINES, MOST_LINES_OF_NINE_TENTHS = 80, 50
 
 
@@ -62,31 +62,34 @@ def test_undefined_name_is_reported() -> None:
 @pytest.mark.parametrize(
     ("file", "problem"),
     [
-        ("session/functions/lost.sql", "is in no slice"),
-        ("session/nothing/functions/lost.sql", "is in no slice"),
-        ("session/forgotten/functions/lost.sql", "is not applied"),
-        ("session/known/more.sql", "is neither a function"),
+        ("services/session/functions/lost.sql", "is in no slice"),
+        ("services/session/nothing/functions/lost.sql", "is in no slice"),
+        ("services/session/forgotten/functions/lost.sql", "is not applied"),
+        ("services/session/known/more.sql", "is neither a function"),
+        ("libs/nothing/functions/lost.sql", "is in no slice"),
+        ("libs/forgotten/functions/lost.sql", "is not applied"),
+        ("libs/known/more.sql", "is neither a function"),
     ],
 )
 def test_file_in_the_wrong_folder_is_reported(tmp_path: Path, file: str, problem: str) -> None:
-    known = tmp_path / "session/known/functions"
+    known = tmp_path / "services/session/known/functions"
     for folder in (known, (tmp_path / file).parent):
         folder.mkdir(parents=True, exist_ok=True)
-    for slice_ in ("known", "forgotten"):
-        (tmp_path / "session" / slice_).mkdir(exist_ok=True)
-        (tmp_path / "session" / slice_ / "__init__.py").touch()
+    for owner in ("services/session/known", "services/session/forgotten", "libs/known", "libs/forgotten"):
+        (tmp_path / owner).mkdir(parents=True, exist_ok=True)
+        (tmp_path / owner / "__init__.py").touch()
     (known / "kept.sql").touch()
     (tmp_path / file).touch()
     [found] = misplaced(tmp_path, {known})
-    assert found.startswith(f"services/{file} {problem}")
+    assert found.startswith(f"{file} {problem}")
 
 
 @pytest.mark.parametrize("name", [name for name in DOMAINS if not name.endswith("_state")])
 def test_every_code_of_an_enum_occurs_in_sql(name: str) -> None:
     """The database checks the other direction: a code that is not in the enum does not fit its domain."""
     kind: type[StrEnum] = DOMAINS[name]
-    service, _, domain = name.split("/")
-    files = [path for path in (ROOT / "services" / service).rglob("*.sql") if path.stem != domain]
+    place, owner, *_, domain = name.split("/")
+    files = [path for path in (ROOT / place / owner).rglob("*.sql") if path.stem != domain]
     text = "".join(path.read_text() for path in files)
     assert {code for code in kind if f"'{code}'" not in text} == set()
 

@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
 from libs.calls import Actor as CommandActor
 from libs.db import Database
 from libs.errors import ServiceError
+from libs.idempotency import IdempotencyKey
 from libs.ids import partition_of
 from services.command.commands.model import Cancel, NewCommand
 from services.command.commands.store import PostgresCommands
@@ -116,7 +117,7 @@ async def test_different_starts_with_one_key_in_one_batch_are_rejected(stores: S
 async def test_rejected_starts_with_one_key_in_one_batch_store_no_key(stores: Stores) -> None:
     answers = await asyncio.gather(*(stores.start("nobody", "key") for _ in range(3)))
     assert [answer.code for answer in answers] == ["agent_not_found"] * 3
-    assert await stores.value("select count(*) from session.idempotency") == 0
+    assert await stores.value("select count(*) from idempotency.keys") == 0
 
 
 async def test_appends_with_one_key_in_one_batch_are_stored_once(stores: Stores) -> None:
@@ -175,7 +176,7 @@ async def test_bad_submit_fails_alone_with_its_code(stores: Stores) -> None:
         stores, new_command(), new_command(strangers[0], key="k"), new_command(), new_command(strangers[1]),
     )  # fmt: skip
     assert [answer.code for answer in answers] == ["ok", "agent_not_found", "ok", "agent_not_found"]
-    assert await stores.value("select count(*) from command.idempotency") == 0
+    assert await stores.value("select count(*) from idempotency.keys") == 0
 
 
 async def test_data_that_the_database_rejects_fails_alone(stores: Stores) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 from libs.db import Database
-from services.command.commands.batch_keys_store import PostgresBatchKeys
+from libs.idempotency import IdempotencyKey, PostgresKeys
 from services.command.dead_letters.model import DeadLetterFilter
 from services.command.dead_letters.store import PostgresDeadLetters
 
@@ -45,7 +46,7 @@ from numbered
 """
 _READ = """
     select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) from pg_stat_user_tables
-    where schemaname in ('session', 'command')
+    where schemaname in ('session', 'command', 'idempotency')
 """
 RARE = {
     "agent": DeadLetterFilter(agent_id="bell"),
@@ -65,7 +66,7 @@ class Rig:
 
     def __init__(self, database: Database, admin: psycopg.AsyncConnection) -> None:
         self._database, self._admin = database, admin
-        self.letters, self.keys = PostgresDeadLetters(database), PostgresBatchKeys(database, "requeue_many")
+        self.letters, self.keys = PostgresDeadLetters(database), PostgresKeys(database)
 
     async def cost(self, call: Callable[[], Awaitable[Any]]) -> tuple[int, Any]:
         """The number of rows that a call read, and its result."""
@@ -139,14 +140,14 @@ async def test_call_with_ids_reads_only_those_dead_letters(rig: Rig) -> None:
     nowhere = [uuid4() for _ in range(5)]
 
     async def everything(ids: list[UUID]) -> None:
-        key = uuid4().hex
-        assert (await rig.keys.take(TENANT, key, b"h", 60)).code == "taken"
+        key = IdempotencyKey("requeue_many", uuid4().hex, b"h")
+        assert (await rig.keys.take(TENANT, key)).code == "taken"
         assert await rig.keys.keep_plan(TENANT, key, "plan") == "plan"
-        assert await rig.keys.keep_answer(TENANT, key, "answer") == "answer"
-        assert (await rig.keys.take(TENANT, key, b"h", 60)).answer == "answer"
+        assert await rig.keys.finish(TENANT, key, "answer") == "answer"
+        assert (await rig.keys.take(TENANT, key)).response == "answer"
         await rig.letters.requeue_targets(TENANT, ids)
         await rig.letters.commands(TENANT, ids)
-        await rig.letters.purge_many(TENANT, uuid4().hex, b"h", ids, requeued=None, more=False)
+        await rig.letters.purge_many(TENANT, replace(key, method="purge_many"), ids, requeued=None, more=False)
 
     for _ in range(8):
         await everything(nowhere)

@@ -55,7 +55,7 @@ def test_service_roles_cannot_change_the_log(app_database_url: str, role: str, s
         execute(app_database_url, statement, role=role)
 
 
-@pytest.mark.parametrize("table", ["events", "sessions", "heads", "log", "agents", "idempotency", "tenants"])
+@pytest.mark.parametrize("table", ["events", "sessions", "heads", "log", "agents", "tenants"])
 def test_command_role_cannot_read_session_tables(app_database_url: str, table: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(app_database_url, f"select * from session.{table}", role="callboard_command")  # noqa: S608 - a name of ours
@@ -71,7 +71,7 @@ def test_session_role_cannot_read_command_tables(app_database_url: str, table: s
     "call",
     [
         "select session.append_events('acme', 0::smallint, '{}')",
-        "select session.start('acme', 0::smallint, '[]')",
+        "select session.start('acme', 0::smallint, '[]', '{}', '{}')",
         "select session.stop('acme', 0::smallint, '{}')",
         "select session.make_buckets(1)",
         "select session.ensure_tenant('evil')",
@@ -143,7 +143,7 @@ def test_security_definer_functions_pin_their_search_path(database_url: str) -> 
     loose = execute(
         database_url,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        " where n.nspname in ('session', 'command', 'identity') and p.prosecdef"
+        " where n.nspname in ('session', 'command', 'identity', 'idempotency') and p.prosecdef"
         " and not coalesce(p.proconfig::text like '%search_path=pg_catalog, pg_temp%', false)",
     )
     assert loose == []
@@ -155,6 +155,7 @@ def test_every_primary_key_but_that_of_runners_begins_with_the_tenant(database_u
         "select c.relname::text, a.attname::text from pg_index i join pg_class c on c.oid = i.indrelid"
         " join pg_namespace n on n.oid = c.relnamespace"
         " join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]"
-        " where i.indisprimary and n.nspname in ('session', 'command', 'identity') and not c.relispartition",
+        " where i.indisprimary and n.nspname in ('session', 'command', 'identity', 'idempotency')"
+        " and not c.relispartition",
     )
     assert {table for table, column in first_columns if column != "tenant_id"} == {"runners"}

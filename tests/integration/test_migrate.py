@@ -206,7 +206,8 @@ def test_failed_function_rolls_back_its_migration(empty_url: str, small: SchemaS
 def test_function_can_be_called_only_with_a_grant(database_url: str) -> None:
     callable_by_all = (
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        " where n.nspname in ('session', 'command') and has_function_privilege('public', p.oid, 'execute')"
+        " where n.nspname in ('session', 'command', 'idempotency')"
+        " and has_function_privilege('public', p.oid, 'execute')"
     )
     assert rows(database_url, callable_by_all) == []
     assert rows(database_url, "select has_schema_privilege('callboard_session', 'callboard', 'usage')") == [(False,)]

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from libs.attempts import Finish, Report
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
 from libs.calls import Actor as CommandActor
 from libs.db import Database
+from libs.idempotency import IdempotencyKey
 from libs.ids import partition_of
 from services.command.commands.model import Cancel, NewCommand
 from services.command.commands.store import PostgresCommands
@@ -37,7 +38,7 @@ PART = partition_of("clock")
 MOST = 60  # rows read by one call that stores two commands, or two events
 _READ = """
     select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) from pg_stat_user_tables
-    where schemaname in ('session', 'command')
+    where schemaname in ('session', 'command', 'idempotency')
 """
 
 

@@ -97,7 +97,7 @@ def default_answers() -> dict[str, Any]:
         await asyncio.Event().wait()
         yield the_end()
 
-    return {
+    return _dead_letter_answers(accepted) | {
         "CreateAgent": lambda request: agents_pb2.CreateAgentResponse(agent=an_agent(request.agent.agent_id)),
         "GetAgent": lambda request: agents_pb2.GetAgentResponse(agent=an_agent(request.agent_id)),
         "ListAgents": agents_pb2.ListAgentsResponse(agents=[an_agent()], next_page_token="more"),
@@ -118,6 +118,11 @@ def default_answers() -> dict[str, Any]:
         "CancelCommands": lambda request: commands_pb2.CancelCommandsResponse(
             cancelled=3, requested=1, more=True, dry_run=request.dry_run
         ),
+    }
+
+
+def _dead_letter_answers(accepted: commands_pb2.AcceptedCommand) -> dict[str, Any]:
+    return {
         "GetDeadLetter": commands_pb2.GetDeadLetterResponse(dead_letter=a_dead_letter()),
         "ListDeadLetters": commands_pb2.ListDeadLettersResponse(dead_letters=[a_dead_letter()]),
         "RequeueDeadLetter": lambda request: commands_pb2.RequeueDeadLetterResponse(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
 from callboard.sessions.v1.sessions_pb2 import SessionSpec, StartSessionRequest
-from libs.calls import fingerprint, read_page_token, write_page_token
+from libs.calls import read_page_token, write_page_token
 from libs.errors import Reason, ServiceError
+from libs.idempotency import fingerprint
 from services.session.events.model import Cursor
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -7,8 +7,7 @@ from uuid import UUID
 import pytest
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.model import Command, SubmitCode
-from services.command.commands.ports import Submitted
+from services.command.commands.model import Command, SubmitCode, Submitted
 from services.command.dead_letters.batch_answers import (
     Requeued,
     read_plan,

@@ -1,9 +1,9 @@
-"""Generate SQL from Python's tables of states and codes, or check all SQL of the services.
+"""Generate SQL from Python's tables of states and codes, or check all SQL.
 
 Usage: python -m tools.sql generate | check
 
-`check` fails when a generated file is stale, when a function is in no slice or is not applied by `callboard migrate`,
-and when SQL uses a name or a state that is not defined, or lists states by hand.
+`check` fails when a generated file is stale, when a function is in no slice or library, or is not applied by
+`callboard migrate`, and when SQL uses a name or a state that is not defined, or lists states by hand.
 """
 
 import sys

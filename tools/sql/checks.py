@@ -1,4 +1,4 @@
-"""The checks of the services' SQL."""
+"""The checks of all SQL."""
 
 import re
 from collections.abc import Iterator
@@ -7,27 +7,27 @@ from pathlib import Path
 from libs.attempts import ConnectionState
 from libs.db.migrate import SourceError
 from libs.db.migrate.sources import names_in, read_definitions, read_migrations
+from libs.idempotency import KeyState
 from services.cli.schema import schema_sources
 from services.command.commands.model import CommandState
 from services.session.sessions.model import SessionState
 from tools.sql.generated import ROOT, generated
 
-_KEY_STATES = {"running", "done"}  # session.idempotency
 _STATE = re.compile(r"\bstate\b\s*(?:=|<>|is (?:not )?distinct from)\s*'([a-z_]+)'")
 _LIST = re.compile(r"\bin\s*\(([^()]*)\)|\barray\[([^]]*)\]")
 _COMMENT = re.compile(r"--[^\n]*")
 _TABLE = re.compile(r"^create table ([a-z_]+\.[a-z0-9_]+)", re.MULTILINE)
 _LITERAL = re.compile(r"'[^']*'")
-_SCHEMAS = {"session", "command", "identity"}
+_SCHEMAS = {"session", "command", "identity", "idempotency"}
 _WORD = re.compile(r"'([a-z_]+)'")
 
 
 def problems() -> Iterator[str]:
-    """Yield the problems of the services' SQL, each with its file."""
+    """Yield the problems of all SQL, each with its file."""
     for path, text in generated().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             yield f"{_shown(path)} is stale: run make sql"
-    yield from misplaced(ROOT / "services", set(schema_sources().functions))
+    yield from misplaced(ROOT, set(schema_sources().functions))
     try:
         known = _known_names()
     except SourceError as error:
@@ -41,7 +41,7 @@ def problems() -> Iterator[str]:
 
 
 def _known_names() -> set[str]:
-    """Return the functions and types of the slices, and the tables of the migrations."""
+    """Return the functions and types, and the tables of the migrations."""
     scripts = [script for one in read_migrations(schema_sources().migrations) for script in one.scripts]
     tables = {name for script in scripts for name in _TABLE.findall(script)}
     return tables | {definition.name for definition in read_definitions(schema_sources().functions)}
@@ -58,16 +58,18 @@ def _all_sql() -> list[Path]:
     return sorted(path for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.sql"))
 
 
-def misplaced(services: Path, applied: set[Path]) -> Iterator[str]:
+def misplaced(root: Path, applied: set[Path]) -> Iterator[str]:
     """Yield the SQL files that nothing applies or reads. `applied` holds the folders of functions."""
-    for path in sorted(services.rglob("*.sql")):
-        shown = f"services/{path.relative_to(services).as_posix()}"
+    for path in sorted(path for folder in ("services", "libs") for path in (root / folder).rglob("*.sql")):
+        place = path.relative_to(root)
+        shown, is_ours = place.as_posix(), place.parts[:3] != ("libs", "db", "migrations")
         if path.parent.name == "functions":
-            if len(path.relative_to(services).parts) != 4 or not (path.parent.parent / "__init__.py").exists():
-                yield f"{shown} is in no slice: move it to services/<service>/<slice>/functions/"
+            depth = 5 if place.parts[0] == "services" else 4
+            if len(place.parts) != depth or not (path.parent.parent / "__init__.py").exists():
+                yield f"{shown} is in no slice or library: move it to functions/ of a slice or library"
             elif path.parent not in applied:
-                yield f"{shown} is not applied: services/cli/schema.py does not name its slice"
-        elif path.name not in ("queries.sql", "grants.sql"):
+                yield f"{shown} is not applied: services/cli/schema.py does not name its folder"
+        elif is_ours and path.name not in ("queries.sql", "grants.sql"):
             yield f"{shown} is neither a function, nor queries.sql, nor grants.sql"
 
 
@@ -76,7 +78,7 @@ def state_problems(text: str) -> Iterator[str]:
     text = _COMMENT.sub("", text)
     states = {*SessionState, *CommandState}
     for word in _STATE.findall(text):
-        if word not in {*states, *ConnectionState, *_KEY_STATES}:
+        if word not in {*states, *ConnectionState, *KeyState}:
             yield f"uses the state {word!r}, which no model.py defines"
     for found in _LIST.finditer(text):
         listed = [word for word in _WORD.findall(found.group()) if word in states]

@@ -9,18 +9,10 @@ import orjson
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
-from services.command.commands.batch_keys import (
-    LEASE_SECONDS,
-    check_key,
-    leased,
-)
-from services.command.commands.model import Cancel, CancelCode, Command, CommandState, KeyCode, OpenCommandFilter
-from services.command.commands.ports import BatchKeyStore, Cancelled, CommandStore
-from services.command.commands.service import (
-    IdempotentCalls,
-    Key,
-    command_missing,
-)
+from libs.idempotency import IdempotencyKey, KeyStore, idempotent, leased
+from services.command.commands.model import Cancel, CancelCode, Cancelled, Command, CommandState, OpenCommandFilter
+from services.command.commands.ports import CommandStore
+from services.command.commands.service import command_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +27,15 @@ class CancelledMany:
 class Cancels:
     """The operations that cancel commands."""
 
-    def __init__(self, store: CommandStore, keyed: IdempotentCalls, keys: BatchKeyStore) -> None:
+    def __init__(self, store: CommandStore, keys: KeyStore) -> None:
         self._store = store
-        self._keyed = keyed
         self._keys = keys
 
-    async def one(self, actor: Actor, command_id: UUID | None, how: Cancel, key: Key | None) -> Command:
+    async def one(self, actor: Actor, command_id: UUID | None, how: Cancel, key: IdempotencyKey | None) -> Command:
         """Cancel a command, or ask its runner to stop it, and return the command. Raises ServiceError."""
         if command_id is None:
             raise command_missing()
-        async with self._keyed.under(actor.tenant_id, "cancel", key, command_id):
+        async with idempotent(self._keys, actor.tenant_id, key, str(command_id)):
             failpoint("cancels.after_key_before_cancel")
             (done,) = await self._store.cancel(actor, [command_id], how)
             failpoint("cancels.after_cancel_before_answer")
@@ -63,25 +54,23 @@ class Cancels:
         return await self._cancelled(actor, command_id, done)
 
     async def many(
-        self, actor: Actor, wanted: OpenCommandFilter, limit: int, how: Cancel, key: Key | None
+        self, actor: Actor, wanted: OpenCommandFilter, limit: int, how: Cancel, key: IdempotencyKey | None
     ) -> CancelledMany:
         """Cancel those that match, the oldest first. What ends by itself meanwhile is counted nowhere.
 
         Under a key, which commands it is about is chosen once and stored: the same call goes on with the same.
         """
-        if key is None:
-            return await self._all_of(actor, await self._choose(actor.tenant_id, wanted, limit), how)
-        taken = await self._keys.take(actor.tenant_id, key.key, key.request, LEASE_SECONDS)
-        if taken.code == KeyCode.REPLAY and taken.answer:
-            return CancelledMany(**orjson.loads(taken.answer))
-        check_key(taken.code)
-        async with leased(self._keys, actor.tenant_id, key.key):
-            chosen = orjson.dumps(await self._choose(actor.tenant_id, wanted, limit)).decode()
-            plan = taken.plan or await self._keys.keep_plan(actor.tenant_id, key.key, chosen)
-            ids, more = orjson.loads(plan)
-            done = await self._all_of(actor, ([UUID(one) for one in ids], more), how)
-            answer = await self._keys.keep_answer(actor.tenant_id, key.key, orjson.dumps(asdict(done)).decode())
-        return CancelledMany(**orjson.loads(answer))
+        async with leased(self._keys, actor.tenant_id, key) as use:
+            response = use.response
+            if response is None:
+                plan = use.plan
+                if plan is None:
+                    chosen = await self._choose(actor.tenant_id, wanted, limit)
+                    plan = await use.keep_plan(orjson.dumps(chosen).decode())
+                ids, more = orjson.loads(plan)
+                done = await self._all_of(actor, ([UUID(one) for one in ids], more), how)
+                response = await use.finish(orjson.dumps(asdict(done)).decode())
+        return CancelledMany(**orjson.loads(response))
 
     async def would_cancel(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> CancelledMany:
         """Return how many commands `many` would cancel now, and whether more match."""

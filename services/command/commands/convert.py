@@ -8,8 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
-from libs.calls import fingerprint
 from libs.errors import ServiceError, field_invalid
+from libs.idempotency import fingerprint
 from libs.jsontext import check_object
 from libs.rpc import timestamp
 from services.command.commands.model import (
@@ -20,9 +20,8 @@ from services.command.commands.model import (
     DEFAULT_TIMEOUT_MS,
     Command,
     NewCommand,
+    Submitted,
 )
-from services.command.commands.ports import Submitted
-from services.command.commands.service import Key
 
 STATES = {
     number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
@@ -31,17 +30,6 @@ _STATE_NUMBERS = {name: number for number, name in STATES.items()}
 PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # from the contract's number to the stored one
 _PRIORITY_NUMBERS = {0: 1, 1: 2, 2: 3}
 _YEAR = timedelta(days=366)
-
-
-def key_of(
-    request: commands_pb2.CancelCommandRequest
-    | commands_pb2.CancelCommandsRequest
-    | commands_pb2.PurgeDeadLetterRequest
-    | commands_pb2.RequeueDeadLettersRequest
-    | commands_pb2.PurgeDeadLettersRequest,
-) -> Key | None:
-    """Return the caller's idempotency key, None when there is none."""
-    return Key(request.request_id, fingerprint(request)) if request.request_id else None
 
 
 def command_id_of(text: str) -> UUID | None:

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import read_page_token, write_page_token
 from libs.errors import ServiceError
+from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
 from services.command.commands.cancels import Cancels
 from services.command.commands.convert import (
@@ -14,7 +15,6 @@ from services.command.commands.convert import (
     accepted,
     command_id_of,
     command_message,
-    key_of,
     new_command,
     rejection,
 )
@@ -103,7 +103,7 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
         if request.submit_request_id:
             coming = await self._cancels.by_key(actor(), request.submit_request_id, _cancel_of(request))
             return commands_pb2.CancelCommandResponse(command=command_message(coming) if coming else None)
-        command_id, key = command_id_of(request.command_id), key_of(request)
+        command_id, key = command_id_of(request.command_id), key_of("cancel", request)
         command = await self._cancels.one(actor(), command_id, _cancel_of(request), key)
         return commands_pb2.CancelCommandResponse(command=command_message(command))
 
@@ -115,7 +115,7 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
         if request.dry_run:
             done = await self._cancels.would_cancel(current_caller().tenant_id, wanted, limit)
         else:
-            done = await self._cancels.many(actor(), wanted, limit, _cancel_of(request), key_of(request))
+            done = await self._cancels.many(actor(), wanted, limit, _cancel_of(request), key_of("cancel_many", request))
         return commands_pb2.CancelCommandsResponse(
             cancelled=done.cancelled, requested=done.requested, more=done.more, dry_run=request.dry_run
         )

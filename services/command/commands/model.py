@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from libs.idempotency import KeyCode
+
 
 class CommandState(StrEnum):
     """The states of a command."""
@@ -41,8 +43,8 @@ class SubmitCode(StrEnum):
     """The result of a submit, or of a requeue, which submits a command too."""
 
     OK = "ok"
-    REPLAY = "replay"
-    REUSED = "reused"
+    REPLAY = KeyCode.REPLAY.value
+    REUSED = KeyCode.REUSED.value
     AMBIGUOUS = "ambiguous"
     NO_SESSION = "no_session"
     AGENT_NOT_FOUND = "agent_not_found"
@@ -61,15 +63,6 @@ class CancelCode(StrEnum):
     REQUESTED = "requested"
     FINISHED = "finished"
     GONE = "gone"
-
-
-class KeyCode(StrEnum):
-    """The result of taking an idempotency key."""
-
-    TAKEN = "taken"
-    REPLAY = "replay"
-    REUSED = "reused"
-    IN_USE = "in_use"
 
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -184,3 +177,24 @@ class OpenCommandFilter:
     correlation_id: str = ""
     enqueued_after: datetime | None = None
     enqueued_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer to one submit: `ok`, `replay`, or why it was refused, with the session's state when that is why."""
+
+    code: SubmitCode
+    command_id: UUID
+    correlation_id: str
+    agent_id: str
+    session_id: str
+    enqueued_at: datetime
+    session_state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`."""
+
+    code: CancelCode
+    state: str

@@ -1,51 +1,15 @@
 """The use cases that submit and read commands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from uuid import UUID
 
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
-from services.command.commands.model import Command, NewCommand, SubmitCode
-from services.command.commands.ports import (
-    CommandStore,
-    KeyStore,
-    Submitted,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A caller's idempotency key, and the hash of the request that it stands for."""
-
-    key: str
-    request: bytes
-
-
-class IdempotentCalls:
-    """Runs operations that are the same when they are done twice, under a caller's key."""
-
-    def __init__(self, keys: KeyStore) -> None:
-        self._keys = keys
-
-    @asynccontextmanager
-    async def under(self, tenant_id: str, method: str, key: Key | None, command_id: UUID) -> AsyncIterator[bool]:
-        """Hold the key while the block runs, and drop it when the block refuses. Yields whether it is a replay."""
-        if key is None:
-            yield False
-            return
-        taken = await self._keys.take(tenant_id, method, key.key, key.request, command_id)
-        if taken == "reused":
-            raise ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
-        try:
-            yield taken == "replay"
-        except ServiceError:
-            if taken == "taken":
-                await self._keys.drop(tenant_id, method, key.key)
-            raise
+from libs.idempotency import key_error
+from services.command.commands.model import Command, NewCommand, SubmitCode, Submitted
+from services.command.commands.ports import CommandStore
 
 
 class Commands:
@@ -109,10 +73,13 @@ def error_for(
         SubmitCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent} has several live sessions; name one"),
         SubmitCode.DEAD_LETTER_NOT_FOUND: (Reason.DEAD_LETTER_NOT_FOUND, "there is no such dead letter"),
         SubmitCode.REQUEUED: (Reason.DEAD_LETTER_REQUEUED, f"dead letter {dead} was already requeued"),
-        SubmitCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
     }
+    given = {name: value for name, value in about.items() if value}
+    error = key_error(code, given)
+    if error is not None:
+        return error
     reason, message = errors[code]
-    return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})
+    return ServiceError(reason, message, metadata=given)
 
 
 def command_missing() -> ServiceError:

@@ -13,26 +13,30 @@ import sqlalchemy as sa
 
 from libs.calls import Actor
 from libs.db import BusyError, Database, KeyedBatcher, load_statements
+from libs.db.keyset import keyset
 from libs.dispatches import PRIORITIES
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
+from libs.idempotency import IdempotencyKey, KeyedItem, PostgresKeys, folded, key_columns
 from libs.ids import partition_of, uuid7
 from libs.notifications import Appended, Notifier
 from services.command.commands.model import (
     Cancel,
     CancelCode,
+    Cancelled,
     Command,
     CommandFilter,
     NewCommand,
     OpenCommandFilter,
     SubmitCode,
+    Submitted,
 )
-from services.command.commands.ports import Cancelled, DispatchQueue, Submitted
+from services.command.commands.ports import DispatchQueue
 from services.command.dispatch.model import Dispatch
 
-COLUMNS = [field.name for field in fields(Command)]
-_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in COLUMNS if name != "result"])
-TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in COLUMNS), schema="command")
+_COLUMNS = [field.name for field in fields(Command)]
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in _COLUMNS if name != "result"])
+_TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="command")
 _PARTITIONS_KEPT = 100_000
 
 
@@ -68,17 +72,19 @@ class PostgresCommands:
 
     def __init__(self, database: Database, notifier: Notifier, dispatches: DispatchQueue) -> None:
         self._database = database
+        self._keys = PostgresKeys(database)
         self._notifier = notifier
         self._dispatches = dispatches
         self._partitions: dict[tuple[str, str], int] = {}
-        self._submits: KeyedBatcher[tuple[str, int, str], dict[str, Any], Submitted] = KeyedBatcher(
+        self._submits: KeyedBatcher[tuple[str, int, str], KeyedItem, Submitted] = KeyedBatcher(
             self._flush, max_batch=250
         )
         self._cancels: KeyedBatcher[tuple[str, int], dict[str, Any], Cancelled] = KeyedBatcher(self._flush_cancels)
 
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
         """Store a command, or return the answer of the command that its key was used for."""
-        item = _item(actor, command)
+        key = IdempotencyKey(method, command.key, command.hash) if command.key else None
+        item = KeyedItem(key, _item(actor, command))
         partition = await self._partition(actor.tenant_id, command)
         done = await self._submits.run((actor.tenant_id, partition, method), item)
         if done.code == SubmitCode.MOVED:
@@ -107,9 +113,9 @@ class PostgresCommands:
         self._partitions[tenant_id, command.session_id] = partition
         return partition
 
-    async def _flush(self, key: tuple[str, int, str], items: Sequence[dict[str, Any]]) -> list[Submitted]:
+    async def _flush(self, key: tuple[str, int, str], items: Sequence[KeyedItem]) -> list[Submitted]:
         tenant_id, partition, _ = key
-        batch = _folded(items)
+        batch, places = folded(items)
         try:
             rows = await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
         except BusyError:  # certainly rolled back: the batcher runs the batch again
@@ -121,16 +127,16 @@ class PostgresCommands:
         failpoint("commands.after_submit_before_enqueue")
         self._dispatches.enqueue(
             [
-                Dispatch(tenant_id, partition, item["priority"], row.runner_id, row.command_id, 1)
+                Dispatch(tenant_id, partition, item.body["priority"], row.runner_id, row.command_id, 1)
                 for row, item in zip(rows, batch, strict=True)
                 if row.code == SubmitCode.OK and row.runner_id is not None
             ]
         )
-        done = {item["id"]: _submitted(row) for row, item in zip(rows, batch, strict=True)}
-        return [done[item["same_as"] if "same_as" in item else item["id"]] for item in items]
+        done = [_submitted(row) for row in rows]
+        return [done[place] for place in places]
 
-    async def _submit_again(self, key: tuple[str, int, str], batch: list[dict[str, Any]]) -> list[_SubmitRow]:
-        ids = [item["id"] for item in batch]
+    async def _submit_again(self, key: tuple[str, int, str], batch: Sequence[KeyedItem]) -> list[_SubmitRow]:
+        ids = [item.body["id"] for item in batch]
         stored = await self._database.values(_SQL["stored"], (ids, key[0]))
         if stored:
             raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the outcome is unknown; try again with the same key")
@@ -145,9 +151,9 @@ class PostgresCommands:
         self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Command]:
         """Return commands, newest first, after the keyset `{"at", "id"}`."""
-        table = TABLE.c
+        table = _TABLE.c
         query = (
-            sa.select(*(table[name] for name in COLUMNS))
+            sa.select(*(table[name] for name in _COLUMNS))
             .where(table.tenant_id == tenant_id)
             .order_by(table.enqueued_at.desc(), table.command_id.desc())
             .limit(limit)
@@ -158,7 +164,7 @@ class PostgresCommands:
         if wanted.states:
             query = query.where(table.state.in_(wanted.states))
         if after:
-            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < keyset_of(after))
+            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < keyset(after))
         return await self._database.selected(Command, query)
 
     async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
@@ -195,12 +201,12 @@ class PostgresCommands:
     async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
         """Return the command that was submitted under a key. If there is none, record the cancel and return None."""
         about = orjson.dumps({"reason": how.reason, "actor": actor.name, "address": actor.address}).decode()
-        (command_id,) = await self._database.values(_SQL["cancel_key"], (actor.tenant_id, key, about))
-        return command_id if isinstance(command_id, UUID) else None
+        command_id = await self._keys.leave_note(actor.tenant_id, "submit", key, about)
+        return UUID(command_id) if command_id else None
 
     async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
         """Return the ids of commands that have not ended, oldest first."""
-        table = TABLE.c
+        table = _TABLE.c
         query = (
             sa.select(table.command_id)
             .where(table.tenant_id == tenant_id, table.finished_at.is_(None))
@@ -224,13 +230,6 @@ class _Id:
     command_id: UUID
 
 
-def keyset_of(after: Mapping[str, Any]) -> sa.Tuple:
-    """Return the keyset of a page token as a row to compare with."""
-    return sa.tuple_(
-        sa.cast(after["at"], sa.TIMESTAMP(timezone=True)), sa.cast(after["id"], sa.UUID(as_uuid=False))
-    )  # fmt: skip
-
-
 def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
     """Return a command as an item of `command.submit`."""
     event = {
@@ -250,8 +249,6 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
         "correlation_id": command.correlation_id or command_id,
         "actor": actor.name,
         "address": actor.address,
-        "key": command.key or None,
-        "hash": command.hash.hex(),
         "max_attempts": command.max_attempts,
         "timeout_ms": command.timeout_ms,
         "backoff_ms": command.backoff_ms,
@@ -266,32 +263,15 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
     }
 
 
-def _parameters(key: tuple[str, int, str], batch: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+def _parameters(key: tuple[str, int, str], batch: Sequence[KeyedItem]) -> tuple[Any, ...]:
     """Return the parameters of `command.submit` for a batch."""
     tenant_id, partition, method = key
-    agents = list({item["agent_id"] for item in batch if item["agent_id"]})
-    sessions = list({item["session_id"] for item in batch if item["session_id"]})
-    keyed = any(item["key"] for item in batch)
-    return tenant_id, partition, orjson.dumps(batch).decode(), method, agents, sessions, keyed
-
-
-def _folded(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the items of a batch, without repetitions of the same key and body (rule 8).
-
-    An item that uses a key again with another body stays: the database rejects it.
-    """
-    first: dict[str, dict[str, Any]] = {}
-    kept = []
-    for item in items:
-        item.pop("same_as", None)
-        earlier = first.setdefault(item["key"], item) if item["key"] else item
-        if earlier is item:
-            kept.append(item)
-        elif earlier["hash"] == item["hash"]:
-            item["same_as"] = earlier["id"]
-        else:
-            kept.append(item)
-    return kept
+    bodies = [item.body for item in batch]
+    agents = list({body["agent_id"] for body in bodies if body["agent_id"]})
+    sessions = list({body["session_id"] for body in bodies if body["session_id"]})
+    keys, hashes = key_columns(batch)
+    responses = [body["id"] for body in bodies] if keys else []
+    return tenant_id, partition, orjson.dumps(bodies).decode(), method, agents, sessions, keys, hashes, responses
 
 
 def _submitted(row: _SubmitRow) -> Submitted:

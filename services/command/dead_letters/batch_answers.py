@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.ports import Submitted
+from services.command.commands.model import Submitted
 from services.command.dead_letters.model import Plan
 
 

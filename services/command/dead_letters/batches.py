@@ -7,18 +7,9 @@ from uuid import UUID
 
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
-from services.command.commands.batch_keys import (
-    LEASE_SECONDS,
-    check_key,
-    leased,
-)
-from services.command.commands.model import Command, KeyCode, SubmitCode
-from services.command.commands.ports import BatchKeyStore, CommandStore
-from services.command.commands.service import (
-    Key,
-    error_for,
-    error_of,
-)
+from libs.idempotency import IdempotencyKey, KeyStore, check_key, leased
+from services.command.commands.model import Command, SubmitCode
+from services.command.commands.service import error_for, error_of
 from services.command.dead_letters.batch_answers import (
     Answered,
     Requeued,
@@ -35,6 +26,7 @@ from services.command.dead_letters.model import (
     requeued_command,
 )
 from services.command.dead_letters.ports import (
+    Commands,
     DeadLetterStore,
     Match,
     RequeueDestination,
@@ -56,37 +48,30 @@ class PurgedMany:
 class DeadLetterBatches:
     """The operations on many dead letters."""
 
-    def __init__(self, letters: DeadLetterStore, commands: CommandStore, keys: BatchKeyStore) -> None:
+    def __init__(self, letters: DeadLetterStore, commands: Commands, keys: KeyStore) -> None:
         self._letters = letters
         self._commands = commands
         self._keys = keys
 
-    async def requeue(self, actor: Actor, wanted: Selection, changes: Changes, key: Key | None) -> Answered:
+    async def requeue(self, actor: Actor, wanted: Selection, changes: Changes, key: IdempotencyKey | None) -> Answered:
         """Submit dead commands again, each as `DeadLetters.requeue` does.
 
         With a key, the dead letters are chosen once and stored, and each command gets its own key. When the call is
         repeated, for example after its process died, it continues with the same ones and requeues nothing twice.
         """
-        if key is None:
-            plan = await self._choose(actor.tenant_id, wanted)
-            return Answered(plan, await self._requeue_all(actor, plan.ids, changes, ""))
-        tenant_id = actor.tenant_id
-        taken = await self._keys.take(tenant_id, key.key, key.request, LEASE_SECONDS)
-        if taken.code == KeyCode.REPLAY and taken.plan and taken.answer:
-            return Answered(read_plan(taken.plan), read_requeued(taken.answer))
-        check_key(taken.code)
-        async with leased(self._keys, tenant_id, key.key):
-            kept = taken.plan
-            if kept is None:
-                chosen = await self._choose(tenant_id, wanted)
-                kept = await self._keys.keep_plan(tenant_id, key.key, write_plan(chosen))
-            plan = read_plan(kept)
-            done = await self._requeue_all(actor, plan.ids, changes, key.key)
-            for one in done:
-                if one.error is not None and one.error.reason is Reason.DATABASE_UNAVAILABLE:
-                    raise one.error  # nothing to store: when the call is repeated, it continues here
-            answer = await self._keys.keep_answer(tenant_id, key.key, write_requeued(done))
-        return Answered(plan, read_requeued(answer))
+        async with leased(self._keys, actor.tenant_id, key) as use:
+            plan = read_plan(use.plan) if use.plan else await self._choose(actor.tenant_id, wanted)
+            response = use.response
+            if response is None:
+                plan = read_plan(await use.keep_plan(write_plan(plan)))
+                done = await self._requeue_all(actor, plan.ids, changes, key.key if key else "")
+                if key is None:
+                    return Answered(plan, done)
+                for one in done:
+                    if one.error is not None and one.error.reason is Reason.DATABASE_UNAVAILABLE:
+                        raise one.error  # nothing to store: when the call is repeated, it continues here
+                response = await use.finish(write_requeued(done))
+        return Answered(plan, read_requeued(response))
 
     async def would_requeue(self, tenant_id: str, wanted: Selection, session_id: str | None) -> Answered:
         """Return what `requeue` would do now."""
@@ -102,12 +87,12 @@ class DeadLetterBatches:
             results.append(Requeued(given, error=error))
         return Answered(plan, results, await self._matched(tenant_id, wanted))
 
-    async def purge(self, tenant_id: str, wanted: Selection, key: Key | None) -> PurgedMany:
+    async def purge(self, tenant_id: str, wanted: Selection, key: IdempotencyKey | None) -> PurgedMany:
         """Remove dead letters in one transaction with the key."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
         done = await self._letters.purge_many(
-            tenant_id, key.key if key else "", key.request if key else b"", [one for one in ids.values() if one],
+            tenant_id, key, [one for one in ids.values() if one],
             requeued=wanted.matching.requeued if wanted.matching else None, more=plan.more,
         )  # fmt: skip
         check_key(done.code)

@@ -2,11 +2,11 @@
 
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import read_page_token, write_page_token
+from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
 from services.command.commands.convert import (
     accepted,
     command_id_of,
-    key_of,
 )
 from services.command.dead_letters.batches import DeadLetterBatches
 from services.command.dead_letters.convert import (
@@ -77,7 +77,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         if request.dry_run:
             done = await self._batches.would_requeue(current_caller().tenant_id, wanted, changes.session_id)
         else:
-            done = await self._batches.requeue(actor(), wanted, changes, key_of(request))
+            done = await self._batches.requeue(actor(), wanted, changes, key_of("requeue_many", request))
         rejected = sum(one.error is not None for one in done.results)
         return commands_pb2.RequeueDeadLettersResponse(
             results=requeue_results(done.results), requeued=len(done.results) - rejected, refused=rejected,
@@ -89,7 +89,9 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         self, request: commands_pb2.PurgeDeadLetterRequest, context: Context
     ) -> commands_pb2.PurgeDeadLetterResponse:
         """Remove a dead letter."""
-        await self._letters.purge(current_caller().tenant_id, command_id_of(request.command_id), key_of(request))
+        await self._letters.purge(
+            current_caller().tenant_id, command_id_of(request.command_id), key_of("purge", request)
+        )
         return commands_pb2.PurgeDeadLetterResponse()
 
     async def PurgeDeadLetters(
@@ -100,7 +102,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         if request.dry_run:
             done = await self._batches.would_purge(tenant_id, wanted)
         else:
-            done = await self._batches.purge(tenant_id, wanted, key_of(request))
+            done = await self._batches.purge(tenant_id, wanted, key_of("purge_many", request))
         return commands_pb2.PurgeDeadLettersResponse(
             results=[purge_result(one, done.errors.get(one)) for one in done.ids],
             purged=len(done.ids) - len(done.errors), refused=len(done.errors), more=done.more,

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from libs.idempotency import KeyCode
 from services.command.commands.model import Command, NewCommand
 
 COUNTED_AT_MOST = 10_000
@@ -20,8 +21,8 @@ class PurgeCode(StrEnum):
     """The result of a purge."""
 
     OK = "ok"
-    REPLAY = "replay"
-    REUSED = "reused"
+    REPLAY = KeyCode.REPLAY.value
+    REUSED = KeyCode.REUSED.value
     GONE = "gone"
 
 

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.command.commands.model import Command
+from libs.calls import Actor
+from libs.idempotency import IdempotencyKey
+from services.command.commands.model import Command, NewCommand, Submitted
 from services.command.dead_letters.model import (
     Attempt,
     DeadLetter,
@@ -52,6 +54,17 @@ class Purged:
     more: bool = False
 
 
+class Commands(Protocol):
+    """What dead letters need of commands."""
+
+    async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
+        """Store a command and mark its dead letter as requeued, in one transaction, or answer for the one that its key
+        stands for."""
+
+    async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
+        """Return a command, None when there is none; it outlives its dead letter."""
+
+
 class DeadLetterStore(Protocol):
     """Stores dead letters."""
 
@@ -85,11 +98,11 @@ class DeadLetterStore(Protocol):
     ) -> dict[str, RequeueDestination]:
         """Return where the agents' commands would go now."""
 
-    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
+    async def purge(self, tenant_id: str, key: IdempotencyKey | None, command_id: UUID) -> PurgeCode:
         """Remove a dead letter in one transaction with the key. Returns `ok`, `replay`, `reused` or `gone`."""
 
     async def purge_many(
-        self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
+        self, tenant_id: str, key: IdempotencyKey | None, ids: Sequence[UUID], *, requeued: bool | None, more: bool
     ) -> Purged:
         """Remove dead letters and store the answer under the key, in one transaction.
 

@@ -1,21 +1,21 @@
 """The queries of dead letters by filter. Each reads one index, in the order of its result."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from services.command.commands.store import (
-    COLUMNS,
-    TABLE,
-    keyset_of,
-)
+from libs.db.keyset import keyset
+from services.command.commands.model import Command
 from services.command.dead_letters.model import DeadLetterFilter
 
 _names = ["tenant_id", "command_id", "agent_id", "session_id", "type", "reason", "correlation_id", "dead_at",
           "requeued_as"]  # fmt: skip
 _LETTERS = sa.table("dead_letters", *(sa.column(name) for name in _names), schema="command")
 _L = _LETTERS.c
+_COLUMNS = [field.name for field in fields(Command)]
+_COMMANDS = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="command")
 _OWN = (_L.command_id, _L.reason, _L.dead_at, _L.requeued_as)
 
 
@@ -23,17 +23,17 @@ def listing(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] |
     """Select dead letters with their commands, newest first."""
     conditions = _conditions(tenant_id, wanted)
     if after:
-        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) < keyset_of(after))
+        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) < keyset(after))
     chosen = _chosen(conditions, wanted, limit, newest_first=True).subquery("chosen")
     # A command whose retention is over may be deleted at this moment, and its dead letter with it.
     command = (
-        sa.select(*(TABLE.c[name] for name in COLUMNS))
-        .where(TABLE.c.tenant_id == tenant_id, TABLE.c.command_id == chosen.c.command_id)
+        sa.select(*(_COMMANDS.c[name] for name in _COLUMNS))
+        .where(_COMMANDS.c.tenant_id == tenant_id, _COMMANDS.c.command_id == chosen.c.command_id)
         .offset(sa.literal_column("0"))
         .lateral("command")
     )
     return (
-        sa.select(*(command.c[name] for name in COLUMNS), chosen.c.reason, chosen.c.dead_at, chosen.c.requeued_as)
+        sa.select(*(command.c[name] for name in _COLUMNS), chosen.c.reason, chosen.c.dead_at, chosen.c.requeued_as)
         .select_from(chosen.join(command, sa.true()))
         .order_by(chosen.c.dead_at.desc(), chosen.c.command_id.desc())
     )
@@ -43,7 +43,7 @@ def matching(tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] 
     """Select the matches, oldest first, up to the time at which the first page was read."""
     conditions = _conditions(tenant_id, wanted)
     if after:
-        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) > keyset_of(after))
+        conditions.append(sa.tuple_(_L.dead_at, _L.command_id) > keyset(after))
         conditions.append(_L.dead_at <= sa.cast(after["until"], sa.TIMESTAMP(timezone=True)))
     chosen = _chosen(conditions, wanted, limit, newest_first=False).subquery("chosen")
     return sa.select(

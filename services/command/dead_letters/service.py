@@ -5,18 +5,17 @@ from uuid import UUID
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
-from services.command.commands.batch_keys import check_key
-from services.command.commands.model import SubmitCode
-from services.command.commands.ports import CommandStore, Submitted
-from services.command.commands.service import Key, error_of
+from libs.idempotency import IdempotencyKey, check_key
+from services.command.commands.model import SubmitCode, Submitted
+from services.command.commands.service import error_of
 from services.command.dead_letters.model import Changes, DeadLetter, PurgeCode, requeued_command
-from services.command.dead_letters.ports import DeadLetterStore
+from services.command.dead_letters.ports import Commands, DeadLetterStore
 
 
 class DeadLetters:
     """The operations on single dead letters."""
 
-    def __init__(self, letters: DeadLetterStore, commands: CommandStore) -> None:
+    def __init__(self, letters: DeadLetterStore, commands: Commands) -> None:
         self._letters = letters
         self._commands = commands
 
@@ -50,11 +49,11 @@ class DeadLetters:
             raise dead_letter_requeued(old.command_id, letter.requeued_as if letter else None)
         raise error_of(done, new)
 
-    async def purge(self, tenant_id: str, command_id: UUID | None, key: Key | None = None) -> None:
+    async def purge(self, tenant_id: str, command_id: UUID | None, key: IdempotencyKey | None = None) -> None:
         """Remove a dead letter; raises ServiceError DEAD_LETTER_NOT_FOUND."""
         if command_id is None:
             raise dead_letter_missing(command_id)
-        code = await self._letters.purge(tenant_id, key.key if key else "", key.request if key else b"", command_id)
+        code = await self._letters.purge(tenant_id, key, command_id)
         check_key(code)
         if code == PurgeCode.GONE:
             raise dead_letter_missing(command_id)

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from libs.db import Database, KeyedBatcher, load_statements
+from libs.idempotency import IdempotencyKey
 from services.command.commands.model import Command
 from services.command.dead_letters.model import (
     Attempt,
@@ -135,16 +136,18 @@ class PostgresDeadLetters:
         )
         return {target.agent_id: target for target in found}
 
-    async def purge(self, tenant_id: str, key: str, request: bytes, command_id: UUID) -> PurgeCode:
+    async def purge(self, tenant_id: str, key: IdempotencyKey | None, command_id: UUID) -> PurgeCode:
         """Remove a dead letter in one transaction with the key. Returns `ok`, `replay`, `reused` or `gone`."""
-        (code,) = await self._database.values(_SQL["purge"], (tenant_id, key or None, request, command_id))
+        values = (tenant_id, key.key if key else None, key.hash if key else None, command_id)
+        (code,) = await self._database.values(_SQL["purge"], values)
         return PurgeCode(code)
 
     async def purge_many(
-        self, tenant_id: str, key: str, request: bytes, ids: Sequence[UUID], *, requeued: bool | None, more: bool
+        self, tenant_id: str, key: IdempotencyKey | None, ids: Sequence[UUID], *, requeued: bool | None, more: bool
     ) -> Purged:
         """Remove dead letters and store the answer under the key, in one transaction."""
-        return await self._purges.run(tenant_id, (tenant_id, key or None, request, list(ids), requeued, more))
+        about = (key.key if key else None, key.hash if key else None)
+        return await self._purges.run(tenant_id, (tenant_id, *about, list(ids), requeued, more))
 
     async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:
         (row,) = await self._database.records(_PurgeRow, _SQL["purge_many"], purges[0])

@@ -124,10 +124,6 @@ where r.dead_at < clock_timestamp() - interval '1 hour'
   and not exists (select from command.commands c where c.runner_id = r.runner_id and c.state = 'running')
   and not exists (select from command.connections n where n.runner_id = r.runner_id);
 
--- name: forget_keys
-delete from command.idempotency where (tenant_id, method, key) in (
-  select tenant_id, method, key from command.idempotency where expires_at < clock_timestamp() limit 1000);
-
 -- name: forget_commands
 with old as materialized (
   select c.tenant_id, c.command_id from command.commands c where c.expires_at < clock_timestamp()

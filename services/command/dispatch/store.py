@@ -10,6 +10,7 @@ import orjson
 
 from libs.attempts import Finish, Finishes
 from libs.db import Database, load_statements
+from libs.idempotency import PostgresKeys
 from libs.notifications import Appended, Notifier
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
@@ -58,6 +59,7 @@ class PostgresDelivery:
 
     def __init__(self, database: Database, notifier: Notifier, finishes: Finishes) -> None:
         self._database = database
+        self._keys = PostgresKeys(database)
         self._notifier = notifier
         self._finishes = finishes
 
@@ -144,7 +146,7 @@ class PostgresDelivery:
     async def forget(self) -> None:
         """Delete expired idempotency keys, dead runners, and ended commands whose retention is over."""
         await self._database.changed(_SQL["forget_commands"])
-        await self._database.changed(_SQL["forget_keys"])
+        await self._keys.forget_expired()
         await self._database.changed(_SQL["forget_runners"])
 
 

@@ -1,7 +1,8 @@
 """The gRPC servicer of agents."""
 
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
-from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.calls import read_page_token, write_page_token
+from libs.idempotency import key_of
 from libs.rpc import Context, current_caller
 from services.session.agents.convert import (
     agent_message,
@@ -11,7 +12,6 @@ from services.session.agents.convert import (
 from services.session.agents.service import Agents
 
 _KEYSET = frozenset({"after"})
-_Mutation = agents_pb2.CreateAgentRequest | agents_pb2.UpdateAgentRequest | agents_pb2.DeleteAgentRequest
 
 
 class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
@@ -25,7 +25,7 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
     ) -> agents_pb2.CreateAgentResponse:
         """Create an agent."""
         agent = agent_of(request.agent)
-        stored = await self._agents.create(current_caller().tenant_id, agent, _key("create_agent", request))
+        stored = await self._agents.create(current_caller().tenant_id, agent, key_of("create_agent", request))
         return agents_pb2.CreateAgentResponse(agent=agent_message(stored))
 
     async def GetAgent(self, request: agents_pb2.GetAgentRequest, context: Context) -> agents_pb2.GetAgentResponse:
@@ -54,7 +54,7 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
             agent_of(request.agent),
             set(request.update_mask.paths),
             version_of(request.agent.etag),
-            _key("update_agent", request),
+            key_of("update_agent", request),
         )
         return agents_pb2.UpdateAgentResponse(agent=agent_message(stored))
 
@@ -66,10 +66,6 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
             current_caller().tenant_id,
             request.agent_id,
             version_of(request.etag),
-            _key("delete_agent", request),
+            key_of("delete_agent", request),
         )
         return agents_pb2.DeleteAgentResponse()
-
-
-def _key(method: str, request: _Mutation) -> IdempotencyKey | None:
-    return IdempotencyKey(method, request.request_id, fingerprint(request)) if request.request_id else None

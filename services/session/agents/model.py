@@ -3,16 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-
-
-class KeyCode(StrEnum):
-    """The result of taking an idempotency key."""
-
-    TAKEN = "taken"
-    REPLAY = "replay"
-    REUSED = "reused"
-    RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)

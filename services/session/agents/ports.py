@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from libs.calls import IdempotencyKey
+from libs.idempotency import IdempotencyKey
 from services.session.agents.model import Agent, NewAgent
 
 
@@ -10,7 +10,7 @@ class AgentStore(Protocol):
     """Stores agents."""
 
     async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `running`."""
+        """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `in_use`."""
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
         """Return an agent, None when there is none."""
@@ -19,7 +19,7 @@ class AgentStore(Protocol):
         """Return up to `limit` agents whose ids come after `after`, ordered by id."""
 
     async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
-        """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `running`."""
+        """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `in_use`."""
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> str:
-        """Delete an agent. Returns `ok`, `missing`, `conflict`, `in_use` (by a live session), `reused` or `running`."""
+        """Delete an agent. Returns `ok`, `missing`, `conflict`, `has_session`, `reused` or `in_use`."""

@@ -28,15 +28,3 @@ returning a.agent_id;
 
 -- name: lock_log
 select session.lock_log(%s, %s::smallint);
-
--- name: take_key
-select session.take_key(%s, %s, %s, %s);
-
--- name: kept_answer
-select response from session.idempotency where tenant_id = %s and method = %s and key = %s;
-
--- name: finish_key
-select session.finish_key(%s, %s, %s, %s::jsonb);
-
--- name: drop_key
-select session.drop_key(%s, %s, %s);

@@ -3,15 +3,10 @@
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from libs.calls import IdempotencyKey
 from libs.errors import Reason, ServiceError
-from services.session.agents.model import Agent, KeyCode, NewAgent
+from libs.idempotency import IdempotencyKey, check_key
+from services.session.agents.model import Agent, NewAgent
 from services.session.agents.ports import AgentStore
-
-_KEY_ERRORS: dict[str, tuple[Reason, str]] = {
-    KeyCode.RUNNING: (Reason.IDEMPOTENCY_KEY_IN_USE, "the first request with this idempotency key is still running"),
-    KeyCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
-}
 
 
 class Agents:
@@ -25,15 +20,14 @@ class Agents:
         """Store a new agent; raises ServiceError when its id is taken or its server is not registered."""
         self._check_server(agent)
         code, stored = await self._store.create(tenant_id, agent, key)
-        if stored is not None:
-            return stored
-        if code == "exists":
+        check_key(code)
+        if stored is None:
             raise ServiceError(
                 Reason.AGENT_EXISTS,
                 f"the agent id {agent.agent_id} is taken",
                 metadata={"agent_id": agent.agent_id},
             )
-        raise ServiceError(*_KEY_ERRORS[code])
+        return stored
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent:
         """Return an agent; raises ServiceError AGENT_NOT_FOUND."""
@@ -60,27 +54,25 @@ class Agents:
             if "connector" in fields:
                 self._check_server(changed)
             code, result = await self._store.update(tenant_id, changed, key)
+            check_key(code)
             if result is not None:
                 return result
-            if code != "conflict":
-                raise ServiceError(*_KEY_ERRORS[code])
             if not matches:
                 raise _changed(stored)
 
     async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> None:
         """Delete an agent that has no live session. Raises ServiceError."""
         code = await self._store.delete(tenant_id, agent_id, version, key)
+        check_key(code)
         if code == "missing":
             raise _missing(agent_id)
         if code == "conflict":
             raise _changed(await self.get(tenant_id, agent_id))
-        if code == "in_use":
+        if code == "has_session":
             raise ServiceError(
                 Reason.AGENT_IN_USE, f"agent {agent_id} has a live session; stop the session first",
                 metadata={"agent_id": agent_id},
             )  # fmt: skip
-        if code != "ok":
-            raise ServiceError(*_KEY_ERRORS[code])
 
     def _check_server(self, agent: NewAgent) -> None:
         known = self._servers()

@@ -5,8 +5,9 @@ from contextlib import aclosing
 from typing import Any
 
 from callboard.events.v1 import events_pb2, events_pb2_grpc
-from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.calls import read_page_token, write_page_token
 from libs.errors import Reason, ServiceError
+from libs.idempotency import key_error, key_of
 from libs.jsontext import check_object
 from libs.rpc import Context, actor, current_caller
 from services.session.events.convert import event_message
@@ -95,7 +96,7 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         head = await self._events.head(current_caller().tenant_id, request.session_id)
         if head is None:
             raise _no_session(request.session_id)
-        key = IdempotencyKey("append", request.request_id, fingerprint(request)) if request.request_id else None
+        key = key_of("append", request)
         done = await self._events.append(actor(), head.partition, request.session_id, events, key)
         if done.code == AppendCode.OK:
             return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
@@ -158,10 +159,4 @@ def _append_error(code: str, session_id: str, state: str) -> ServiceError:
             f"session {session_id} is {state} and accepts no events",
             metadata={"session_id": session_id, "state": state},
         )
-    if code == AppendCode.RUNNING:
-        return ServiceError(
-            Reason.IDEMPOTENCY_KEY_IN_USE, "the first request with this idempotency key is still running"
-        )
-    if code == AppendCode.REUSED:
-        return ServiceError(Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request")
-    return _no_session(session_id)
+    return key_error(code) or _no_session(session_id)

@@ -10,6 +10,7 @@ from zlib import crc32
 import orjson
 
 from libs.errors import Reason, ServiceError
+from libs.idempotency import KeyCode
 
 
 class AppendCode(StrEnum):
@@ -19,8 +20,8 @@ class AppendCode(StrEnum):
     SESSION_NOT_FOUND = "session_not_found"
     MOVED = "moved"
     NOT_ACTIVE = "not_active"
-    REUSED = "reused"
-    RUNNING = "running"
+    REUSED = KeyCode.REUSED.value
+    IN_USE = KeyCode.IN_USE.value
 
 
 @dataclass(slots=True)

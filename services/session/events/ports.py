@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
+from libs.idempotency import IdempotencyKey
 from services.session.events.model import AppendCode, Event, NewEvent
 
 NotificationHandler = Callable[[int, int, bytes], None]

@@ -3,7 +3,7 @@ select session.make_buckets(4);
 
 -- name: append
 select ord, code, first_seq, last_seq, detail, first_position, last_position, notification
-from session.append_items(%s, %s::smallint, %s::jsonb);
+from session.append_items(%s, %s::smallint, %s::jsonb, %s::text[], %s::bytea[]);
 
 -- name: head
 select h.session_uid, h.partition, h.agent_id, h.state, h.last_seq, h.first_bucket, l.incarnation

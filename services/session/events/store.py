@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from libs import notifications
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
 from libs.db import Database, KeyedBatcher, load_statements
-from libs.db.folding import folded
 from libs.failpoints import failpoint
+from libs.idempotency import IdempotencyKey, KeyedItem, folded, key_columns
 from libs.notifications import Notifier
 from services.session.events.model import AppendCode, Event, NewEvent
 from services.session.events.ports import (
@@ -45,7 +44,7 @@ class PostgresEvents:
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
         self._notifier = notifier
-        self._appends: KeyedBatcher[tuple[str, int], dict[str, Any], Appended] = KeyedBatcher(self._flush)
+        self._appends: KeyedBatcher[tuple[str, int], KeyedItem, Appended] = KeyedBatcher(self._flush)
 
     async def make_tables(self) -> None:
         """Create the tables of the next four weeks. Existing tables stay unchanged."""
@@ -57,8 +56,6 @@ class PostgresEvents:
         """Append all of the events or, when the session accepts none, none."""
         item = {
             "session_id": session_id,
-            "key": key.key if key else None,
-            "hash": key.hash.hex() if key else None,
             "events": [
                 {
                     "type": event.type, "level": event.level, "command_id": event.command_id,
@@ -68,13 +65,13 @@ class PostgresEvents:
                 for event in events
             ],
         }  # fmt: skip
-        return await self._appends.run((actor.tenant_id, partition), item)
+        return await self._appends.run((actor.tenant_id, partition), KeyedItem(key, item))
 
-    async def _flush(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Appended]:
+    async def _flush(self, key: tuple[str, int], items: Sequence[KeyedItem]) -> list[Appended]:
         tenant_id, partition = key
         batch, indexes = folded(items)
-        body = orjson.dumps(batch).decode()
-        rows = await self._database.records(_AppendRow, _SQL["append"], (tenant_id, partition, body))
+        values = (tenant_id, partition, orjson.dumps([item.body for item in batch]).decode(), *key_columns(batch))
+        rows = await self._database.records(_AppendRow, _SQL["append"], values)
         rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("events.after_append_before_answer")
         answers = [

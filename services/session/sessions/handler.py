@@ -1,8 +1,9 @@
 """The gRPC servicer of sessions."""
 
 from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
-from libs.calls import IdempotencyKey, fingerprint, read_page_token, write_page_token
+from libs.calls import read_page_token, write_page_token
 from libs.errors import Reason, ServiceError
+from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
 from services.session.sessions.convert import (
     filter_of,
@@ -14,9 +15,6 @@ from services.session.sessions.ports import SessionStore, StopRequest
 from services.session.sessions.service import STOP_GRACE, Lifecycle
 
 _KEYSET = frozenset({"at", "uid"})
-_Mutation = (
-    sessions_pb2.StartSessionRequest | sessions_pb2.StopSessionRequest | sessions_pb2.RestartSessionRequest
-)  # fmt: skip
 
 
 class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
@@ -31,7 +29,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
     ) -> sessions_pb2.StartSessionResponse:
         """Start a session, or return the live one."""
         spec = spec_of(request.spec, "spec")
-        key = _key("start", request)
+        key = key_of("start", request)
         if request.on_conflict == sessions_pb2.ON_CONFLICT_RESTART:
             stop = StopRequest(request.agent_id, "", "", STOP_GRACE, key, successor=spec)
             session, _ = await self._lifecycle.restart(actor(), stop)
@@ -49,7 +47,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         self, request: sessions_pb2.StopSessionRequest, context: Context
     ) -> sessions_pb2.StopSessionResponse:
         """Stop a session."""
-        stop = StopRequest(request.agent_id, request.session_id, request.reason, STOP_GRACE, _key("stop", request))
+        stop = StopRequest(request.agent_id, request.session_id, request.reason, STOP_GRACE, key_of("stop", request))
         session = await self._lifecycle.stop(actor(), stop)
         return sessions_pb2.StopSessionResponse(session=session_message(session) if session else None)
 
@@ -64,7 +62,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
             "",
             request.reason,
             STOP_GRACE,
-            _key("restart", request),
+            key_of("restart", request),
             successor=spec,
             inherit=inherit,
         )
@@ -102,7 +100,3 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         return sessions_pb2.ListSessionsResponse(
             sessions=[session_message(session) for session in found[:size]], next_page_token=token
         )
-
-
-def _key(method: str, request: _Mutation) -> IdempotencyKey | None:
-    return IdempotencyKey(method, request.request_id, fingerprint(request)) if request.request_id else None

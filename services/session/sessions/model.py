@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from libs.idempotency import KeyCode
+
 
 class SessionState(StrEnum):
     """The states of a session."""
@@ -54,8 +56,8 @@ class StartCode(StrEnum):
     STOPPING = "stopping"
     AGENT_NOT_FOUND = "agent_not_found"
     ID_TAKEN = "id_taken"
-    REUSED = "reused"
-    RUNNING = "running"
+    REUSED = KeyCode.REUSED.value
+    IN_USE = KeyCode.IN_USE.value
 
 
 class StopCode(StrEnum):
@@ -71,8 +73,8 @@ class StopCode(StrEnum):
     AGENT_NOT_FOUND = "agent_not_found"
     SESSION_NOT_FOUND = "session_not_found"
     ID_TAKEN = "id_taken"
-    REUSED = "reused"
-    RUNNING = "running"
+    REUSED = KeyCode.REUSED.value
+    IN_USE = KeyCode.IN_USE.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
+from libs.idempotency import IdempotencyKey
 from services.session.sessions.model import (
     Session,
     SessionFilter,
@@ -97,6 +98,3 @@ class SessionStore(Protocol):
 
     async def stopping(self, older_than: float) -> list[Unfinished]:
         """Return the sessions that have been stopping for more than `older_than` seconds."""
-
-    async def forget_keys(self) -> None:
-        """Delete expired idempotency keys."""

@@ -1,6 +1,6 @@
 -- name: start
 select ord, code, session_uid, snapshot, detail, first_position, last_position, notification
-from session.start(%s, %s::smallint, %s::jsonb);
+from session.start(%s, %s::smallint, %s::jsonb, %s::text[], %s::bytea[]);
 
 -- name: stop
 select (s).code, (s).session_uid, (s).snapshot, (s).next_uid, (s).next_snapshot, (s).open_commands, (s).runners,
@@ -31,7 +31,3 @@ where s.tenant_id = %s and s.session_id = %s;
 select tenant_id, partition, session_uid, (closing ->> 'deadline')::timestamptz < clock_timestamp() as late
 from session.sessions where state = 'stopping' and updated_at < clock_timestamp() - %s * interval '1 second'
 order by updated_at limit 100;
-
--- name: forget_keys
-delete from session.idempotency where (tenant_id, method, key) in (
-  select tenant_id, method, key from session.idempotency where expires_at < clock_timestamp() limit 1000);

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import structlog
 
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
+from libs.idempotency import IdempotencyKey, key_error
 from services.session.sessions.model import Session, SessionSpec, StartCode, StopCode
 from services.session.sessions.ports import (
     SessionStore,
@@ -123,11 +124,10 @@ def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceEr
         StartCode.LIVE: (Reason.SESSION_EXISTS, f"agent {agent_id} has the live session {session_id}"),
         StopCode.ID_TAKEN: (Reason.SESSION_EXISTS, f"the session id {session_id} is taken"),
         StopCode.AMBIGUOUS: (Reason.SESSION_AMBIGUOUS, f"agent {agent_id} has several live sessions; name one"),
-        StopCode.RUNNING: (
-            Reason.IDEMPOTENCY_KEY_IN_USE,
-            "the first request with this idempotency key is still running",
-        ),
-        StopCode.REUSED: (Reason.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used with another request"),
     }
+    given = {name: value for name, value in about.items() if value}
+    error = key_error(code, given)
+    if error is not None:
+        return error
     reason, message = errors[code]
-    return ServiceError(reason, message, metadata={name: value for name, value in about.items() if value})
+    return ServiceError(reason, message, metadata=given)

@@ -10,9 +10,10 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from libs.calls import Actor, IdempotencyKey
+from libs.calls import Actor
 from libs.db import Database, KeyedBatcher, load_statements
-from libs.db.folding import folded
+from libs.db.keyset import keyset
+from libs.idempotency import IdempotencyKey, KeyedItem, folded, key_columns
 from libs.ids import partition_of, uuid7
 from libs.notifications import Appended, Notifier
 from services.session.sessions.model import (
@@ -66,7 +67,7 @@ class PostgresSessions:
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
         self._notifier = notifier
-        self._starts: KeyedBatcher[tuple[str, int], dict[str, Any], Started] = KeyedBatcher(self._flush_starts)
+        self._starts: KeyedBatcher[tuple[str, int], KeyedItem, Started] = KeyedBatcher(self._flush_starts)
 
     async def start(
         self,
@@ -82,16 +83,14 @@ class PostgresSessions:
             **_opening(actor, spec),
             "agent_id": agent_id,
             "fail_on_conflict": fail_on_conflict,
-            "key": key.key if key else None,
-            "hash": key.hash.hex() if key else None,
         }
-        return await self._starts.run((actor.tenant_id, partition_of(agent_id)), item)
+        return await self._starts.run((actor.tenant_id, partition_of(agent_id)), KeyedItem(key, item))
 
-    async def _flush_starts(self, key: tuple[str, int], items: Sequence[dict[str, Any]]) -> list[Started]:
+    async def _flush_starts(self, key: tuple[str, int], items: Sequence[KeyedItem]) -> list[Started]:
         tenant_id, partition = key
         batch, indexes = folded(items)
-        body = orjson.dumps(batch).decode()
-        rows = await self._database.records(_StartRow, _SQL["start"], (tenant_id, partition, body))
+        values = (tenant_id, partition, orjson.dumps([item.body for item in batch]).decode(), *key_columns(batch))
+        rows = await self._database.records(_StartRow, _SQL["start"], values)
         rows[0].announce(self._notifier, tenant_id, partition)
         if rows[0].first_position is not None:
             self._notifier.connections_wanted()
@@ -192,20 +191,12 @@ class PostgresSessions:
         if wanted.created_before:
             query = query.where(table.created_at < wanted.created_before)
         if after:
-            keyset = sa.tuple_(
-                sa.cast(after["at"], sa.TIMESTAMP(timezone=True)),
-                sa.cast(after["uid"], sa.UUID(as_uuid=False)),
-            )
-            query = query.where(sa.tuple_(table.created_at, table.session_uid) < keyset)
+            query = query.where(sa.tuple_(table.created_at, table.session_uid) < keyset(after, "uid"))
         return await self._database.selected(Session, query)
 
     async def stopping(self, older_than: float) -> list[Unfinished]:
         """Return the sessions that have been stopping for more than `older_than` seconds."""
         return await self._database.records(Unfinished, _SQL["stopping"], (older_than,))
-
-    async def forget_keys(self) -> None:
-        """Delete expired idempotency keys."""
-        await self._database.changed(_SQL["forget_keys"])
 
 
 def _as_of(found: Mapping[UUID, Session], uid: UUID | None, snapshot: Mapping[str, Any] | None) -> Session | None:

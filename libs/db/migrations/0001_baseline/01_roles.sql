@@ -19,4 +19,5 @@ $$;
 create schema identity;
 create schema session;
 create schema command;
-grant usage on schema identity, session, command to callboard_session, callboard_command;
+create schema idempotency;
+grant usage on schema identity, session, command, idempotency to callboard_session, callboard_command;

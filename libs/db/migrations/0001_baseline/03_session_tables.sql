@@ -124,21 +124,8 @@ create table session.events (
 ) partition by list (retention_class);
 create table session.events_standard partition of session.events for values in (0) partition by range (bucket);
 
-create table session.idempotency (
-  tenant_id  text not null,
-  method     text not null,
-  key        text not null,
-  hash       bytea not null,
-  state      text not null check (state in ('running', 'done')),
-  response   jsonb,
-  expires_at timestamptz not null,
-  primary key (tenant_id, method, key)
-);
-create index idempotency_expiry on session.idempotency (expires_at);
-
 create trigger events_append_only before update or delete on session.events
   for each row execute function session.reject_change();
 
 grant select on all tables in schema session to callboard_session;
 grant insert, update, delete on session.agents to callboard_session;
-grant insert, update, delete on session.idempotency to callboard_session;

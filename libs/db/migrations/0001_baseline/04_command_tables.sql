@@ -119,25 +119,6 @@ create index dead_letters_of_correlation on command.dead_letters (tenant_id, cor
 -- Requeue and purge by filter read this from its old end. Most of the old dead letters may have been requeued.
 create index dead_letters_not_requeued on command.dead_letters (tenant_id, dead_at) where requeued_as is null;
 
--- What an idempotency key was used for. A key that was cancelled before its submit has no command yet: `cancelled` says
--- by whom and why, and the command that comes under the key is cancelled from the start. A requeue of many takes
--- several transactions, so its key is leased while it runs (rule 8): `plan` stores which letters it chose, `answer` the
--- result.
-create table command.idempotency (
-  tenant_id   text not null,
-  method      text not null,
-  key         text not null,
-  hash        bytea not null,
-  command_id  uuid,
-  cancelled   jsonb,
-  expires_at  timestamptz not null,
-  lease_until timestamptz,
-  plan        text,
-  answer      text,
-  primary key (tenant_id, method, key)
-);
-create index idempotency_expiry on command.idempotency (expires_at);
-
 -- One row for each session that needs a connection to its agent, and the runner that holds the connection.
 create table command.connections (
   tenant_id     text not null,

@@ -8,8 +8,6 @@ create type command.resolved_submit as (
   correlation_id    text,
   actor             text,
   address           text,
-  key               text,
-  hash              text,
   max_attempts      smallint,
   timeout_ms        integer,
   backoff_ms        integer,

@@ -1,27 +1,26 @@
 -- Submits commands: a batch of one partition in one transaction. Each item gets a code: accepted, or why not. `p_items`
 -- holds rows of `submit_item`, each with `agent_id` or `session_id`. `p_agents` and `p_sessions` are the ids that they
--- name, and `p_keyed` says whether any has a key.
+-- name. `p_keys`, `p_hashes` and `p_ids` have an element for each item, or none when no item has a key.
 create or replace function command.submit(p_tenant text, p_partition smallint, p_items json, p_method text,
-                                          p_agents text[], p_sessions text[], p_keyed boolean)
+  p_agents text[], p_sessions text[], p_keys text[], p_hashes bytea[], p_ids text[])
 returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,
                enqueued_at timestamptz, runner_id uuid, state text,
                first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+  v_taken  idempotency.taken[] := case when cardinality(p_keys) > 0 then
+                                  idempotency.take(p_tenant, p_method, p_keys, p_hashes, p_ids) end;
   v_now    timestamptz;
   v_events session.new_event[];
   v_rows   command.submit_row[];
   v_done   session.appended;
   v_log    session.log;
 begin
-  if p_keyed then
-    perform command.take_submit_keys(p_tenant, p_method, p_items);
-  end if;
   v_log := session.lock_log(p_tenant, p_partition);
   v_now := clock_timestamp();
   with resolved as materialized (
-    select * from command.resolve_submits(p_tenant, p_partition, p_items, p_method, p_agents, p_sessions)
+    select * from command.resolve_submits(p_tenant, p_partition, p_items, v_taken, p_agents, p_sessions)
   ), stored as (
     insert into command.commands (
       tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
@@ -68,13 +67,13 @@ begin
     returning command_id, blocked
   )
   select (select array_agg(e.event order by e.ord, e.sub) from events e),
-         array_agg(row(r.ord - 1, r.code, r.id, r.prior_id, r.correlation_id, r.aid, r.sid, r.agent_id, r.key,
+         array_agg(row(r.ord - 1, r.code, r.id, r.prior_id, r.correlation_id, r.aid, r.sid, r.agent_id,
                        case when coalesce(r.not_before <= v_now, true) and b.blocked is false then r.owner end,
                        r.session_state, r.requeued_from)::command.submit_row order by r.ord)
     into v_events, v_rows
     from resolved r left join enqueued b on b.command_id = r.id;
   v_done := session.append_locked(v_log, v_events);
-  perform command.settle_submits(p_tenant, p_method, v_rows, p_keyed);
+  perform command.settle_submits(p_tenant, p_method, v_rows, p_keys);
   return query select a.*, v_done.first_position, v_done.last_position, case when a.ord = 0 then v_done.notification end
     from command.answer_submits(p_tenant, p_agents, v_rows, v_now) a;
 end

@@ -1,4 +1,4 @@
--- One item of a submit, written by the command service. `hash` is in hexadecimal; `event` is the payload of
+-- One item of a submit, written by the command service. `event` is the payload of
 -- `command.enqueued`.
 create type command.submit_item as (
   id                uuid,
@@ -9,8 +9,6 @@ create type command.submit_item as (
   correlation_id    text,
   actor             text,
   address           text,
-  key               text,
-  hash              text,
   max_attempts      smallint,
   timeout_ms        integer,
   backoff_ms        integer,

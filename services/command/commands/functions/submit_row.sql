@@ -8,7 +8,6 @@ create type command.submit_row as (
   agent_id        text,
   session_id      text,
   wanted_agent_id text,
-  key             text,
   runner_id       uuid,
   session_state   text,
   requeued_from   uuid

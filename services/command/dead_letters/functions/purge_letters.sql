@@ -11,16 +11,19 @@ returns table (code command.purge_code, answer text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+  v_taken  idempotency.taken;
   v_step   record;
   v_left   uuid[] := p_ids;
   v_purged uuid[] := '{}';
 begin
-  select * into code, answer
-    from command.take_purge_key(p_tenant, 'purge_many', p_key, p_hash, gen_random_uuid());
-  if code <> 'ok' then
+  v_taken := (idempotency.take(p_tenant, 'purge_many', array[p_key], array[p_hash]))[1];
+  if v_taken.code <> 'taken' then
+    code := v_taken.code;
+    answer := v_taken.response;
     return next;
     return;
   end if;
+  code := 'ok';
   for v_try in 1 .. 6 loop
     v_step := command.purge_free(p_tenant, v_left, p_requeued);
     v_purged := v_purged || v_step.purged;
@@ -33,10 +36,7 @@ begin
   end if;
   answer := json_build_object('more', p_more, 'purged', array(
     select i.id from unnest(p_ids) with ordinality as i(id, ord) where i.id = any (v_purged) order by i.ord))::text;
-  if p_key is not null then
-    update command.idempotency k set answer = purge_letters.answer
-      where k.tenant_id = p_tenant and k.method = 'purge_many' and k.key = p_key;
-  end if;
+  perform idempotency.finish(p_tenant, 'purge_many', p_key, answer);
   return next;
 end
 $$;

@@ -2,4 +2,4 @@
 create domain session.append_code as text;
 alter domain session.append_code drop constraint if exists append_code_is_known;
 alter domain session.append_code add constraint append_code_is_known
-  check (value in ('ok', 'session_not_found', 'moved', 'not_active', 'reused', 'running')) not valid;
+  check (value in ('ok', 'session_not_found', 'moved', 'not_active', 'reused', 'in_use')) not valid;

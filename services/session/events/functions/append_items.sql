@@ -1,22 +1,28 @@
 -- Appends callers' events: a batch of one partition in one transaction. Each item gets a code: accepted, or why not.
--- Item: {session_id, key, hash (hex), events: [{type, level, command_id, correlation_id, actor, address, payload}]}.
-create or replace function session.append_items(p_tenant text, p_partition smallint, p_items jsonb)
+-- Item: {session_id, events: [{type, level, command_id, correlation_id, actor, address, payload}]}. `p_keys` and `p_hashes`
+-- have an element for each item, or none when no item has a key.
+create or replace function session.append_items(p_tenant text, p_partition smallint, p_items jsonb, p_keys text[],
+                                                p_hashes bytea[])
 returns table (ord integer, code session.append_code, first_seq bigint, last_seq bigint, detail text,
                first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_codes  text[] := session.take_keys(p_tenant, 'append', p_items);
+  v_taken  idempotency.taken[];
+  v_codes  text[];
   v_states text[];
   v_begin  integer[];
   v_end    integer[];
   v_events session.new_event[] := '{}';
   v_added  session.new_event[];
   v_target record;
-  v_code   text;
   v_done   session.appended;
 begin
+  if cardinality(p_keys) > 0 then
+    v_taken := idempotency.take(p_tenant, 'append', p_keys, p_hashes);
+  end if;
   perform session.lock_log(p_tenant, p_partition);
-  for v_index in 1 .. cardinality(v_codes) loop
+  for v_index in 1 .. jsonb_array_length(p_items) loop
+    v_codes[v_index] := (v_taken[v_index]).code;
     continue when v_codes[v_index] <> 'taken';
     select * into v_target
       from session.append_target(p_tenant, p_partition, p_items -> (v_index - 1) ->> 'session_id');
@@ -34,22 +40,11 @@ begin
     end if;
   end loop;
   v_done := session.append_events(p_tenant, p_partition, v_events);
-  first_position := v_done.first_position;
-  last_position := v_done.last_position;
-  notification := v_done.notification;
-  for v_index in 1 .. cardinality(v_codes) loop
-    ord := v_index - 1;
-    v_code := v_codes[v_index];
-    detail := case when v_code = 'not_active' then v_states[v_index] end;
-    first_seq := v_done.seqs[v_begin[v_index]];
-    last_seq := v_done.seqs[v_end[v_index]];
-    if p_items -> ord ->> 'key' is not null then
-      select * into v_code, first_seq, last_seq
-        from session.settle_append(p_tenant, p_items -> ord ->> 'key', v_code, first_seq, last_seq);
-    end if;
-    code := v_code;
-    return next;
-    notification := null;
-  end loop;
+  if cardinality(p_keys) > 0 then
+    perform session.settle_appends(p_tenant, p_keys, v_taken, v_codes, v_begin, v_end, v_done.seqs);
+  end if;
+  return query
+    select a.*, v_done.first_position, v_done.last_position, case when a.ord = 0 then v_done.notification end
+    from session.answer_appends(v_taken, v_codes, v_states, v_begin, v_end, v_done.seqs) a;
 end
 $$;

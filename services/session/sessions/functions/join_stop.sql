@@ -18,7 +18,7 @@ begin
       where s.tenant_id = p_tenant and s.session_uid = p_live.session_uid;
   elsif v_key is not null and (p_live.closing ->> 'method', p_live.closing ->> 'key')
       is distinct from (v_method, v_key) then
-    perform session.drop_key(p_tenant, v_method, v_key);
+    perform idempotency.release(p_tenant, v_method, array[v_key], 'running');
   end if;
   return v_step;
 end

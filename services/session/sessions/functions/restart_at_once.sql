@@ -19,8 +19,8 @@ begin
     v_step.next_snapshot := session.snapshot(p_tenant, v_step.next_uid);
   end if;
   if p_request ->> 'key' is not null then
-    perform session.finish_key(p_tenant, p_request ->> 'method', p_request ->> 'key', jsonb_build_object(
-      'uid', null, 'next_uid', v_step.next_uid, 'next_snapshot', v_step.next_snapshot));
+    perform idempotency.finish(p_tenant, p_request ->> 'method', p_request ->> 'key', json_build_object(
+      'uid', null, 'next_uid', v_step.next_uid, 'next_snapshot', v_step.next_snapshot)::text);
   end if;
   return v_step;
 end

@@ -23,7 +23,7 @@ begin
     v_step.detail := p_request -> 'successor' ->> 'session_id';
   end if;
   if v_step.code is not null then
-    perform session.drop_key(p_tenant, p_request ->> 'method', p_request ->> 'key');
+    perform idempotency.release(p_tenant, p_request ->> 'method', array[p_request ->> 'key'], 'running');
     return v_step;
   end if;
   if (v_target.live).session_uid is null then

@@ -10,7 +10,7 @@ begin
     select n.nspname::text, c.relname::text
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
-    where n.nspname in ('session', 'command') and c.relkind = 'r'
+    where n.nspname in ('session', 'command', 'idempotency') and c.relkind = 'r'
   loop
     perform pg_restore_attribute_stats(
       'schemaname', v_table.nspname, 'relname', v_table.relname, 'attname', 'tenant_id', 'inherited', false,

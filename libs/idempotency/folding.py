@@ -1,0 +1,40 @@
+"""Equal requests of one batch are one (concurrency, rule 8)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from libs.idempotency.model import IdempotencyKey
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedItem:
+    """An item of a batch, with its caller's key."""
+
+    key: IdempotencyKey | None
+    body: dict[str, Any]
+
+
+def folded(items: Sequence[KeyedItem]) -> tuple[list[KeyedItem], list[int]]:
+    """Fold items with equal keys and hashes into the first; returns what is kept, and for each item its place there.
+
+    One that reuses a key of the same batch for another request stays, and the database rejects it.
+    """
+    places: dict[IdempotencyKey, int] = {}
+    kept: list[KeyedItem] = []
+    where = []
+    for item in items:
+        place = len(kept) if item.key is None else places.setdefault(item.key, len(kept))
+        if place == len(kept):
+            kept.append(item)
+        where.append(place)
+    return kept, where
+
+
+def key_columns(items: Sequence[KeyedItem]) -> tuple[list[str | None], list[bytes | None]]:
+    """Return the keys and hashes of a batch as `idempotency.take` takes them: none when no item has a key."""
+    if all(item.key is None for item in items):
+        return [], []
+    return [item.key.key if item.key else None for item in items], [
+        item.key.hash if item.key else None for item in items
+    ]

@@ -1,0 +1,9 @@
+-- Stores the response of a key, which it replays from now on. The first response stays, and is returned: of two calls of
+-- which one took the key over from the other, both answer the same. Returns null for a key whose time ended meanwhile.
+create or replace function idempotency.finish(p_tenant text, p_method text, p_key text, p_response text)
+returns text language sql security definer set search_path = pg_catalog, pg_temp as $$
+  update idempotency.keys k
+    set state = 'done', lease_until = null, response = coalesce(k.response, p_response)
+    where k.tenant_id = p_tenant and k.method = p_method and k.key = p_key
+    returning k.response
+$$;
