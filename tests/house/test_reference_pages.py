@@ -75,7 +75,7 @@ def test_listed_defaults_are_those_of_the_code(settings: type[BaseSettings]) -> 
 
 def test_listed_tables_are_those_of_the_database() -> None:
     made = {name for text in _code(".sql") for name in re.findall(r"^create table (\w+\.\w+)", text, re.MULTILINE)}
-    listed = set(re.findall(r"`((?:session|command|identity)\.\w+)`", ARCHITECTURE.partition("| table |")[2]))
+    listed = set(re.findall(r"`((?:session|command|identity|idempotency)\.\w+)`", ARCHITECTURE.partition("| table |")[2]))
     assert listed == made - {"session.events_standard"}  # a partition of session.events
 
 
@@ -85,7 +85,7 @@ def test_functions_that_pages_name_exist() -> None:
         made |= set(re.findall(r"^create (?:or replace )?(?:function|table) (\w+\.\w+)", text, re.MULTILINE))
     events = set(re.findall(r"^\| `([a-z.]+)` \|", (ROOT / "docs/events.md").read_text(), re.MULTILINE))
     for page in ("architecture", "concurrency", "failures"):
-        named = set(re.findall(r"`((?:session|command)\.\w+)`", (ROOT / f"docs/{page}.md").read_text()))
+        named = set(re.findall(r"`((?:session|command|idempotency)\.\w+)`", (ROOT / f"docs/{page}.md").read_text()))
         assert named <= made | events, page
 
 
