@@ -16,19 +16,19 @@ class KeyedItem:
 
 
 def folded(items: Sequence[KeyedItem]) -> tuple[list[KeyedItem], list[int]]:
-    """Fold items with equal keys and hashes into the first; returns what is kept, and for each item its place there.
+    """Fold items with equal keys and hashes into the first. Returns what is kept, and for each item its index there.
 
     One that reuses a key of the same batch for another request stays, and the database rejects it.
     """
-    places: dict[IdempotencyKey, int] = {}
+    indexes: dict[IdempotencyKey, int] = {}
     kept: list[KeyedItem] = []
-    where = []
+    of_items = []
     for item in items:
-        place = len(kept) if item.key is None else places.setdefault(item.key, len(kept))
-        if place == len(kept):
+        index = len(kept) if item.key is None else indexes.setdefault(item.key, len(kept))
+        if index == len(kept):
             kept.append(item)
-        where.append(place)
-    return kept, where
+        of_items.append(index)
+    return kept, of_items
 
 
 def key_columns(items: Sequence[KeyedItem]) -> tuple[list[str | None], list[bytes | None]]:

@@ -181,7 +181,7 @@ class OpenCommandFilter:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to one submit: `ok`, `replay`, or why it was refused, with the session's state when that is why."""
+    """The answer to one submit: `ok`, `replay`, or why it was rejected, with the session's state if that is why."""
 
     code: SubmitCode
     command_id: UUID
@@ -194,7 +194,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`."""
+    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`, and the command's state."""
 
     code: CancelCode
     state: str

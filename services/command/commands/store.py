@@ -115,7 +115,7 @@ class PostgresCommands:
 
     async def _flush(self, key: tuple[str, int, str], items: Sequence[KeyedItem]) -> list[Submitted]:
         tenant_id, partition, _ = key
-        batch, places = folded(items)
+        batch, indexes = folded(items)
         try:
             rows = await self._database.records(_SubmitRow, _SQL["submit"], _parameters(key, batch))
         except BusyError:  # certainly rolled back: the batcher runs the batch again
@@ -133,7 +133,7 @@ class PostgresCommands:
             ]
         )
         done = [_submitted(row) for row in rows]
-        return [done[place] for place in places]
+        return [done[index] for index in indexes]
 
     async def _submit_again(self, key: tuple[str, int, str], batch: Sequence[KeyedItem]) -> list[_SubmitRow]:
         ids = [item.body["id"] for item in batch]
