@@ -9,7 +9,7 @@ SESSIONS_CLOSING = "callboard.sessions.closing"
 
 
 def events_subject(tenant_id: str, partition: int) -> str:
-    """Return the subject of a log partition's hints."""
+    """Return the subject of a log partition's notifications."""
     return f"{EVENTS}.{tenant_id}.{partition}"
 
 

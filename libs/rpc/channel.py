@@ -43,7 +43,7 @@ def open_channel(address: str, *, token: str | None = None, translate: Translate
 
     Use it as `async with open_channel(...) as channel: AgentServiceStub(channel)`, or keep it, give the stubs
     `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError, which `service_error_from_rpc` reads, or
-    what `translate` makes of it. A read that found nobody is sent again, a write is not.
+    what `translate` makes of it. A read that reached no server is sent again; a write is not.
     """
     retries = ("grpc.service_config", json.dumps({"methodConfig": [{"name": _reads(), "retryPolicy": _RETRY}]}))
     channel = grpc.aio.insecure_channel(address, options=[*channel_options(), retries])

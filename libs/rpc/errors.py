@@ -63,9 +63,9 @@ def service_error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     """Convert a failed call to a service error. Without Callboard's details, the status code decides the reason."""
     status = _status_of(error)
     if status is not None:
-        refusal = _service_error_from_status(status)
-        if refusal is not None:
-            return refusal
+        service_error = _service_error_from_status(status)
+        if service_error is not None:
+            return service_error
     reason, message = _BARE.get(error.code(), (Reason.INTERNAL, INTERNAL_TEXT))
     return ServiceError(reason, message)
 

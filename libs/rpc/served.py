@@ -142,7 +142,7 @@ class ServedCall:
 
 def _role_required(access: Access) -> ServiceError:
     if not access.role:
-        return ServiceError(Reason.ROLE_REQUIRED, "nobody may call this method")
+        return ServiceError(Reason.ROLE_REQUIRED, "no role may call this method")
     role = access.role_name
     return ServiceError(Reason.ROLE_REQUIRED, f"this needs the role {role}", metadata={"required_role": role})
 

@@ -37,7 +37,7 @@ class CallboardError(Exception):
     """A call failed.
 
     `reason` is the name of an `ErrorReason` without its prefix, or empty when the failure is not one that Callboard
-    reported (nobody answered, for example). `code` is the gRPC code in any case. `violations` names the fields that
+    reported (no server answered, for example). `code` is the gRPC code in any case. `violations` names the fields that
     break a rule, and `metadata` holds what the reason says of itself.
     """
 

@@ -20,8 +20,8 @@ class SyncClient:
             for event in client.follow(session_id=session.session_id):
                 print(event.seq, event.type, event.payload)
 
-    Calls raise CallboardError. A call that found nobody is sent again until its deadline: calls that change something
-    carry an idempotency key, which the client makes when none is given, so that they take effect once.
+    Calls raise CallboardError. A call that reached no server is sent again until its deadline. Calls that change
+    something carry an idempotency key, which the client generates when none is given, so that they take effect once.
 
     It speaks plain text: for loopback, or a proxy that encrypts. Threads may share a client; an iterator belongs to one
     thread at a time. It does not survive a fork: make it in the child, as in a worker's start-up hook.
@@ -83,8 +83,8 @@ class SyncClient:
     ) -> Generator[StreamedEvent, None, None]:
         """Yield the events of a session or an agent, each once and in order, across broken connections.
 
-        A session's events end after its closing one, an agent's never do. Raises CallboardError for what does not pass
-        by itself, and when nothing was heard for `patience` seconds of trying. A caller that leaves early closes the
+        A session's events end after its closing event. An agent's never end. Raises CallboardError for errors that are
+        not temporary, and when no server has answered for `patience` seconds. A caller that leaves early closes the
         generator (`close`), which ends the stream.
 
         Args:
