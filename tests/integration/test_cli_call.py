@@ -272,7 +272,7 @@ async def test_methods_are_listed_and_described(rig: CallRig) -> None:
         "REST: POST /api/v1/agents/{agentId}/command",
         "Key: operator or admin",
         "  type: string, required, matches ^[a-z]",
-        "  maxAttempts: integer, 1 to 25, also called attempts. How many charged attempts",
+        "  maxAttempts: integer, 1 to 25, also called attempts. The maximum number of charged attempts",
         "  priority: enum, high | normal | low.",
         "  Exactly one of agentId and sessionId is required.",
         "  jobId: string. The command's id.",
