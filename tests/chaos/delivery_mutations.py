@@ -43,10 +43,10 @@ DELIVERY_MUTATIONS = (
             ),
             (
                 _COMMANDS,
-                "        batch = _folded(items)\n",
-                "        batch = _folded(items)\n"
+                "        batch, indexes = folded(items)\n",
+                "        batch, indexes = folded(items)\n"
                 "        if self._runner:\n"
-                "            early = [(item['priority'], UUID(item['id'])) for item in batch]\n"
+                "            early = [(item.body['priority'], UUID(item.body['id'])) for item in batch]\n"
                 "            self._dispatches.enqueue(\n"
                 "                [Dispatch(tenant_id, partition, level, self._runner, id_, 1)\n"
                 "                 for level, id_ in early]\n"

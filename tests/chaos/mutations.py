@@ -113,7 +113,7 @@ MUTATIONS = (
     one_patch(
         "a start's key is not kept",
         _SESSIONS + "start.sql",
-        "if v_codes[v_index] <> 'taken' then",
+        "if (v_taken[v_index]).code <> 'taken' then",
         "if false then",
         "F2",
         "I9",
@@ -158,8 +158,8 @@ MUTATIONS = (
     one_patch(
         "a cancel before its command is forgotten",
         _KEYS,
-        "cancelled = case when k.expires_at >= clock_timestamp() then k.cancelled end",
-        "cancelled = null",
+        "note = case when k.expires_at >= v_now then k.note end, expires_at",
+        "note = null, expires_at",
         "F2",
         "I2",
     ),
