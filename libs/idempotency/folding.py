@@ -35,6 +35,5 @@ def key_columns(items: Sequence[KeyedItem]) -> tuple[list[str | None], list[byte
     """Return the keys and hashes of a batch as `idempotency.take` takes them: none when no item has a key."""
     if all(item.key is None for item in items):
         return [], []
-    return [item.key.key if item.key else None for item in items], [
-        item.key.hash if item.key else None for item in items
-    ]
+    keys = [item.key for item in items]
+    return [key.key if key else None for key in keys], [key.hash if key else None for key in keys]
