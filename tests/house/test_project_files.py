@@ -63,3 +63,11 @@ def test_security_policy_keeps_reports_private_and_has_no_address() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     assert "private vulnerability report" in text
     assert not re.search(r"[\w.]+@[\w.]+", text)
+
+
+def test_no_file_holds_a_conflict_marker() -> None:
+    folders = ("bench", "deploy", "docs", "examples", "libs", "protos", "requirements", "services", "tests", "tools")
+    paths = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
+    texts = {".cfg", ".ini", ".json", ".md", ".proto", ".py", ".sql", ".toml", ".txt", ".yml"}
+    marker = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    assert not [path for path in paths if path.suffix in texts and marker.search(path.read_text(encoding="utf-8"))]

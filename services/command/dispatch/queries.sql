@@ -126,7 +126,8 @@ where r.dead_at < clock_timestamp() - interval '1 hour'
 
 -- name: forget_commands
 with old as materialized (
-  select c.tenant_id, c.command_id from command.commands c where c.expires_at < clock_timestamp()
+  select c.tenant_id, c.command_id from command.commands c
+  where c.expires_at < now()  -- unlike clock_timestamp(), it can be compared with an index
   order by c.expires_at limit 500 for update skip locked
 ), letters as (
   delete from command.dead_letters d using old o where d.tenant_id = o.tenant_id and d.command_id = o.command_id
