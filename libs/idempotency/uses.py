@@ -63,7 +63,7 @@ async def leased(keys: KeyStore, tenant_id: str, key: IdempotencyKey | None) -> 
     check_key(taken.code)
     try:
         yield LeasedUse(keys, tenant_id, key, taken)
-    except BaseException:
+    except BaseException:  # a cancellation too: the same call must not wait for the lease
         if key is not None and taken.code == KeyCode.TAKEN:
             with contextlib.suppress(ServiceError):  # the lease ends by itself
                 await asyncio.shield(keys.release(tenant_id, key))
