@@ -1,35 +1,61 @@
 """Named SQL: statements live in files beside the store that runs them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_COLUMNS = re.compile(r"\$(\w+)\((\w+)\)")
+_REFERENCE = re.compile(r"\$(\w+)(?:\((\w+)\))?")
+_OPTIONAL = re.compile(r"(.*?)\s*-- if (\w+)")
 
 
 class Statement(str):
     """SQL text with the name of its slice and its own, such as `attempts.finish`."""
 
     name = ""
+    _optional: Sequence[tuple[str, str]] = ()
 
+    @classmethod
+    def of(cls, name: str, text: str) -> "Statement":
+        """Return the statement of a text, whose lines may end with `-- if <parameter>`."""
+        statement = cls(text)
+        statement.name = name
+        if _OPTIONAL.search(text):
+            found = [(line, _OPTIONAL.fullmatch(line)) for line in text.splitlines()]
+            statement._optional = [(match[1], match[2]) if match else (line, "") for line, match in found]
+        return statement
 
-def _named(name: str, text: str) -> Statement:
-    statement = Statement(text)
-    statement.name = name
-    return statement
+    def given(self, parameters: Sequence[Any] | Mapping[str, Any]) -> str:
+        """Return the text without the lines whose parameter is None or empty.
+
+        Postgres makes a plan for each set of filters, because each is another text. Raises KeyError for an optional
+        parameter that is missing.
+        """
+        if not self._optional:
+            return self
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"{self.name} has optional lines: its parameters need names")
+        return "\n".join(line for line, name in self._optional if not name or parameters[name])
 
 
 def load_statements(path: Path, **columns: Sequence[str]) -> dict[str, Statement]:
     """Return the statements of a file by name. Each follows a line `-- name: <name>`.
 
     `$session(s)` in a statement stands for the columns given as `session`, each of the table or alias `s`: a record's
-    fields are listed once, in its dataclass. Raises KeyError for a list that was not given.
+    fields are listed once, in its dataclass. `$matching` stands for the text of the statement `matching` above it. A
+    line that ends with `-- if <parameter>` is optional; see `Statement.given`. Raises KeyError for a list of columns or
+    a text that does not exist.
     """
     scope = path.parent.name if path.stem == "queries" else path.stem
-    text = _COLUMNS.sub(
-        lambda found: ", ".join(f"{found[2]}.{name}" for name in columns[found[1]]), path.read_text(encoding="utf-8")
-    )
-    parts = _NAME.split(text)
-    named = zip(parts[1::2], parts[2::2], strict=True)
-    return {name: _named(f"{scope}.{name}", body.strip().rstrip(";")) for name, body in named}
+    parts = _NAME.split(path.read_text(encoding="utf-8"))
+    statements: dict[str, Statement] = {}
+
+    def referenced(found: re.Match[str]) -> str:
+        name, alias = found.groups()
+        return ", ".join(f"{alias}.{column}" for column in columns[name]) if alias else statements[name]
+
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
+        text = _REFERENCE.sub(referenced, body.strip().rstrip(";"))
+        statements[name] = Statement.of(f"{scope}.{name}", text)
+    return statements

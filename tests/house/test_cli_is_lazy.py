@@ -6,7 +6,7 @@ import sys
 import pytest
 
 # without pydantic, with which typer itself converts arguments
-_HEAVY = {"fastapi", "grpc", "mcp", "nats", "psycopg", "rich", "sqlalchemy"}
+_HEAVY = {"fastapi", "grpc", "mcp", "nats", "psycopg", "rich"}
 _PROGRAM = """
 import sys
 from services.cli.__main__ import app

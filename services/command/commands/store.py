@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import orjson
-import sqlalchemy as sa
 
 from libs.calls import Actor
 from libs.db import BusyError, Database, KeyedBatcher, load_statements
-from libs.db.keyset import keyset
 from libs.dispatches import PRIORITIES
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
@@ -36,7 +34,6 @@ from services.command.dispatch.model import Dispatch
 
 _COLUMNS = [field.name for field in fields(Command)]
 _SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in _COLUMNS if name != "result"])
-_TABLE = sa.table("commands", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="command")
 _PARTITIONS_KEPT = 100_000
 
 
@@ -151,21 +148,13 @@ class PostgresCommands:
         self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Command]:
         """Return commands, newest first, after the keyset `{"at", "id"}`."""
-        table = _TABLE.c
-        query = (
-            sa.select(*(table[name] for name in _COLUMNS))
-            .where(table.tenant_id == tenant_id)
-            .order_by(table.enqueued_at.desc(), table.command_id.desc())
-            .limit(limit)
-        )
-        for name in ("session_id", "agent_id", "type", "correlation_id"):
-            if value := getattr(wanted, name):
-                query = query.where(table[name] == value)
-        if wanted.states:
-            query = query.where(table.state.in_(wanted.states))
-        if after:
-            query = query.where(sa.tuple_(table.enqueued_at, table.command_id) < keyset(after))
-        return await self._database.selected(Command, query)
+        values = {
+            "at": None, "id": None, **(after or {}),
+            **_filter(wanted),
+            "tenant": tenant_id,
+            "limit": limit,
+        }  # fmt: skip
+        return await self._database.records(Command, _SQL["find"], values)
 
     async def cancel(self, actor: Actor, command_ids: Sequence[UUID], how: Cancel) -> list[Cancelled]:
         """Cancel waiting commands, and ask the runners of running ones to stop.
@@ -206,28 +195,12 @@ class PostgresCommands:
 
     async def open_ids(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> list[UUID]:
         """Return the ids of commands that have not ended, oldest first."""
-        table = _TABLE.c
-        query = (
-            sa.select(table.command_id)
-            .where(table.tenant_id == tenant_id, table.finished_at.is_(None))
-            .order_by(table.enqueued_at, table.command_id)
-            .limit(limit)
-        )
-        for name in ("session_id", "agent_id", "type", "correlation_id"):
-            if value := getattr(wanted, name):
-                query = query.where(table[name] == value)
-        if wanted.states:
-            query = query.where(table.state.in_(wanted.states))
-        if wanted.enqueued_after:
-            query = query.where(table.enqueued_at >= wanted.enqueued_after)
-        if wanted.enqueued_before:
-            query = query.where(table.enqueued_at < wanted.enqueued_before)
-        return [row.command_id for row in await self._database.selected(_Id, query)]
+        values = {**_filter(wanted), "tenant": tenant_id, "limit": limit}
+        return await self._database.values(_SQL["open_ids"], values)
 
 
-@dataclass(frozen=True, slots=True)
-class _Id:
-    command_id: UUID
+def _filter(wanted: CommandFilter | OpenCommandFilter) -> dict[str, Any]:
+    return {**asdict(wanted), "states": list(wanted.states)}
 
 
 def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:

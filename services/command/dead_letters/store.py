@@ -1,7 +1,7 @@
 """Stores dead letters in Postgres."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,6 @@ from services.command.dead_letters.ports import (
     Purged,
     RequeueDestination,
     RequeueTarget,
-)
-from services.command.dead_letters.search import (
-    count_matching,
-    listing,
-    matching,
 )
 
 _COLUMNS = [field.name for field in fields(Command)]
@@ -61,11 +56,6 @@ class _Read(Command):
     fits: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Count:
-    number: int
-
-
 @dataclass(slots=True)
 class _PurgeRow:
     code: str
@@ -96,19 +86,21 @@ class PostgresDeadLetters:
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[DeadLetter]:
         """Return dead letters, newest first, after the keyset `{"at", "id"}`."""
-        found = await self._database.selected(_Listed, listing(tenant_id, wanted, after, limit))
+        values = {"at": None, "id": None, **(after or {}), **_filter(tenant_id, wanted, limit)}
+        found = await self._database.records(_Listed, _SQL["find"], values)
         return [DeadLetter(one, one.reason, one.dead_at, one.requeued_as) for one in found]
 
     async def match(
         self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Match]:
         """Return matches, oldest first, after the keyset `{"at", "id", "until"}` and not later than `until`."""
-        return await self._database.selected(Match, matching(tenant_id, wanted, after, limit))
+        values = {"at": None, "id": None, "until": None, **(after or {}), **_filter(tenant_id, wanted, limit)}
+        return await self._database.records(Match, _SQL["match"], values)
 
     async def count(self, tenant_id: str, wanted: DeadLetterFilter, limit: int) -> int:
         """Count the matches, up to `limit`."""
-        (found,) = await self._database.selected(_Count, count_matching(tenant_id, wanted, limit))
-        return found.number
+        (number,) = await self._database.values(_SQL["count"], _filter(tenant_id, wanted, limit))
+        return int(number)
 
     async def requeue_targets(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, RequeueTarget]:
         """Return those of these dead letters that exist."""
@@ -156,3 +148,13 @@ class PostgresDeadLetters:
             return [Purged(code)]
         answer = orjson.loads(row.answer)
         return [Purged(code, tuple(map(UUID, answer["purged"])), answer["more"])]
+
+
+def _filter(tenant_id: str, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+    return {
+        **asdict(wanted),
+        "reasons": list(wanted.reasons),
+        "not_requeued": wanted.requeued is False,
+        "tenant": tenant_id,
+        "limit": limit,
+    }

@@ -1,18 +1,15 @@
 """Stores sessions in Postgres."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.calls import Actor
 from libs.db import Database, KeyedBatcher, load_statements
-from libs.db.keyset import keyset
 from libs.idempotency import IdempotencyKey, KeyedItem, folded, key_columns
 from libs.ids import partition_of, uuid7
 from libs.notifications import Appended, Notifier
@@ -33,11 +30,6 @@ from services.session.sessions.ports import (
 _COLUMNS = [field.name for field in fields(Session) if field.name != "last_seq"]
 _SQL = load_statements(Path(__file__).with_name("queries.sql"), session=_COLUMNS)
 _SPEC = [field.name for field in fields(SessionSpec)]
-_FILTERS = [field.name for field in fields(SessionFilter) if field.type in (str, "str")]
-_sessions = sa.table("sessions", sa.column("tenant_id"), *(sa.column(name) for name in _COLUMNS), schema="session")
-_heads = sa.table(
-    "heads", sa.column("tenant_id"), sa.column("session_uid"), sa.column("last_seq"), schema="session"
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -171,28 +163,15 @@ class PostgresSessions:
         self, tenant_id: str, wanted: SessionFilter, after: Mapping[str, Any] | None, limit: int
     ) -> list[Session]:
         """Return sessions, newest first, after the keyset `{"at", "uid"}`."""
-        table = _sessions.c
-        query = (
-            sa.select(*(table[name] for name in _COLUMNS), _heads.c.last_seq)
-            .join(_heads, (_heads.c.tenant_id == table.tenant_id) & (_heads.c.session_uid == table.session_uid))
-            .where(table.tenant_id == tenant_id)
-            .order_by(table.created_at.desc(), table.session_uid.desc())
-            .limit(limit)
-        )
-        for name in _FILTERS:
-            if value := getattr(wanted, name):
-                query = query.where(table[name] == value)
-        if wanted.states:
-            query = query.where(table.state.in_(wanted.states))
-        if wanted.labels:
-            query = query.where(table.labels.op("@>")(sa.cast(orjson.dumps(dict(wanted.labels)).decode(), JSONB)))
-        if wanted.created_after:
-            query = query.where(table.created_at >= wanted.created_after)
-        if wanted.created_before:
-            query = query.where(table.created_at < wanted.created_before)
-        if after:
-            query = query.where(sa.tuple_(table.created_at, table.session_uid) < keyset(after, "uid"))
-        return await self._database.selected(Session, query)
+        values = {
+            "at": None, "uid": None, **(after or {}),
+            **asdict(wanted),
+            "states": list(wanted.states),
+            "labels": orjson.dumps(dict(wanted.labels)).decode() if wanted.labels else None,
+            "tenant": tenant_id,
+            "limit": limit,
+        }  # fmt: skip
+        return await self._database.records(Session, _SQL["find"], values)
 
     async def stopping(self, older_than: float) -> list[Unfinished]:
         """Return the sessions that have been stopping for more than `older_than` seconds."""
