@@ -1,6 +1,7 @@
-"""`tools/setup` makes uv use the package index that pip uses."""
+"""`tools/setup` makes uv use the package index that pip uses, and compile what it installs."""
 
 import runpy
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,3 +37,10 @@ def test_environment_of_pip_takes_precedence_over_its_files(uv_variables: Callab
 
 def test_no_variables_are_set_without_settings_of_pip(uv_variables: Callable[[str], dict[str, str]]) -> None:
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "SSL_CERT_FILE"} & uv_variables("").keys()
+
+
+def test_installed_packages_are_compiled() -> None:
+    packages = Path(sysconfig.get_path("purelib"))
+    sources = {path.parent / path.stem for path in packages.rglob("*.py")}
+    compiled = {path.parent.parent / path.name.partition(".")[0] for path in packages.rglob("__pycache__/*.pyc")}
+    assert len(sources & compiled) > 0.95 * len(sources)  # some packages bring templates that are no Python
