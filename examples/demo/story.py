@@ -97,9 +97,11 @@ class Story:
         return await journal.until(*_OUTCOMES, command_id=command_id)
 
     async def _inspect(self, command_id: str) -> None:
-        letter = await self._client.dead_letters.get(command_id)
-        attempts = f"{len(letter.attempts)} attempt{'s' * (len(letter.attempts) != 1)}"
-        self._screen.note(f"dead letter {command_id[-6:]}: {letter.reason} after {attempts}; its parameters are kept")
+        dead_letter = await self._client.dead_letters.get(command_id)
+        attempts = f"{len(dead_letter.attempts)} attempt{'s' * (len(dead_letter.attempts) != 1)}"
+        self._screen.note(
+            f"dead letter {command_id[-6:]}: {dead_letter.reason} after {attempts}; its parameters are kept"
+        )
 
     def _close(self, journal: Journal) -> None:
         numbers = [event.seq for event in journal.events]

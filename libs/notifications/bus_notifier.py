@@ -14,7 +14,7 @@ from libs.notifications.subjects import (
 
 
 class BusNotifier:
-    """Announces what was committed. Readers also poll slowly, to find what a lost notification would have told them."""
+    """Announces what was committed. Readers also poll slowly, in case a notification is lost."""
 
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
@@ -23,7 +23,7 @@ class BusNotifier:
         """Say which positions a partition has gained, with the events themselves when they are small."""
         self._notifications.publish(events_subject(tenant_id, partition), encode_notification(first, last, lines))
 
-    def runner_asked(self, runner_id: UUID) -> None:
+    def runner_has_work(self, runner_id: UUID) -> None:
         """Announce to a runner that it has something to do."""
         self._notifications.publish(runner_subject(runner_id), b"")
 

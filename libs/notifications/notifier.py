@@ -10,7 +10,7 @@ class Notifier(Protocol):
     def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None:
         """Say which positions a partition has gained, with the events themselves when they are small."""
 
-    def runner_asked(self, runner_id: UUID) -> None:
+    def runner_has_work(self, runner_id: UUID) -> None:
         """Announce to a runner that it has something to do."""
 
     def connections_wanted(self) -> None:

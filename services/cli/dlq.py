@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print REST's JSON.")]
 
 
 @dlq_app.command("list")
-def list_letters(
+def list_dead_letters(
     agent: Agent = "",
     session: Session = "",
     type_: Type = "",
@@ -51,22 +51,22 @@ def list_letters(
     filters = Filters(agent=agent, session=session, type=type_, reasons=reason, after=after, before=before,
                       requeued=requeued, correlation=correlation)  # fmt: skip
     with printed_errors():
-        run.list_letters(os.environ, filters, limit=limit, page_token=page_token, as_json=as_json)
+        run.list_dead_letters(os.environ, filters, limit=limit, page_token=page_token, as_json=as_json)
 
 
 @dlq_app.command("show")
-def show_letter(
+def show_dead_letter(
     command_id: Annotated[str, typer.Argument(help="The dead letter's id.", metavar="ID")], as_json: AsJson = False
 ) -> None:
     """Show one dead letter, with every attempt."""
     from services.cli.dead_letters import run
 
     with printed_errors():
-        run.show_letter(os.environ, command_id, as_json=as_json)
+        run.show_dead_letter(os.environ, command_id, as_json=as_json)
 
 
 @dlq_app.command("requeue")
-def requeue_letters(
+def requeue_dead_letters(
     ids: Ids = [],  # noqa: B006 - typer reads it
     agent: Agent = "",
     session: Session = "",
@@ -103,11 +103,11 @@ def requeue_letters(
     }  # fmt: skip
     batch = run.BatchOptions(everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json)
     with printed_errors():
-        run.requeue_letters(os.environ, ids, filters, changes, params, batch)
+        run.requeue_dead_letters(os.environ, ids, filters, changes, params, batch)
 
 
 @dlq_app.command("purge")
-def purge_letters(
+def purge_dead_letters(
     ids: Ids = [],  # noqa: B006 - typer reads it
     agent: Agent = "",
     session: Session = "",
@@ -137,4 +137,4 @@ def purge_letters(
         everything=everything, limit=limit, dry_run=dry_run, key=request_id, as_json=as_json, yes=yes
     )
     with printed_errors():
-        run.purge_letters(os.environ, ids, filters, batch)
+        run.purge_dead_letters(os.environ, ids, filters, batch)

@@ -97,8 +97,8 @@ def _measure(readings: Readings, dispatcher: Dispatcher, snapshots: Snapshots) -
 
 
 def _services(database: Database, commands: PostgresCommands) -> list[Service]:
-    letters, keys = PostgresDeadLetters(database), PostgresKeys(database)
-    cancels, batches = Cancels(commands, keys), DeadLetterBatches(letters, commands, keys)
+    store, keys = PostgresDeadLetters(database), PostgresKeys(database)
+    cancels, batches = Cancels(commands, keys), DeadLetterBatches(store, commands, keys)
     return [
         Service(
             "callboard.commands.v1.CommandService",
@@ -108,6 +108,6 @@ def _services(database: Database, commands: PostgresCommands) -> list[Service]:
         Service(
             "callboard.commands.v1.DeadLetterService",
             commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
-            DeadLetterServicer(DeadLetters(letters, commands), batches, letters),
+            DeadLetterServicer(DeadLetters(store, commands), batches, store),
         ),
     ]

@@ -106,11 +106,13 @@ def attempts_are_numbered(history: History) -> list[str]:
 
 def dead_letters_are_the_failed(history: History) -> list[str]:
     """I6: each failed command has one dead letter with one event, and was exhausted or not retryable."""
-    letters = {row["command_id"]: row for row in history.rows("dead_letters")}
+    dead_letters = {row["command_id"]: row for row in history.rows("dead_letters")}
     failed = {id_ for id_, command in history.commands.items() if command["state"] == "failed"}
     events = Counter(event["command_id"] for event in history.events if event["type"] == "command.dead_lettered")
-    broken = [f"{id_} has failed and has no dead letter" for id_ in failed - letters.keys()]
-    broken += [f"{id_} has a dead letter and is {history.commands[id_]['state']}" for id_ in letters.keys() - failed]
+    broken = [f"{id_} has failed and has no dead letter" for id_ in failed - dead_letters.keys()]
+    broken += [
+        f"{id_} has a dead letter and is {history.commands[id_]['state']}" for id_ in dead_letters.keys() - failed
+    ]
     broken += [
         f"{id_} has {events[id_]} events command.dead_lettered"
         for id_ in failed | events.keys()

@@ -28,7 +28,7 @@ DELIVERY_MUTATIONS = (
     one_patch(
         "dead letters are not published",
         _RECONCILER,
-        "await self._store.mark_published_letters(published)",
+        "await self._store.mark_dead_letters_published(published)",
         "pass",
         "F2",
         "I11",

@@ -71,9 +71,9 @@ async def _requeue(workload: Workload, prefix: str, ends: float, draw: random.Ra
         await asyncio.sleep(_REQUEUE_INTERVAL)
         with suppress(CallboardError):
             client = draw.choice(workload.caller.clients)
-            for letter in (await client.dead_letters.ListDeadLetters(wanted, timeout=CALL_SECONDS)).dead_letters:
+            for dead_letter in (await client.dead_letters.ListDeadLetters(wanted, timeout=CALL_SECONDS)).dead_letters:
                 await _requeue_once(
-                    workload, letter.command.command_id, f"{prefix}-requeue-{letter.command.command_id}"
+                    workload, dead_letter.command.command_id, f"{prefix}-requeue-{dead_letter.command.command_id}"
                 )
 
 

@@ -68,7 +68,7 @@ async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_secon
 def _subscriber(rig: Rig, number: int, seen: Journal, seed: int) -> Subscriber:
     name, agent, draw = f"subscriber-{number}", AGENTS[number % len(AGENTS)], random.Random(f"{seed}/{number}")
     if number < SUBSCRIBERS // 2:
-        return GrpcSubscriber(name, agent, seen, draw, places=[rig.addresses(0), rig.addresses(1)], key=rig.key)
+        return GrpcSubscriber(name, agent, seen, draw, replicas=[rig.addresses(0), rig.addresses(1)], key=rig.key)
     return SseSubscriber(name, agent, seen, draw, gateway=rig.parts["gateway"].address, key=rig.key)
 
 

@@ -75,7 +75,7 @@ class Subscriber(ABC):
 class GrpcSubscriber(Subscriber):
     """Follows over gRPC. Each connection is new and goes to a random session service."""
 
-    places: Sequence[tuple[str, str]] = ()
+    replicas: Sequence[tuple[str, str]] = ()
     """Pairs of the addresses of a session and a command service."""
 
     key: str = ""
@@ -83,7 +83,7 @@ class GrpcSubscriber(Subscriber):
     transport = "grpc"
 
     async def follow(self) -> None:
-        session, command = self.draw.choice(self.places)
+        session, command = self.draw.choice(self.replicas)
         client = Client(self.key, session_address=session, command_address=command)
         events = client.follow(agent_id=self.agent_id, cursor=self.cursor, start="beginning", patience=_PATIENCE)
         try:

@@ -50,11 +50,11 @@ def test_takeover_is_no_stale_write(tmp_path: Path) -> None:
     assert stale_writes(_history(tmp_path, TAKEN_OVER, [(1, "a"), (2, "b")])) == []
 
 
-@pytest.mark.parametrize("place", [3, 4, 5])
+@pytest.mark.parametrize("index", [3, 4, 5])
 @pytest.mark.parametrize("type_", ["command.progress", "command.completed", "command.cancel_acknowledged"])
-def test_write_after_losing_the_command_is_stale(tmp_path: Path, place: int, type_: str) -> None:
+def test_write_after_losing_the_command_is_stale(tmp_path: Path, index: int, type_: str) -> None:
     """Also while no runner holds it, and after its end."""
-    written = [*TAKEN_OVER[:place], (type_, "runner:a"), *TAKEN_OVER[place:]]
+    written = [*TAKEN_OVER[:index], (type_, "runner:a"), *TAKEN_OVER[index:]]
     assert len(stale_writes(_history(tmp_path, written, [(1, "a"), (2, "b")]))) >= 1
 
 

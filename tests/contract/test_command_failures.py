@@ -45,9 +45,14 @@ async def test_last_failed_attempt_writes_the_dead_letter_in_its_transaction(
         "select count(distinct created_at) from session.events"
         " where type in ('command.failed', 'command.dead_lettered')"
     ) == 1  # fmt: skip
-    letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=accepted.command_id))).dead_letter
-    assert (letter.command.command_id, letter.reason) == (accepted.command_id, errors_pb2.ERROR_REASON_TOOL_ERROR)
-    assert [(attempt.attempt, attempt.charged, attempt.error.message) for attempt in letter.attempts] == [
+    dead_letter = (
+        await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=accepted.command_id))
+    ).dead_letter
+    assert (dead_letter.command.command_id, dead_letter.reason) == (
+        accepted.command_id,
+        errors_pb2.ERROR_REASON_TOOL_ERROR,
+    )
+    assert [(attempt.attempt, attempt.charged, attempt.error.message) for attempt in dead_letter.attempts] == [
         (1, True, "always"), (2, True, "always"),
     ]  # fmt: skip
     assert audit_counts(await events_of(client, session_id))["command.failed"] == 1
@@ -96,6 +101,8 @@ async def test_command_is_released_uncharged_at_most_twenty_times(
     accepted = await submit(client, "fail", {"charged": False, "code": "CONNECTION_LOST"}, max_attempts=1)
     command = await ended(client, accepted.command_id, 40)
     assert (command.state, command.attempt, command.charged_attempts) == (FAILED, 21, 0)
-    letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=accepted.command_id))).dead_letter
-    assert letter.reason == errors_pb2.ERROR_REASON_RELEASED_TOO_OFTEN
+    dead_letter = (
+        await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=accepted.command_id))
+    ).dead_letter
+    assert dead_letter.reason == errors_pb2.ERROR_REASON_RELEASED_TOO_OFTEN
     assert len(executor.began) == 21

@@ -153,7 +153,7 @@ async def test_second_of_two_different_concurrent_requests_with_a_key_is_rejecte
 
 
 _WAITS = """select exists (select from pg_stat_activity where datname = current_database()
-    and wait_event_type = 'Lock' and query ~ 'idempotency.take|command.purge_letter'
+    and wait_event_type = 'Lock' and query ~ 'idempotency.take|command.purge_dead_letter'
     and pid <> pg_backend_pid())"""
 
 

@@ -88,9 +88,9 @@ class CommandMachine(RuleBasedStateMachine):
         return self.started(drawn.draw(st.sampled_from(found)))
 
     def started(self, command: ModelCommand) -> tuple[ModelCommand, Claim]:
-        if command.waits and command.place.owner:
+        if command.waits and command.session.owner:
             self.pair.come_due([command])
-            self.pair.claim([command], command.place.owner)
+            self.pair.claim([command], command.session.owner)
         assert command.token
         return command, self.pair.claims[command.token]
 
@@ -103,14 +103,14 @@ class CommandMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.model.under("submit", key) for key in KEYS))
     @rule(drawn=DRAWN)
     def submit_again(self, drawn: st.DataObject) -> None:
-        known = [one.asked for key in KEYS if (one := self.model.under("submit", key))]
+        known = [one.request for key in KEYS if (one := self.model.under("submit", key))]
         self.pair.submit([drawn.draw(st.sampled_from(known))])
 
     @if_any_in("failed")
     @rule(drawn=DRAWN, keys=st.sampled_from([["", ""], [""], ["k0"]]), again=st.booleans())
     def requeue(self, drawn: st.DataObject, keys: list[str], *, again: bool) -> None:
         failed = self.model.in_states("failed")
-        fresh = [one for one in failed if one.letter and not one.requeued_as]
+        fresh = [one for one in failed if one.dead_reason and not one.requeued_as]
         dead = drawn.draw(st.sampled_from(fresh or failed))
         self.pair.requeue(dead, *keys)
         if again:
@@ -137,12 +137,12 @@ class CommandMachine(RuleBasedStateMachine):
 
     # runners
 
-    @precondition(lambda self: any(one.owner is None for one in self.model.places))
+    @precondition(lambda self: any(one.owner is None for one in self.model.sessions))
     @rule(drawn=DRAWN)
     def take_session(self, drawn: st.DataObject) -> None:
         if not any(one.lives for one in self.model.runners):
             self.pair.enter_runner()
-        free = [one for one in self.model.places if one.owner is None]
+        free = [one for one in self.model.sessions if one.owner is None]
         self.pair.take(drawn.draw(st.sampled_from(self.model.runners[::-1])), drawn.draw(st.sampled_from(free)))
 
     @if_any_in()
@@ -200,7 +200,7 @@ class CommandMachine(RuleBasedStateMachine):
         waiting = [one for one in self.model.kept() if one.waits and not one.due]
         self.pair.come_due([drawn.draw(st.sampled_from(waiting))])
 
-    @rule(drawn=DRAWN, what=st.sampled_from(["lapses", "is renewed", "is given up", "is found over"]))
+    @rule(drawn=DRAWN, what=st.sampled_from(["expires", "is renewed", "is given up", "is found expired"]))
     def change_a_lease(self, drawn: st.DataObject, what: str) -> None:
         holder = drawn.draw(st.sampled_from(self.model.runners[::-1]))
         if what == "is renewed":
@@ -208,8 +208,8 @@ class CommandMachine(RuleBasedStateMachine):
         elif what == "is given up":
             self.pair.leave(holder)
         else:
-            self.pair.lapse(holder)
-            if what == "is found over":
+            self.pair.expire_lease(holder)
+            if what == "is found expired":
                 self.pair.reconcile()
 
     @if_any_can_run

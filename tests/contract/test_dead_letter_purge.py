@@ -42,9 +42,9 @@ async def test_bulk_purge_answers_each_id_and_keeps_the_commands(suite: Suite, c
 async def test_purge_by_filter_keeps_requeued_dead_letters_by_default(client: Stubs, session_id: str) -> None:
     ids = await make_dead_letters(client, 5)
     await requeue_many(client, command_ids=ids[:2])
-    letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=ids[4]))).dead_letter
+    dead_letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=ids[4]))).dead_letter
     old = {"dead_before": Timestamp()}
-    old["dead_before"].FromNanoseconds(letter.dead_at.ToNanoseconds() + 1000)
+    old["dead_before"].FromNanoseconds(dead_letter.dead_at.ToNanoseconds() + 1000)
     assert (await purge_many(client, filter=old)).purged == 3
     assert set(ids[:2]) <= set(await listed(client))
     asked = {**old, "requeued": commands_pb2.REQUEUED_FILTER_REQUEUED}

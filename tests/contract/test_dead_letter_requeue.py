@@ -58,9 +58,9 @@ async def test_requeue_with_corrected_parameters_succeeds(client: Stubs, session
     accepted = await requeue(client, dead, params_json='{"times": 0}')
     assert (await ended(client, accepted.command_id)).state == SUCCEEDED
     page = await client.events.ListEvents(ListEventsRequest(session_id=session_id, page_size=100))
-    told = [event for event in page.events if event.command_id == accepted.command_id]
-    assert [event.type for event in told][:2] == ["command.enqueued", "command.requeued"]
-    assert orjson.loads(told[1].payload_json) == {"requeuedFrom": dead}
+    events = [event for event in page.events if event.command_id == accepted.command_id]
+    assert [event.type for event in events][:2] == ["command.enqueued", "command.requeued"]
+    assert orjson.loads(events[1].payload_json) == {"requeuedFrom": dead}
 
 
 async def test_requeue_with_empty_parameters_replaces_the_old_ones(client: Stubs, session_id: str) -> None:

@@ -100,7 +100,7 @@ async def test_pages_list_each_dead_letter_once_when_many_have_the_same_time(cli
         request = ListDeadLettersRequest(page_size=5, page_token=token)
         page = await client.dead_letters.ListDeadLetters(request)
         assert len(page.dead_letters) <= 5
-        seen += [letter.command.command_id for letter in page.dead_letters]
+        seen += [one.command.command_id for one in page.dead_letters]
         if not (token := page.next_page_token):
             break
     assert seen == ids[::-1]

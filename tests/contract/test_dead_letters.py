@@ -26,8 +26,8 @@ async def test_dead_letter_is_requeued_once_in_the_live_session(client: Stubs, s
     (again,) = made
     command = await ended(client, again)
     assert (command.requeued_from, command.session_id, command.type) == (dead, session.session_id, "fail")
-    letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))).dead_letter
-    assert letter.requeued_as == again
+    dead_letter = (await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))).dead_letter
+    assert dead_letter.requeued_as == again
     for key in ("", "k3"):
         with rejected("DEAD_LETTER_REQUEUED"):
             await requeue(client, dead, key)
@@ -56,7 +56,7 @@ async def test_dead_letters_are_listed_newest_first_and_purged(suite: Suite, cli
 
     async def listed(**fields: Any) -> list[str]:
         page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(**fields))
-        return [letter.command.command_id for letter in page.dead_letters]
+        return [one.command.command_id for one in page.dead_letters]
 
     assert await listed() == ids[::-1]
     assert await listed(reason=errors_pb2.ERROR_REASON_TOOL_ERROR) == [ids[2], ids[0]]

@@ -99,8 +99,8 @@ async def test_repeated_shuffled_and_false_notifications_deliver_each_event_once
     try:
         async with open_reader(client, session_id=session.session_id) as stream:
             await stream.has(1)
-            told = [await append_without_notification(suite, session, 2) for _ in range(30)]
-            shuffled = told * 2
+            appended = [await append_without_notification(suite, session, 2) for _ in range(30)]
+            shuffled = appended * 2
             random.Random(3).shuffle(shuffled)
             for first, last, lines in shuffled:
                 notifications.publish(subject, encode_notification(first, last, lines if first % 3 else None))

@@ -64,7 +64,7 @@ async def charged(suite: Suite, *ids: str) -> dict[str, int]:
     return dict(await eventually(found, 20))
 
 
-async def told(client: Stubs, session_id: str, command_id: str) -> list[Any]:
+async def outcomes_of(client: Stubs, session_id: str, command_id: str) -> list[Any]:
     """A command's events: the type, or for one with an error (type, code, actor)."""
     events = await events_of(client, session_id)
     assert_gapless(events)
@@ -88,7 +88,7 @@ async def test_unclaimed_dispatch_costs_an_attempt_and_the_command_runs_elsewher
     assert (command.state, command.attempt, command.charged_attempts) == (SUCCEEDED, 2, 2)
     assert executor.began == [(accepted.command_id, 2)]
     lost = ("command.retrying", "DISPATCH_LOST", "callboard:dispatcher")
-    assert await told(client, session.session_id, accepted.command_id) == [
+    assert await outcomes_of(client, session.session_id, accepted.command_id) == [
         "command.enqueued", lost, "command.started", "command.completed",
     ]  # fmt: skip
     attempts = await suite.rows("select attempt, outcome, charged from command.attempts order by attempt")

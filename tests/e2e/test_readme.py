@@ -92,7 +92,7 @@ async def test_curl_commands_of_the_readme_work_in_order(suite: Suite, tmp_path:
             await reader.type(line)
     assert stream is not None
     seen = (await asyncio.wait_for(stream.communicate(), 20))[0].decode()
-    told = re.findall(r"^event: (.+)$", seen, re.MULTILINE)
-    assert told[0] == "session.started"
-    assert told[-1] == "session.stopped"
-    assert {"command.completed", "command.dead_lettered", "command.requeued"} <= set(told)
+    types = re.findall(r"^event: (.+)$", seen, re.MULTILINE)
+    assert types[0] == "session.started"
+    assert types[-1] == "session.stopped"
+    assert {"command.completed", "command.dead_lettered", "command.requeued"} <= set(types)

@@ -59,8 +59,8 @@ async def _check_stopped(suite: Suite, client: Stubs, session_id: str, command_i
     events = await settled_events(suite, client, session_id)
     assert types_of(events)[-1] == "session.stopped"
     assert types_of(events).count("session.stopped") == 1
-    told = [type_ for type_ in types_of_command(events, command_id) if not type_.startswith("command.cancel_")]
-    assert told == ["command.enqueued", "command.started", "command.cancelled"]
+    types = [type_ for type_ in types_of_command(events, command_id) if not type_.startswith("command.cancel_")]
+    assert types == ["command.enqueued", "command.started", "command.cancelled"]
 
 
 async def test_stop_of_a_killed_replica_is_completed_by_another(suite: Suite) -> None:

@@ -115,8 +115,8 @@ async def test_command_that_crashes_its_server_does_not_fail_others(suite: Suite
     assert types_of_command(events, crash.command_id)[-2:] == ["command.failed", "command.dead_lettered"]
 
     listed = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(agent_id="crashing"))
-    (letter,) = listed.dead_letters
-    assert (letter.command.command_id, letter.reason) == (
+    (dead_letter,) = listed.dead_letters
+    assert (dead_letter.command.command_id, dead_letter.reason) == (
         crash.command_id, errors_pb2.ERROR_REASON_CONNECTION_LOST
     )  # fmt: skip
     found = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=crash.command_id))
@@ -154,7 +154,7 @@ async def test_tool_that_fails_twice_succeeds_at_its_third_attempt(suite: Suite)
 @pytest.mark.parametrize(
     ("tool", "arguments", "reason"),
     [
-        ("fail", {"message": "as I was told"}, errors_pb2.ERROR_REASON_TOOL_ERROR),
+        ("fail", {"message": "on purpose"}, errors_pb2.ERROR_REASON_TOOL_ERROR),
         ("nowhere", {}, errors_pb2.ERROR_REASON_TOOL_NOT_FOUND),
         ("sleep", {"seconds": "long"}, errors_pb2.ERROR_REASON_INVALID_ARGUMENTS),
     ],
@@ -168,7 +168,7 @@ async def test_failure_that_a_retry_cannot_fix_is_a_dead_letter_at_once(
     command = await run_tool(client, agent_id, tool, **arguments)
     done = await ended(client, command.command_id)
     assert (done.state, done.attempt, done.error.code) == (COMMAND_STATE_FAILED, 1, reason), done
-    assert tool != "fail" or "as I was told" in done.error.message
+    assert tool != "fail" or "on purpose" in done.error.message
     events = await settled_events(suite, client, session.session_id)
     ending = ["command.started", "command.failed", "command.dead_lettered"]
     assert types_of_command(events, command.command_id) == ["command.enqueued", *ending]
@@ -186,10 +186,10 @@ async def test_progress_is_rate_limited_and_a_large_result_is_not_in_its_event(s
     assert len(orjson.loads(large.result_json)["content"][0]["text"]) == size
 
     events = await settled_events(suite, client, session.session_id)
-    (told,) = _payloads(events, big.command_id, "command.completed")
-    assert "result" not in told
-    assert isinstance(told["resultBytes"], int)
-    assert told["resultBytes"] > size
+    (completed,) = _payloads(events, big.command_id, "command.completed")
+    assert "result" not in completed
+    assert isinstance(completed["resultBytes"], int)
+    assert completed["resultBytes"] > size
     times = [
         _moment(event)
         for event in events

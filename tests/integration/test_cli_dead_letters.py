@@ -48,12 +48,12 @@ async def test_dead_letters_are_listed_by_filters_as_a_table_and_as_json(
     assert second.startswith(missing)
     assert third.startswith(error)
     assert "\x1b" not in table.out
-    told = (await terminal.dlq("list", "--reason", "tool_error", "--agent", "clock", "--after", "1h", "--json")).json
-    assert [letter["id"] for letter in told["deadLetters"]] == [error]
-    assert told["deadLetters"][0]["command"]["error"]["message"] == "no \x1b[31mluck"
+    listed = (await terminal.dlq("list", "--reason", "tool_error", "--agent", "clock", "--after", "1h", "--json")).json
+    assert [one["id"] for one in listed["deadLetters"]] == [error]
+    assert listed["deadLetters"][0]["command"]["error"]["message"] == "no \x1b[31mluck"
     page = (await terminal.dlq("list", "--limit", "1", "--json")).json
     rest = (await terminal.dlq("list", "--page-token", page["nextPageToken"], "--json")).json
-    assert [letter["id"] for letter in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
+    assert [one["id"] for one in (*page["deadLetters"], *rest["deadLetters"])] == [missing, error]
 
 
 async def test_dead_letter_is_shown_with_its_attempts(
@@ -64,10 +64,10 @@ async def test_dead_letter_is_shown_with_its_attempts(
     assert shown.code == 0, shown.error
     for word in (dead, "TOOL_ERROR", "no luck", "failed", session_id, '"retryable":false'):
         assert word in shown.out
-    letter = (await terminal.dlq("show", dead, "--json")).json
+    dead_letter = (await terminal.dlq("show", dead, "--json")).json
     response = await client.dead_letters.GetDeadLetter(GetDeadLetterRequest(command_id=dead))
-    assert letter == json.loads(orjson.dumps(write_message(response.dead_letter)))  # as REST returns it
-    (attempt,) = letter["attempts"]
+    assert dead_letter == json.loads(orjson.dumps(write_message(response.dead_letter)))  # as REST returns it
+    (attempt,) = dead_letter["attempts"]
     assert (attempt["outcome"], attempt["error"]["code"]) == ("failed", "TOOL_ERROR")
     assert attempt["duration"] >= 0
     gone = await terminal.dlq("show", NOWHERE)

@@ -194,8 +194,8 @@ async def test_dead_letter_is_found_and_requeued_with_other_params(client: Clien
         agent_id="clock", type="fail", params={"times": 1, "retryable": False}, options={"max_attempts": 1}
     )
     await eventually(lambda: _is_dead(client))
-    (letter,) = [letter async for letter in client.dead_letters.list(reasons=["TOOL_ERROR"])]
-    assert (letter.command.command_id, letter.reason) == (failed.command_id, "TOOL_ERROR")
+    (dead_letter,) = [one async for one in client.dead_letters.list(reasons=["TOOL_ERROR"])]
+    assert (dead_letter.command.command_id, dead_letter.reason) == (failed.command_id, "TOOL_ERROR")
     whole = await client.dead_letters.get(failed.command_id)
     assert [(attempt.outcome, attempt.charged) for attempt in whole.attempts] == [("failed", True)]
     requeued = await client.dead_letters.requeue(failed.command_id, params={"times": 0}, options={"timeout": 5})
@@ -204,7 +204,7 @@ async def test_dead_letter_is_found_and_requeued_with_other_params(client: Clien
     purged = await client.dead_letters.purge_many(filter={"requeued": "any"}, dry_run=True)
     assert (purged.purged, purged.matched) == (1, 1)
     await client.dead_letters.purge(failed.command_id)
-    assert [letter async for letter in client.dead_letters.list()] == []
+    assert [one async for one in client.dead_letters.list()] == []
 
 
 async def _is_dead(client: Client) -> bool:

@@ -16,14 +16,14 @@ from libs.idempotency import IdempotencyKey, PostgresKeys
 from services.command.dead_letters.model import DeadLetterFilter
 from services.command.dead_letters.store import PostgresDeadLetters
 
-TENANT, LETTERS, PAGE, MOST = "acme", 4000, 10, 60
+TENANT, DEAD_LETTERS, PAGE, MOST = "acme", 4000, 10, 60
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 # Of every thousand, one has another agent, session, type, reason and correlation id. All but the newest 20 were
 # requeued long ago.
 _NUMBERED = """
 with numbered as (
   select n, md5(n::text)::uuid as id, n %% 1000 = 0 as rare, %(first)s + n * interval '1 second' as at
-  from generate_series(1, %(letters)s) as n
+  from generate_series(1, %(dead_letters)s) as n
 )
 """
 _COMMANDS = """
@@ -41,7 +41,7 @@ insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, t
 select %(tenant)s, id, case when rare then 'bell' else 'clock' end, case when rare then 'ses-2' else 'ses-1' end,
        case when rare then 'rare' else 'echo' end, case when rare then 'TOOL_NOT_FOUND' else 'TOOL_ERROR' end,
        case when rare then 'rare' else id::text end, at,
-       case when n <= %(letters)s - 20 then id end
+       case when n <= %(dead_letters)s - 20 then id end
 from numbered
 """
 _READ = """
@@ -66,7 +66,7 @@ class Rig:
 
     def __init__(self, database: Database, admin: psycopg.AsyncConnection) -> None:
         self._database, self._admin = database, admin
-        self.letters, self.keys = PostgresDeadLetters(database), PostgresKeys(database)
+        self.dead_letters, self.keys = PostgresDeadLetters(database), PostgresKeys(database)
 
     async def cost(self, call: Callable[[], Awaitable[Any]]) -> tuple[int, Any]:
         """The number of rows that a call read, and its result."""
@@ -75,7 +75,7 @@ class Rig:
         return await self._rows_read() - before, result
 
     async def grow(self) -> list[UUID]:
-        values = {"tenant": TENANT, "letters": LETTERS, "first": FIRST}
+        values = {"tenant": TENANT, "dead_letters": DEAD_LETTERS, "first": FIRST}
         for insert in (_COMMANDS, _LETTERS):
             await self._admin.execute((_NUMBERED + insert).encode(), values)
         cursor = await self._admin.execute(b"select command_id from command.dead_letters order by dead_at")
@@ -110,10 +110,10 @@ async def rig(database_url: str, app_database_url: str) -> AsyncIterator[Rig]:
 
 async def test_every_filter_reads_at_most_a_page_of_its_index(rig: Rig) -> None:
     async def found(wanted: DeadLetterFilter) -> list[Any]:
-        return await rig.letters.find(TENANT, wanted, None, PAGE)
+        return await rig.dead_letters.find(TENANT, wanted, None, PAGE)
 
     async def matched(wanted: DeadLetterFilter) -> list[Any]:
-        return await rig.letters.match(TENANT, wanted, None, PAGE)
+        return await rig.dead_letters.match(TENANT, wanted, None, PAGE)
 
     for _ in range(8):  # statements are prepared on their sixth run, while the tables are empty
         for wanted in RARE.values():
@@ -123,16 +123,16 @@ async def test_every_filter_reads_at_most_a_page_of_its_index(rig: Rig) -> None:
     for name, wanted in RARE.items():
         for way in (found, matched):
             costs[name, way.__name__], result = await rig.cost(partial(way, wanted))
-            expected = PAGE if name in {"not requeued", "all", "time"} else LETTERS // 1000
+            expected = PAGE if name in {"not requeued", "all", "time"} else DEAD_LETTERS // 1000
             assert len(result) == expected, name
     assert {name: rows for name, rows in costs.items() if rows > MOST} == {}
 
 
 async def test_late_page_reads_no_more_rows_than_the_first(rig: Rig) -> None:
     ids = await rig.grow()
-    place = {"at": (FIRST + timedelta(seconds=LETTERS // 2)).isoformat(), "id": str(UUID(int=0))}
-    rows, page = await rig.cost(lambda: rig.letters.find(TENANT, DeadLetterFilter(), place, PAGE))
-    assert [letter.command.command_id for letter in page] == ids[LETTERS // 2 - 2 :: -1][:PAGE]
+    keyset = {"at": (FIRST + timedelta(seconds=DEAD_LETTERS // 2)).isoformat(), "id": str(UUID(int=0))}
+    rows, page = await rig.cost(lambda: rig.dead_letters.find(TENANT, DeadLetterFilter(), keyset, PAGE))
+    assert [one.command.command_id for one in page] == ids[DEAD_LETTERS // 2 - 2 :: -1][:PAGE]
     assert rows <= MOST
 
 
@@ -145,21 +145,23 @@ async def test_call_with_ids_reads_only_those_dead_letters(rig: Rig) -> None:
         assert await rig.keys.keep_plan(TENANT, key, "plan") == "plan"
         assert await rig.keys.finish(TENANT, key, "answer") == "answer"
         assert (await rig.keys.take(TENANT, key)).response == "answer"
-        await rig.letters.requeue_targets(TENANT, ids)
-        await rig.letters.commands(TENANT, ids)
-        await rig.letters.purge_many(TENANT, replace(key, method="purge_many"), ids, requeued=None, more=False)
+        await rig.dead_letters.requeue_targets(TENANT, ids)
+        await rig.dead_letters.commands(TENANT, ids)
+        await rig.dead_letters.purge_many(TENANT, replace(key, method="purge_many"), ids, requeued=None, more=False)
 
     for _ in range(8):
         await everything(nowhere)
     ids = await rig.grow()
     rows, _ = await rig.cost(lambda: everything(ids[:5]))
     assert rows <= MOST
-    assert set(await rig.letters.requeue_targets(TENANT, ids[:6])) == {ids[5]}
+    assert set(await rig.dead_letters.requeue_targets(TENANT, ids[:6])) == {ids[5]}
 
 
 async def test_count_stops_at_its_limit(rig: Rig) -> None:
     await rig.grow()
-    rows, number = await rig.cost(lambda: rig.letters.count(TENANT, DeadLetterFilter(), 50))
+    rows, number = await rig.cost(lambda: rig.dead_letters.count(TENANT, DeadLetterFilter(), 50))
     assert number == 50
     assert rows <= MOST
-    assert await rig.letters.count(TENANT, DeadLetterFilter(reasons=("TOOL_NOT_FOUND",)), 50) == LETTERS // 1000
+    assert (
+        await rig.dead_letters.count(TENANT, DeadLetterFilter(reasons=("TOOL_NOT_FOUND",)), 50) == DEAD_LETTERS // 1000
+    )

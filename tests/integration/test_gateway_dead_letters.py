@@ -81,12 +81,12 @@ async def test_requeue_by_filter_returns_every_field_of_the_response(rig: Rig) -
                    "requeued": False},
         "limit": 1000, "pageToken": "p", "maxAttempts": 1,
     }  # fmt: skip
-    told = (await rig.call("POST", f"{ALL}/requeue", json=body, role="operator")).json()
+    answer = (await rig.call("POST", f"{ALL}/requeue", json=body, role="operator")).json()
     said = rig.script.said("RequeueDeadLetters")
     assert (said.filter.agent_id, list(said.filter.reasons), said.filter.requeued) == ("clock", [64], 2)
     assert (said.limit, said.page_token, said.options.max_attempts, said.dry_run) == (1000, "p", 1, False)
     error = {"reason": "DEAD_LETTER_REQUEUED", "message": "before", "metadata": {"requeuedAs": "c2"}}
-    assert told == {
+    assert answer == {
         "results": [
             {"id": "a", "jobId": COMMAND_ID, "correlationId": "cor-1", "refusal": None},
             {"id": "b", "jobId": None, "correlationId": None, "refusal": error},
@@ -98,18 +98,18 @@ async def test_requeue_by_filter_returns_every_field_of_the_response(rig: Rig) -
 
 async def test_dry_run_returns_how_many_match(rig: Rig) -> None:
     for path, rpc, matched in (("requeue", "RequeueDeadLetters", 7), ("purge", "PurgeDeadLetters", 2)):
-        told = (await rig.call("POST", f"{ALL}/{path}", json={"filter": {}, "dryRun": True})).json()
-        assert (told["dryRun"], told["matched"]) == (True, matched)
+        answer = (await rig.call("POST", f"{ALL}/{path}", json={"filter": {}, "dryRun": True})).json()
+        assert (answer["dryRun"], answer["matched"]) == (True, matched)
         assert rig.script.said(rpc).dry_run
-        told = (await rig.call("POST", f"{ALL}/{path}", json={"ids": ["a"], "dryRun": True})).json()
-        assert told["matched"] is None
+        answer = (await rig.call("POST", f"{ALL}/{path}", json={"ids": ["a"], "dryRun": True})).json()
+        assert answer["matched"] is None
 
 
 async def test_bulk_purge_returns_each_rejected_id(rig: Rig) -> None:
-    told = (await rig.call("POST", f"{ALL}/purge", json={"ids": ["a", "b"]})).json()
+    answer = (await rig.call("POST", f"{ALL}/purge", json={"ids": ["a", "b"]})).json()
     assert list(rig.script.said("PurgeDeadLetters").command_ids) == ["a", "b"]
-    assert [one["id"] for one in told["results"] if one["refusal"]] == ["b"]
-    assert (told["purged"], told["refused"]) == (1, 1)
+    assert [one["id"] for one in answer["results"] if one["refusal"]] == ["b"]
+    assert (answer["purged"], answer["refused"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -290,8 +290,8 @@ async def test_invalid_request_id_is_replaced(rig: Rig) -> None:
 
 async def test_problems_match_the_openapi_document(rig: Rig) -> None:
     document = (await rig.client.get("/openapi.json")).json()
-    told = document["paths"]["/api/v1/agents"]["post"]["responses"]
-    assert {"400", "401", "403", "409", "413", "415", "422", "429", "500", "503"} <= set(told)
-    schema = {**told["400"]["content"]["application/problem+json"]["schema"], "components": document["components"]}
+    responses = document["paths"]["/api/v1/agents"]["post"]["responses"]
+    assert {"400", "401", "403", "409", "413", "415", "422", "429", "500", "503"} <= set(responses)
+    schema = {**responses["400"]["content"]["application/problem+json"]["schema"], "components": document["components"]}
     problem = (await rig.call("POST", AGENTS, json={})).json()
     jsonschema.Draft202012Validator(schema).validate(problem)

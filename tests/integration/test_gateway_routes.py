@@ -13,7 +13,7 @@ from tests.support.stub_messages import COMMAND_ID, a_session
 
 NEW_AGENT = {"agentId": "clock", "connector": {"kind": "echo"}}
 COMMAND = {"type": "run_tool", "params": {"tool": "t"}}
-ONE, LETTER = f"/api/v1/commands/{COMMAND_ID}", f"/api/v1/dead-letters/{COMMAND_ID}"
+ONE, DEAD_LETTER = f"/api/v1/commands/{COMMAND_ID}", f"/api/v1/dead-letters/{COMMAND_ID}"
 ROUTES: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/v1/agents", NEW_AGENT, 201, "CreateAgent"),
     ("GET", "/api/v1/agents", None, 200, "ListAgents"),
@@ -44,15 +44,15 @@ ROUTES: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/v1/commands/cancel-by-key", {"idempotencyKey": "k", "reason": "r"}, 200, "CancelCommand"),
     ("POST", "/api/v1/commands/cancel", {"filter": {"agentId": "clock"}, "limit": 5}, 200, "CancelCommands"),
     ("GET", "/api/v1/dead-letters", None, 200, "ListDeadLetters"),
-    ("GET", LETTER, None, 200, "GetDeadLetter"),
-    ("POST", f"{LETTER}/requeue", None, 202, "RequeueDeadLetter"),
-    ("POST", f"{LETTER}/requeue", {}, 202, "RequeueDeadLetter"),
-    ("POST", f"{LETTER}/requeue", {"params": {"a": 1}, "maxAttempts": 2}, 202, "RequeueDeadLetter"),
+    ("GET", DEAD_LETTER, None, 200, "GetDeadLetter"),
+    ("POST", f"{DEAD_LETTER}/requeue", None, 202, "RequeueDeadLetter"),
+    ("POST", f"{DEAD_LETTER}/requeue", {}, 202, "RequeueDeadLetter"),
+    ("POST", f"{DEAD_LETTER}/requeue", {"params": {"a": 1}, "maxAttempts": 2}, 202, "RequeueDeadLetter"),
     ("POST", "/api/v1/dead-letters/requeue", {"ids": ["a", "b"]}, 200, "RequeueDeadLetters"),
     ("POST", "/api/v1/dead-letters/requeue", {"filter": {}, "limit": 3, "dryRun": True}, 200, "RequeueDeadLetters"),
     ("POST", "/api/v1/dead-letters/purge", {"ids": ["a"]}, 200, "PurgeDeadLetters"),
     ("POST", "/api/v1/dead-letters/purge", {"filter": {"requeued": "any"}, "dryRun": True}, 200, "PurgeDeadLetters"),
-    ("DELETE", LETTER, None, 204, "PurgeDeadLetter"),
+    ("DELETE", DEAD_LETTER, None, 204, "PurgeDeadLetter"),
 ]
 
 
@@ -97,31 +97,31 @@ async def test_each_route_calls_its_method_and_answers_as_documented(
     assert heard.metadata["x-request-id"] == answer.headers["x-request-id"] == "req.1"
     assert heard.metadata["x-callboard-client-address"] == "127.0.0.1"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    told = described["responses"][str(status)]
+    documented = described["responses"][str(status)]
     if method != "GET":
         assert answer.headers["idempotency-key"] == "key-1"
         assert "key-1" in str(heard.request)
-    for name in told["headers"]:
+    for name in documented["headers"]:
         assert name in answer.headers
     if body is not None:
         _check(document, described["requestBody"]["content"]["application/json"]["schema"], body)
     if status == 204:
         assert answer.content == b""
     else:
-        _check(document, told["content"]["application/json"]["schema"], answer.json())
+        _check(document, documented["content"]["application/json"]["schema"], answer.json())
 
 
 async def test_openapi_document_describes_exactly_the_routes(rig: Rig) -> None:
     document = await _document(rig)
     tried = {id(_described(document, method, path)) for method, path, *_ in ROUTES}
     tried |= {id(_described(document, "GET", "/api/v1/agents/clock/events"))}
-    told = {
+    documented = {
         id(operation)
         for path, operations in document["paths"].items()
         if path.startswith("/api/")
         for operation in operations.values()
     }
-    assert told == tried
+    assert documented == tried
     names = [one["operationId"] for operations in document["paths"].values() for one in operations.values()]
     assert len(names) == len(set(names))
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
@@ -186,12 +186,12 @@ async def test_submit_sends_all_options_of_a_command(rig: Rig) -> None:
 
 
 async def test_requeued_command_names_the_old_one(rig: Rig) -> None:
-    answer = await rig.call("POST", f"{LETTER}/requeue")
+    answer = await rig.call("POST", f"{DEAD_LETTER}/requeue")
     assert answer.json()["requeuedFrom"] == COMMAND_ID
 
 
 async def test_attempts_are_in_a_single_dead_letter_and_not_in_lists(rig: Rig) -> None:
-    one = (await rig.call("GET", LETTER)).json()
+    one = (await rig.call("GET", DEAD_LETTER)).json()
     (listed,) = (await rig.call("GET", "/api/v1/dead-letters")).json()["deadLetters"]
     assert one["attempts"][0]["error"]["code"] == one["reason"] == "TOOL_ERROR"
     assert one["id"] == listed["id"] == COMMAND_ID

@@ -61,9 +61,9 @@ async def test_each_event_has_an_id_a_type_and_one_line_of_json(rig: Rig) -> Non
     ident, kind, data = second.split("\n")
     assert (ident, kind, rest) == ("id: c2", "event: custom.note", "")
     listed = (await rig.call("GET", SESSION)).json()["events"][0]
-    told = orjson.loads(data.removeprefix("data: "))
-    assert set(told) == set(listed)
-    assert (told["seq"], told["payload"]) == (2, {"text": "a\nb"})
+    sent = orjson.loads(data.removeprefix("data: "))
+    assert set(sent) == set(listed)
+    assert (sent["seq"], sent["payload"]) == (2, {"text": "a\nb"})
 
 
 async def test_headers_are_sent_before_the_first_event(rig: Rig) -> None:

@@ -141,10 +141,10 @@ async def test_notification_contains_the_events_as_stored(log: Log) -> None:
     payload = '{"text": "ünïcode \\\\u0041 line\\\\n \u2028 \\\\"}'
     (answer,) = await log.rows(APPEND, PART, batch((log.sessions[0], payload), (log.sessions[1], "{}")))
     first, last, lines = decode_notification(encode_notification(answer[0], answer[1], answer[3]))
-    told = events_of_lines(lines)
+    notified = events_of_lines(lines)
     stored = await log.rows("select position, seq, event_id::text, payload from session.events order by position")
     assert (first, last) == (1, 2)
-    assert [(e.position, e.seq, e.event_id, e.payload) for e in told] == stored
+    assert [(e.position, e.seq, e.event_id, e.payload) for e in notified] == stored
 
 
 async def test_notification_of_a_large_batch_omits_the_events(log: Log) -> None:

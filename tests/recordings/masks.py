@@ -1,6 +1,6 @@
 """Masks what differs between runs, and nothing else.
 
-An id becomes the place of its first occurrence (`<start: session.taskId>`), so that equal ids stay equal. Times, etags,
+An id becomes the index of its first occurrence (`<start: session.taskId>`), so that equal ids stay equal. Times, etags,
 cursors, durations and texts for people become their kind.
 """
 
@@ -48,7 +48,7 @@ class Masks:
             case dict():
                 return {name: self._value((*path, name), value[name], value) for name in sorted(value)}
             case list():
-                items = [self._value((*path, str(place)), item, {}) for place, item in enumerate(value)]
+                items = [self._value((*path, str(index)), item, {}) for index, item in enumerate(value)]
                 return _ordered(path[-1], items)
             case str():
                 return self._text(path, value, siblings)

@@ -17,15 +17,15 @@ PROBLEM = {
 
 
 def test_new_and_missing_steps_are_reported() -> None:
-    told = differences({"old": {"status": 200}}, {"new": {"status": 201}})
-    assert "step 'new' has no recorded answer" in told
-    assert "step 'old' was recorded and is not played any more" in told
+    report = differences({"old": {"status": 200}}, {"new": {"status": 201}})
+    assert "step 'new' has no recorded answer" in report
+    assert "step 'old' was recorded and is not played any more" in report
 
 
 def test_difference_shows_the_lines_that_differ() -> None:
-    told = differences({"get": {"status": 200, "body": {"a": 1}}}, {"get": {"status": 404, "body": {"a": 1}}})
-    assert '- "status": 200' in told
-    assert '+ "status": 404' in told
+    report = differences({"get": {"status": 200, "body": {"a": 1}}}, {"get": {"status": 404, "body": {"a": 1}}})
+    assert '- "status": 200' in report
+    assert '+ "status": 404' in report
 
 
 def test_written_answers_are_read_back() -> None:

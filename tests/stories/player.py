@@ -248,7 +248,7 @@ def play(story: Path) -> int:
         except DiffersError as error:
             failed += 1
             sys.stdout.write(f"{story.name}:{line}: {block[2].splitlines()[0]}\n    {error}\n")
-    sys.stdout.write(f"{story.name}: {count - failed} of {count} steps as told\n")
+    sys.stdout.write(f"{story.name}: {count - failed} of {count} steps as described\n")
     return failed
 
 

@@ -76,4 +76,7 @@ def test_difference_is_reported_with_the_line_of_its_step(tmp_path: Path, capsys
     story = tmp_path / "story.md"
     story.write_text("# A story\n\n```sh\ntrue\n=> 0\n```\n\nIt goes on.\n\n```sh\nfalse\n=> 0\n```\n")
     assert play(story) == 1
-    assert capsys.readouterr().out == "story.md:11: false\n    exit 1 instead of 0: \nstory.md: 1 of 2 steps as told\n"
+    assert (
+        capsys.readouterr().out
+        == "story.md:11: false\n    exit 1 instead of 0: \nstory.md: 1 of 2 steps as described\n"
+    )

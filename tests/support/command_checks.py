@@ -15,15 +15,15 @@ _LIFE = re.compile(f"enqueued (requeued )?(retrying |started {_DURING}retrying )
 
 def assert_as_modelled(model: CommandModel, stored: Stored) -> None:
     """Each row, attempt, dead letter and event is as in the model, and there are no others."""
-    told: defaultdict[UUID, list[str]] = defaultdict(list)
+    types: defaultdict[UUID, list[str]] = defaultdict(list)
     for event in stored.events:
         if event["command_id"]:
-            told[event["command_id"]].append(event["type"])
-    assert dict(told) == {one.id: one.told for one in model.commands}, f"events, of {model.commands}"
+            types[event["command_id"]].append(event["type"])
+    assert dict(types) == {one.id: one.events for one in model.commands}, f"events, of {model.commands}"
     kept = model.kept()
     assert stored.commands.keys() == {one.id for one in kept}
     assert stored.ready.keys() == {one.id for one in kept if one.waits}, "what waits is in the outbox, and nothing else"
-    assert stored.letters.keys() == {one.id for one in kept if one.letter}, "dead letters"
+    assert stored.dead_letters.keys() == {one.id for one in kept if one.dead_reason}, "dead letters"
     for one in kept:
         wrong = _modelled(one).items() ^ _columns(stored.commands[one.id]).items()
         assert not wrong, f"{one}, in model and store: {sorted(map(str, wrong))}"
@@ -31,14 +31,14 @@ def assert_as_modelled(model: CommandModel, stored: Stored) -> None:
         assert attempts == one.attempts, one
         if one.waits:
             assert stored.ready[one.id]["blocked"] == model.is_blocked(one), one
-        if one.letter:
-            letter = stored.letters[one.id]
+        if one.dead_reason:
+            dead_letter = stored.dead_letters[one.id]
             heir = one.requeued_as.id if one.requeued_as else None
-            assert (letter["reason"], letter["requeued_as"]) == (one.letter, heir), one
-    for place in model.places:
-        connection = stored.connections[place.uid]
-        owner = place.owner.id if place.owner else None
-        assert (connection["runner_id"], connection["kill"]) == (owner, place.kill), place
+            assert (dead_letter["reason"], dead_letter["requeued_as"]) == (one.dead_reason, heir), one
+    for session in model.sessions:
+        connection = stored.connections[session.uid]
+        owner = session.owner.id if session.owner else None
+        assert (connection["runner_id"], connection["kill"]) == (owner, session.kill), session
 
 
 def _columns(row: Row) -> dict[str, object]:
@@ -58,7 +58,7 @@ def _modelled(one: ModelCommand) -> dict[str, object]:
         "next_attempt_at": one.state in {"scheduled", "retrying"},
         "finished_at": one.has_ended,
         "expires_at": one.has_ended,
-        "cancel_requested_at": one.cancel_asked,
+        "cancel_requested_at": one.cancel_requested,
         "result": one.state == "succeeded",
     }
 
@@ -85,13 +85,13 @@ def _assert_events_sound(stored: Stored) -> None:
     seqs: defaultdict[UUID, list[int]] = defaultdict(list)
     lives: defaultdict[UUID, str] = defaultdict(str)
     began: dict[UUID, int] = {}
-    for place, event in enumerate(stored.events):
+    for index, event in enumerate(stored.events):
         seqs[event["session_uid"]].append(event["seq"])
         if event["command_id"]:
             word = event["type"].removeprefix("command.")
             lives[event["command_id"]] += f"{word} "
             if word == "started":
-                began.setdefault(event["command_id"], place)
+                began.setdefault(event["command_id"], index)
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in seqs.values()), "seqs have no gap"
     for command_id, life in lives.items():
         assert _LIFE.fullmatch(life), life

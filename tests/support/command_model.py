@@ -18,11 +18,11 @@ class _Named:
 
 @dataclass(eq=False, repr=False)
 class ModelRunner(_Named):
-    """A runner's incarnation. `lapsed`: its lease has expired. `dead`: it was marked dead."""
+    """A runner's incarnation. `expired`: its lease has expired. `dead`: it was marked dead."""
 
     id: UUID
     name: str
-    lapsed: bool = False
+    expired: bool = False
     dead: bool = False
 
     def __repr__(self) -> str:
@@ -30,7 +30,7 @@ class ModelRunner(_Named):
 
     @property
     def lives(self) -> bool:  # whether it can claim
-        return not self.lapsed and not self.dead
+        return not self.expired and not self.dead
 
 
 @dataclass(eq=False, repr=False)
@@ -65,11 +65,11 @@ class ModelCommand(_Named):
 
     id: UUID
     name: str
-    asked: SubmitRequest
-    place: ModelSession
+    request: SubmitRequest
+    session: ModelSession
     state: str
     due: bool
-    told: list[str]
+    events: list[str]
     requeued_from: "ModelCommand | None" = None
     attempt: int = 0
     charged: int = 0
@@ -77,10 +77,10 @@ class ModelCommand(_Named):
     token: UUID | None = None
     runner: ModelRunner | None = None
     fences: list[UUID] = field(default_factory=list)
-    cancel_asked: bool = False
+    cancel_requested: bool = False
     overdue: bool = False
     attempts: list[tuple[int, str, bool]] = field(default_factory=list)
-    letter: str | None = None
+    dead_reason: str | None = None
     requeued_as: "ModelCommand | None" = None
     expired: bool = False
     forgotten: bool = False
@@ -109,7 +109,7 @@ class CommandModel:
 
     def __init__(self) -> None:
         self.commands: list[ModelCommand] = []
-        self.places: list[ModelSession] = []
+        self.sessions: list[ModelSession] = []
         self.runners: list[ModelRunner] = []
         self._keys: dict[tuple[str, str], _Key] = {}
 
@@ -124,18 +124,19 @@ class CommandModel:
     def is_blocked(self, command: ModelCommand) -> bool:
         """Whether an earlier command of its ordering key has not ended."""
         before = self.commands[: self.commands.index(command)]
-        return bool(command.asked.ordering_key) and any(
-            not one.has_ended and (one.place, one.asked.ordering_key) == (command.place, command.asked.ordering_key)
+        return bool(command.request.ordering_key) and any(
+            not one.has_ended
+            and (one.session, one.request.ordering_key) == (command.session, command.request.ordering_key)
             for one in before
         )
 
-    def place_of(self, agent_id: str) -> ModelSession:
-        return next(one for one in self.places if one.agent_id == agent_id)
+    def session_of(self, agent_id: str) -> ModelSession:
+        return next(one for one in self.sessions if one.agent_id == agent_id)
 
     def startable(self) -> list[ModelCommand]:
         """The commands that the runner of their session can claim once they are due."""
         turns = [one for one in self.in_states(*WAITING) if not self.is_blocked(one)]
-        return [one for one in turns if one.place.owner and one.place.owner.lives]
+        return [one for one in turns if one.session.owner and one.session.owner.lives]
 
     def dispatched(self) -> list[ModelCommand]:
         """The commands that may have a dispatch in the stream."""
@@ -157,14 +158,14 @@ class CommandModel:
         """Adds an accepted command. `dead` is the command that it requeues."""
         method, request = ("requeue", dead) if dead else ("submit", asked)
         known = self._keys.get((method, asked.key)) if asked.key else None
-        told = ["command.enqueued", *(["command.requeued"] if dead else [])]
+        events = ["command.enqueued", *(["command.requeued"] if dead else [])]
         state = "scheduled" if asked.delayed else "queued"
-        name, place = f"c{len(self.commands)}", self.place_of(asked.agent_id)
-        made = ModelCommand(command_id, name, asked, place, state, not asked.delayed, told, dead)
+        name, session = f"c{len(self.commands)}", self.session_of(asked.agent_id)
+        made = ModelCommand(command_id, name, asked, session, state, not asked.delayed, events, dead)
         self.commands.append(made)
         if known is not None and known.cancelled:
-            made.state, made.cancel_asked = "cancelled", True
-            told.append("command.cancelled")
+            made.state, made.cancel_requested = "cancelled", True
+            events.append("command.cancelled")
         if asked.key:
             self._keys[method, asked.key] = _Key(request, made)
         if dead:
@@ -176,16 +177,16 @@ class CommandModel:
         code = self.submits("requeue", key, dead)
         if code != "ok":
             return code
-        return "DEAD_LETTER_NOT_FOUND" if not dead.letter else "DEAD_LETTER_REQUEUED" if dead.requeued_as else "ok"
+        return "DEAD_LETTER_NOT_FOUND" if not dead.dead_reason else "DEAD_LETTER_REQUEUED" if dead.requeued_as else "ok"
 
     def requeue(self, command_id: UUID, dead: ModelCommand, key: str) -> ModelCommand:
         """Adds the command that a requeue creates."""
-        return self.submit(command_id, replace(dead.asked, delayed=False, key=key), dead)
+        return self.submit(command_id, replace(dead.request, delayed=False, key=key), dead)
 
     def purge(self, command: ModelCommand) -> str:
         """Removes a dead letter."""
-        code = "ok" if command.letter else "DEAD_LETTER_NOT_FOUND"
-        command.letter = command.requeued_as = None
+        code = "ok" if command.dead_reason else "DEAD_LETTER_NOT_FOUND"
+        command.dead_reason = command.requeued_as = None
         return code
 
     def claims(self, command: ModelCommand, runner: ModelRunner) -> str:
@@ -196,16 +197,16 @@ class CommandModel:
             return "runner_dead"
         if not command.due or self.is_blocked(command):
             return "not_due"
-        return "ok" if command.place.owner is runner else "not_owner"
+        return "ok" if command.session.owner is runner else "not_owner"
 
     def claim(self, command: ModelCommand, runner: ModelRunner, token: UUID) -> None:
         """Starts an attempt."""
         command.state, command.token, command.runner = "running", token, runner
         command.attempt += 1
-        command.told.append("command.started")
+        command.events.append("command.started")
 
     def settle(self, command: ModelCommand, how: str) -> str:
-        last = command.charged + 1 >= command.asked.max_attempts
+        last = command.charged + 1 >= command.request.max_attempts
         outcome, charged, reason = {
             "succeeds": ("succeeded", True, ""),
             "fails": ("failed" if last else "retrying", True, "TOOL_ERROR"),
@@ -219,7 +220,7 @@ class CommandModel:
             "has not begun": ("released", False, ""),
             "is cancelled": ("cancelled", False, ""),
         }[how]
-        if command.cancel_asked:
+        if command.cancel_requested:
             outcome = "cancelled"
         command.charged += charged
         command.released += how == "is given back"
@@ -228,15 +229,15 @@ class CommandModel:
             self._fail(command, reason)
         else:
             ended = {"succeeded": "command.completed", "cancelled": "command.cancelled"}
-            command.told.append(ended.get(outcome, "command.retrying"))
+            command.events.append(ended.get(outcome, "command.retrying"))
             command.state = "retrying" if outcome == "released" else outcome
             command.due = False
         return outcome
 
-    def take(self, place: ModelSession, runner: ModelRunner) -> bool:
+    def take(self, session: ModelSession, runner: ModelRunner) -> bool:
         """Assigns a session to a runner, unless it is dead."""
         if not runner.dead:
-            place.owner, place.kill = runner, False
+            session.owner, session.kill = runner, False
         return not runner.dead
 
     def cancel(self, command: ModelCommand, mode: str, grace_ms: int) -> tuple[str, str]:
@@ -244,16 +245,16 @@ class CommandModel:
         if command.has_ended:
             return ("gone", "") if command.forgotten else ("finished", command.state)
         if command.state == "running":
-            if not command.cancel_asked:
-                command.told.append("command.cancel_requested")
-            command.cancel_asked = True
+            if not command.cancel_requested:
+                command.events.append("command.cancel_requested")
+            command.cancel_requested = True
             if mode == "graceful" and grace_ms > 0:
                 return "requested", "running"
-            place = command.place
-            place.kill = place.kill or (mode == "kill" and place.owner is command.runner)
+            session = command.session
+            session.kill = session.kill or (mode == "kill" and session.owner is command.runner)
             self._end_attempt(command, "cancelled", charged=False)
-        command.cancel_asked, command.state = True, "cancelled"
-        command.told.append("command.cancelled")
+        command.cancel_requested, command.state = True, "cancelled"
+        command.events.append("command.cancelled")
         return "cancelled", "cancelled"
 
     def cancel_key(self, key: str) -> ModelCommand | None:
@@ -266,20 +267,20 @@ class CommandModel:
         """Charges an attempt that no runner started."""
         command.attempt += 1
         command.charged += 1
-        dead = command.charged >= command.asked.max_attempts
+        dead = command.charged >= command.request.max_attempts
         command.attempts.append((command.attempt, "failed" if dead else "retrying", True))
         if dead:
             self._fail(command, "DISPATCH_LOST")
         else:
-            command.told.append("command.retrying")
+            command.events.append("command.retrying")
 
     def reconcile(self) -> None:
         """Releases what dead runners held, ends commands past their cancel's deadline, and removes expired ones."""
         for runner in self.runners:
-            runner.dead = runner.dead or runner.lapsed
-        for place in self.places:
-            if place.owner and place.owner.dead:
-                place.owner = None
+            runner.dead = runner.dead or runner.expired
+        for session in self.sessions:
+            if session.owner and session.owner.dead:
+                session.owner = None
         for command in self.in_states("running"):
             if command.runner and command.runner.dead:
                 self.settle(command, "loses its lease")
@@ -289,8 +290,8 @@ class CommandModel:
             command.forgotten = command.forgotten or command.expired
 
     def _fail(self, command: ModelCommand, reason: str) -> None:
-        command.state, command.letter = "failed", reason
-        command.told += ["command.failed", "command.dead_lettered"]
+        command.state, command.dead_reason = "failed", reason
+        command.events += ["command.failed", "command.dead_lettered"]
 
     def _end_attempt(self, command: ModelCommand, outcome: str, *, charged: bool) -> None:
         command.attempts.append((command.attempt, outcome, charged and outcome != "released"))

@@ -32,12 +32,12 @@ class CommandPair:
     def __init__(self, stores: CommandStores) -> None:
         self.stores = stores
         self.model = CommandModel()
-        self.model.places = stores.begin()
+        self.model.sessions = stores.begin()
         self.claims: dict[UUID, Claim] = {}
         self._before = stores.stored()
         self.enter_runner()
-        for place in self.model.places:
-            self.take(self.model.runners[0], place)
+        for session in self.model.sessions:
+            self.take(self.model.runners[0], session)
 
     def check(self) -> None:
         """Compares all stored rows with the model, and with what they were before."""
@@ -50,8 +50,8 @@ class CommandPair:
 
     def submit(self, asked: Sequence[SubmitRequest], *, by_session: bool = False) -> None:
         """Submits commands, several concurrently."""
-        places = [self.model.place_of(one.agent_id).session_id if by_session else "" for one in asked]
-        new = [new_command(one, place) for one, place in zip(asked, places, strict=True)]
+        sessions = [self.model.session_of(one.agent_id).session_id if by_session else "" for one in asked]
+        new = [new_command(one, session) for one, session in zip(asked, sessions, strict=True)]
         answers = self.stores.at_once(*(self.stores.commands.submit(self.stores.actor, "submit", one) for one in new))
         made: set[UUID] = set()
         for one, done in zip(asked, answers, strict=True):
@@ -61,8 +61,8 @@ class CommandPair:
                 assert known
                 assert done.command_id == known.id, "a replay answers with the command that its key stands for"
                 unknown = known.forgotten and not by_session
-                assert (done.correlation_id, done.agent_id) == (str(known.id), known.asked.agent_id)
-                assert done.session_id == ("" if unknown else known.place.session_id)
+                assert (done.correlation_id, done.agent_id) == (str(known.id), known.request.agent_id)
+                assert done.session_id == ("" if unknown else known.session.session_id)
                 assert done.code == ("ok" if known.id in made else "replay")
                 continue
             assert done.code == code, (one, done)
@@ -75,10 +75,10 @@ class CommandPair:
         codes = [self.model.requeues(dead, key) for key in keys]
         if codes[0] == "ok":
             codes[1:] = ["DEAD_LETTER_REQUEUED"] * (len(keys) - 1)
-        letters, by = self.stores.letters, self.stores.actor
-        done = self.stores.at_once(*(letters.requeue(by, dead.id, Changes(), key) for key in keys))
-        told = [one.reason if isinstance(one, ServiceError) else one.code for one in done]
-        assert sorted(told) == sorted("IDEMPOTENCY_KEY_REUSED" if code == "reused" else code for code in codes)
+        dead_letters, by = self.stores.dead_letters, self.stores.actor
+        done = self.stores.at_once(*(dead_letters.requeue(by, dead.id, Changes(), key) for key in keys))
+        answers = [one.reason if isinstance(one, ServiceError) else one.code for one in done]
+        assert sorted(answers) == sorted("IDEMPOTENCY_KEY_REUSED" if code == "reused" else code for code in codes)
         for one in done:
             if not isinstance(one, ServiceError):
                 known = self.model.under("requeue", keys[0]) if one.code == "replay" else None
@@ -88,7 +88,7 @@ class CommandPair:
 
     def purge(self, dead: ModelCommand) -> None:
         """Purges a dead letter."""
-        (done,) = self.stores.at_once(self.stores.letters.purge(self.stores.tenant, dead.id))
+        (done,) = self.stores.at_once(self.stores.dead_letters.purge(self.stores.tenant, dead.id))
         assert (done.reason if isinstance(done, ServiceError) else "ok") == self.model.purge(dead)
 
     def cancel(self, command: ModelCommand, mode: CancelMode, grace_ms: int) -> None:
@@ -113,9 +113,9 @@ class CommandPair:
         self.stores.run(self.stores.leases.register(holder.id, holder.name, 4, 3600))
         self.model.runners.append(holder)
 
-    def take(self, holder: ModelRunner, place: ModelSession) -> None:
+    def take(self, holder: ModelRunner, session: ModelSession) -> None:
         """Makes a runner take a session without a runner."""
-        assert self.stores.take(holder.id, place) == self.model.take(place, holder)
+        assert self.stores.take(holder.id, session) == self.model.take(session, holder)
 
     def claim(self, commands: Sequence[ModelCommand], holder: ModelRunner) -> list[tuple[ModelCommand, Claim]]:
         """Claims commands in one batch, and returns those that started."""
@@ -134,7 +134,7 @@ class CommandPair:
 
     def settle(self, ends: Sequence[tuple[ModelCommand, Claim, str]]) -> None:
         """Finishes attempts in one batch. The first finish with a lease uses it up."""
-        finishes = [finish_of(claim, how, command.asked.max_attempts) for command, claim, how in ends]
+        finishes = [finish_of(claim, how, command.request.max_attempts) for command, claim, how in ends]
         work, tenant = self.stores.attempts, self.stores.tenant
         answers = self.stores.at_once(*(work.finish(tenant, PART, one) for one in finishes))
         for (command, claim, how), state in zip(ends, answers, strict=True):
@@ -144,13 +144,13 @@ class CommandPair:
     def report(self, command: ModelCommand, claim: Claim, type_: str) -> None:
         """Reports on a running attempt."""
         assert self._report(claim, type_)
-        command.told.append(type_)
+        command.events.append(type_)
 
     def write_in_vain(self, command: ModelCommand, claim: Claim, how: str, type_: str) -> None:
         """Writes with a token that does not match the command, and expects no change."""
         claim = replace(claim, command_id=command.id)
         before = self.stores.stored()
-        finish = finish_of(claim, how, command.asked.max_attempts)
+        finish = finish_of(claim, how, command.request.max_attempts)
         assert self.stores.run(self.stores.attempts.finish(self.stores.tenant, PART, finish)) == _FENCED, (command, how)
         assert not self._report(claim, type_), command
         assert self.stores.stored() == before, f"a stale token had an effect on {command}"
@@ -181,15 +181,15 @@ class CommandPair:
                 self.age("commands", "next_attempt_at", command_id=command.id)
                 command.due = True
 
-    def lapse(self, holder: ModelRunner) -> None:
+    def expire_lease(self, holder: ModelRunner) -> None:
         """Makes a runner's lease expire."""
         self.age("runners", "lease_until", runner_id=holder.id)
-        holder.lapsed = True
+        holder.expired = True
 
     def renew(self, holder: ModelRunner) -> None:
-        """Renews a runner's lease. A dead runner is told that it is dead."""
+        """Renews a runner's lease. The answer to a dead runner says that it is dead."""
         assert self.stores.run(self.stores.leases.heartbeat(holder.id, 3600)) is not holder.dead
-        holder.lapsed = holder.lapsed and holder.dead
+        holder.expired = holder.expired and holder.dead
 
     def leave(self, holder: ModelRunner) -> None:
         """Makes a runner leave."""
@@ -217,11 +217,11 @@ class CommandPair:
     def end_everything(self) -> None:
         """Checks that nothing waits for ever: with a live runner, all open commands can be finished."""
         for holder in self.model.runners:
-            self.lapse(holder)
+            self.expire_lease(holder)
         self.reconcile()
         self.enter_runner()
-        for place in self.model.places:
-            self.take(self.model.runners[-1], place)
+        for session in self.model.sessions:
+            self.take(self.model.runners[-1], session)
         while waiting := self.model.in_states(*WAITING):
             self.come_due(waiting)
             began = self.claim(waiting, self.model.runners[-1])

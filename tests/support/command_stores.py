@@ -65,7 +65,7 @@ class _Unheard:
     def connections_wanted(self) -> None: ...
     def commands_waiting(self) -> None: ...
     def sessions_closing(self) -> None: ...
-    def runner_asked(self, runner_id: UUID) -> None: ...
+    def runner_has_work(self, runner_id: UUID) -> None: ...
     def enqueue(self, dispatches: Sequence[Dispatch]) -> None: ...
 
 
@@ -76,7 +76,7 @@ class Stored:
     commands: dict[UUID, Row]
     ready: dict[UUID, Row]
     attempts: dict[UUID, list[Row]]
-    letters: dict[UUID, Row]
+    dead_letters: dict[UUID, Row]
     connections: dict[UUID, Row]
     events: list[Row]
 
@@ -103,7 +103,7 @@ class CommandStores:
         self.attempts = PostgresAttempts(command, unheard)
         self.commands = PostgresCommands(command, unheard, unheard)
         self.delivery = PostgresDelivery(command, unheard, self.attempts)
-        self.letters = DeadLetters(PostgresDeadLetters(command), self.commands)
+        self.dead_letters = DeadLetters(PostgresDeadLetters(command), self.commands)
         # With a lease of length 0, the first pass marks a runner with an expired lease dead. No pass of the broker.
         self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
 
@@ -155,12 +155,12 @@ class CommandStores:
         cursor = self._admin.execute(statement, {"tenant": self.tenant, **values})
         return cursor.fetchall() if cursor.description else []
 
-    def take(self, runner_id: UUID, place: ModelSession) -> bool:
+    def take(self, runner_id: UUID, session: ModelSession) -> bool:
         """Makes a runner take one session that wants a connection, and connect it."""
         self.execute(
             "update command.connections set connect_after = clock_timestamp()"
             " + case session_uid when %(uid)s then -1 else 3600 end * interval '1 s' where tenant_id = %(tenant)s",
-            uid=place.uid,
+            uid=session.uid,
         )
 
         async def connect() -> list[bool]:

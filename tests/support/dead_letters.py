@@ -47,7 +47,7 @@ async def make_dead_letters(client: Stubs, count: int, agent_id: str = "clock", 
 async def listed(client: Stubs, **fields: Any) -> list[str]:
     """The ids of a page of dead letters, newest first."""
     page = await client.dead_letters.ListDeadLetters(ListDeadLettersRequest(**fields))
-    return [letter.command.command_id for letter in page.dead_letters]
+    return [one.command.command_id for one in page.dead_letters]
 
 
 async def requeue(client: Stubs, command_id: str, request_id: str = "", **changes: Any) -> AcceptedCommand:

@@ -98,7 +98,7 @@ class Row:
 
 
 class DelayedStore:
-    """Answers when told, or commits and loses the answer."""
+    """Answers on request, or commits and loses the answer."""
 
     def __init__(self, questions: PendingCalls) -> None:
         rows = [WantedConnection("acme", uuid4(), 0, f"ses-{n}", "clock", "mcp", "clock", 1) for n in range(SESSIONS)]

@@ -54,8 +54,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sorts the units: the slowest first, the fastest last, the rest in the order of collection."""
     units = {unit: list(tests) for unit, tests in groupby(sorted(items, key=_unit), key=_unit)}
-    places = {unit: place for place, unit in enumerate(dict.fromkeys(map(_unit, items)))}
-    order = sorted(units, key=lambda unit: (-_seconds(units[unit]), unit.startswith(_FAST), places[unit]))
+    positions = {unit: position for position, unit in enumerate(dict.fromkeys(map(_unit, items)))}
+    order = sorted(units, key=lambda unit: (-_seconds(units[unit]), unit.startswith(_FAST), positions[unit]))
     items[:] = [item for unit in order for item in units[unit]]
 
 

@@ -52,13 +52,13 @@ def a_command(**more: Any) -> commands_pb2.Command:
 
 
 def a_dead_letter() -> commands_pb2.DeadLetter:
-    letter = commands_pb2.DeadLetter(command=a_command(), reason=errors_pb2.ERROR_REASON_TOOL_ERROR)
-    letter.command.state = commands_pb2.COMMAND_STATE_FAILED
+    dead_letter = commands_pb2.DeadLetter(command=a_command(), reason=errors_pb2.ERROR_REASON_TOOL_ERROR)
+    dead_letter.command.state = commands_pb2.COMMAND_STATE_FAILED
     failed = commands_pb2.ATTEMPT_OUTCOME_FAILED
-    attempt = letter.attempts.add(attempt=1, runner_id="r1", charged=True, outcome=failed)
+    attempt = dead_letter.attempts.add(attempt=1, runner_id="r1", charged=True, outcome=failed)
     attempt.error.code = errors_pb2.ERROR_REASON_TOOL_ERROR
     attempt.duration.FromMilliseconds(1500)
-    return letter
+    return dead_letter
 
 
 def a_refusal() -> commands_pb2.BulkSubmitRefusal:

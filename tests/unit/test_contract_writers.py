@@ -58,8 +58,8 @@ def test_field_without_a_value_is_written_as_null() -> None:
 
 def test_unknown_enum_value_is_written_as_its_number() -> None:
     assert write_message(sessions_pb2.Session(state=99))["state"] == "state_99"  # type: ignore[arg-type]
-    letter = commands_pb2.BulkSubmitRefusal(reason=999)  # type: ignore[arg-type]
-    assert write_message(letter)["reason"] == "REASON_999"
+    refusal = commands_pb2.BulkSubmitRefusal(reason=999)  # type: ignore[arg-type]
+    assert write_message(refusal)["reason"] == "REASON_999"
 
 
 def test_state_that_is_never_stored_is_an_error() -> None:
@@ -92,10 +92,10 @@ def test_json_is_embedded_unchanged_on_one_line() -> None:
 def test_list_of_dead_letters_omits_attempts() -> None:
     reason = errors_pb2.ERROR_REASON_TOOL_ERROR
     command = commands_pb2.Command(command_id="c", state=commands_pb2.COMMAND_STATE_FAILED)
-    letter = commands_pb2.DeadLetter(command=command, reason=reason, attempts=[commands_pb2.Attempt(attempt=1)])
-    (listed,) = written(commands_pb2.ListDeadLettersResponse(dead_letters=[letter]))["deadLetters"]
+    dead_letter = commands_pb2.DeadLetter(command=command, reason=reason, attempts=[commands_pb2.Attempt(attempt=1)])
+    (listed,) = written(commands_pb2.ListDeadLettersResponse(dead_letters=[dead_letter]))["deadLetters"]
     assert "attempts" not in listed
-    assert (written(letter)["attempts"][0]["attempt"], written(letter)["id"], listed["reason"]) == (
+    assert (written(dead_letter)["attempts"][0]["attempt"], written(dead_letter)["id"], listed["reason"]) == (
         1,
         "c",
         "TOOL_ERROR",
@@ -112,8 +112,8 @@ def test_response_is_written_as_the_body_of_its_operation() -> None:
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(ANSWERS).flatmap(messages))
 def test_writers_agree_with_the_json_mapping_of_protobuf(message: Message) -> None:
-    told = MessageToDict(message, always_print_fields_with_no_presence=True)
-    assert _disagreements(message.DESCRIPTOR, written(message), told) == []
+    expected = MessageToDict(message, always_print_fields_with_no_presence=True)
+    assert _disagreements(message.DESCRIPTOR, written(message), expected) == []
 
 
 def _disagreements(descriptor: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:

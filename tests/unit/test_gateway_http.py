@@ -22,8 +22,8 @@ def test_problem_says_when_to_retry() -> None:
 
 def test_metadata_does_not_override_fields_of_a_problem() -> None:
     error = ServiceError(Reason.AGENT_EXISTS, "taken", metadata={"status": "x", "detail": "y", "agent_id": "z"})
-    told = orjson.loads(problem(error, "/x").body)
-    assert (told["status"], told["detail"], told["agentId"]) == (409, "taken", "z")
+    body = orjson.loads(problem(error, "/x").body)
+    assert (body["status"], body["detail"], body["agentId"]) == (409, "taken", "z")
 
 
 def test_frames_are_one_line_each() -> None:

@@ -75,8 +75,8 @@ async def test_metrics_are_those_of_the_current_incarnation() -> None:
     assert b"callboard_attempts_total{" not in generate_latest(registry)
     stop = asyncio.Event()
     running = await _until_healthy(incarnations, stop)
-    told = generate_latest(registry)
-    assert b'callboard_attempts_total{outcome="succeeded"} 3.0' in told
-    assert b'callboard_runner_load{kind="attempts"} 2.0' in told
+    metrics = generate_latest(registry)
+    assert b'callboard_attempts_total{outcome="succeeded"} 3.0' in metrics
+    assert b'callboard_runner_load{kind="attempts"} 2.0' in metrics
     stop.set()
     await asyncio.wait_for(running, 2)

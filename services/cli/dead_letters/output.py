@@ -34,24 +34,24 @@ class Output:
         if not response.dead_letters:
             self._line("no dead letters match")
             return
-        letters = write_message(response)["deadLetters"]
+        dead_letters = write_message(response)["deadLetters"]
         heads = ("ID", "AGENT", "TYPE", "REASON", "ATTEMPTS", "DEAD AT", "REQUEUED AS", "ERROR")
-        self._table(heads, [_row(one, one["command"]) for one in letters])
+        self._table(heads, [_row(one, one["command"]) for one in dead_letters])
         if response.next_page_token:
             self._line(f"There are more: raise --limit, or continue with --page-token {response.next_page_token}")
 
-    def letter(self, response: commands_pb2.GetDeadLetterResponse) -> None:
+    def dead_letter(self, response: commands_pb2.GetDeadLetterResponse) -> None:
         """Print one dead letter with its attempts."""
         if self._printed(response.dead_letter):
             return
-        letter = write_message(response.dead_letter)
-        command = letter["command"]
+        dead_letter = write_message(response.dead_letter)
+        command = dead_letter["command"]
         for name, value in (
-            ("id", letter["id"]), ("agent", command["agentId"]), ("session", command["sessionId"]),
-            ("type", command["type"]), ("reason", letter["reason"]), ("dead at", letter["deadAt"]),
+            ("id", dead_letter["id"]), ("agent", command["agentId"]), ("session", command["sessionId"]),
+            ("type", command["type"]), ("reason", dead_letter["reason"]), ("dead at", dead_letter["deadAt"]),
             ("enqueued at", command["enqueuedAt"]), ("requested by", command["requestedBy"]),
             ("correlation", command["correlationId"]), ("requeued from", command["requeuedFrom"]),
-            ("requeued as", letter["requeuedAs"]),
+            ("requeued as", dead_letter["requeuedAs"]),
         ):  # fmt: skip
             if value:
                 self._line(f"{name + ':':<15}{value}")
@@ -59,7 +59,7 @@ class Output:
                    f"timeout {command['timeout']:g} s, priority {command['priority']}")  # fmt: skip
         self._line(f"{'params:':<15}{orjson.dumps(command['params']).decode()}")
         heads = ("ATTEMPT", "OUTCOME", "STARTED", "TOOK", "CHARGED", "RUNNER", "CODE", "ERROR")
-        self._table(heads, [_attempt_row(one) for one in letter["attempts"]])
+        self._table(heads, [_attempt_row(one) for one in dead_letter["attempts"]])
 
     def requeued(self, response: commands_pb2.RequeueDeadLettersResponse) -> None:
         """Print the outcome of a requeue."""
@@ -106,10 +106,10 @@ class Output:
         self._console.print(Text(plain(text, longest=None)), soft_wrap=True)
 
 
-def _row(letter: Mapping[str, Any], command: Mapping[str, Any]) -> Sequence[str]:
+def _row(row: Mapping[str, Any], command: Mapping[str, Any]) -> Sequence[str]:
     return (
-        letter["id"], command["agentId"], command["type"], letter["reason"],
-        f"{command['attempt']}/{command['maxAttempts']}", _to_the_second(letter["deadAt"]), letter["requeuedAs"] or "",
+        row["id"], command["agentId"], command["type"], row["reason"],
+        f"{command['attempt']}/{command['maxAttempts']}", _to_the_second(row["deadAt"]), row["requeuedAs"] or "",
         (command["error"] or {}).get("message", ""),
     )  # fmt: skip
 

@@ -38,19 +38,21 @@ class BatchOptions:
     yes: bool = False
 
 
-def list_letters(environment: _Environment, filters: Filters, *, limit: int, page_token: str, as_json: bool) -> None:
+def list_dead_letters(
+    environment: _Environment, filters: Filters, *, limit: int, page_token: str, as_json: bool
+) -> None:
     """Print dead letters, newest first."""
     matching = filters.read(datetime.now(UTC))
     found = _call(environment, lambda service: requests.find(service, matching, limit, page_token))
     Output(as_json=as_json).listing(found)
 
 
-def show_letter(environment: _Environment, command_id: str, *, as_json: bool) -> None:
+def show_dead_letter(environment: _Environment, command_id: str, *, as_json: bool) -> None:
     """Print one dead letter."""
-    Output(as_json=as_json).letter(_call(environment, lambda service: requests.show(service, command_id)))
+    Output(as_json=as_json).dead_letter(_call(environment, lambda service: requests.show(service, command_id)))
 
 
-def requeue_letters(
+def requeue_dead_letters(
     environment: _Environment,
     ids: Sequence[str],
     filters: Filters,
@@ -79,7 +81,7 @@ def requeue_letters(
     _end(response)
 
 
-def purge_letters(environment: _Environment, ids: Sequence[str], filters: Filters, batch: BatchOptions) -> None:
+def purge_dead_letters(environment: _Environment, ids: Sequence[str], filters: Filters, batch: BatchOptions) -> None:
     """Purge, print the outcome of each, and end with 1 when any was rejected."""
     selection = select(ids, filters, everything=batch.everything, limit=batch.limit, now=datetime.now(UTC))
     if selection.matching is not None and not batch.dry_run and not batch.yes:

@@ -183,7 +183,7 @@ class PostgresCommands:
         if rows[0].first_position is not None:
             self._notifier.commands_waiting()  # the next command of an ordering key may run
         for runner_id in {row.runner_id for row in rows if row.runner_id is not None}:
-            self._notifier.runner_asked(runner_id)
+            self._notifier.runner_has_work(runner_id)
         answers = {str(row.command_id): Cancelled(CancelCode(row.code), row.state or "") for row in rows}
         return [answers[item["id"]] for item in items]
 

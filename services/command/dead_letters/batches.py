@@ -48,8 +48,8 @@ class PurgedMany:
 class DeadLetterBatches:
     """The operations on many dead letters."""
 
-    def __init__(self, letters: DeadLetterStore, commands: Commands, keys: KeyStore) -> None:
-        self._letters = letters
+    def __init__(self, store: DeadLetterStore, commands: Commands, keys: KeyStore) -> None:
+        self._store = store
         self._commands = commands
         self._keys = keys
 
@@ -77,13 +77,13 @@ class DeadLetterBatches:
         """Return what `requeue` would do now."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
-        letters = await self._letters.requeue_targets(tenant_id, [found for found in ids.values() if found])
-        agents = sorted({letter.agent_id for letter in letters.values()})
-        targets = await self._letters.destinations(tenant_id, agents, session_id)
+        dead_letters = await self._store.requeue_targets(tenant_id, [found for found in ids.values() if found])
+        agents = sorted({one.agent_id for one in dead_letters.values()})
+        targets = await self._store.destinations(tenant_id, agents, session_id)
         results = []
         for given, command_id in ids.items():
-            letter = letters.get(command_id) if command_id else None
-            error = _foreseen(letter, targets) if letter else dead_letter_missing(command_id)
+            dead_letter = dead_letters.get(command_id) if command_id else None
+            error = _foreseen(dead_letter, targets) if dead_letter else dead_letter_missing(command_id)
             results.append(Requeued(given, error=error))
         return Answered(plan, results, await self._matched(tenant_id, wanted))
 
@@ -91,7 +91,7 @@ class DeadLetterBatches:
         """Remove dead letters in one transaction with the key."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
-        done = await self._letters.purge_many(
+        done = await self._store.purge_many(
             tenant_id, key, [one for one in ids.values() if one],
             requeued=wanted.matching.requeued if wanted.matching else None, more=plan.more,
         )  # fmt: skip
@@ -106,15 +106,15 @@ class DeadLetterBatches:
         """Return what `purge` would do now."""
         plan = await self._choose(tenant_id, wanted)
         ids = {given: _id_of(given) for given in plan.ids}
-        letters = await self._letters.requeue_targets(tenant_id, [one for one in ids.values() if one])
-        errors = {given: dead_letter_missing(one) for given, one in ids.items() if one not in letters}
+        dead_letters = await self._store.requeue_targets(tenant_id, [one for one in ids.values() if one])
+        errors = {given: dead_letter_missing(one) for given, one in ids.items() if one not in dead_letters}
         return PurgedMany(plan.ids, errors, plan.more, await self._matched(tenant_id, wanted))
 
     async def _choose(self, tenant_id: str, wanted: Selection) -> Plan:
         """Choose the dead letters of a call."""
         if wanted.matching is None:
             return Plan(wanted.ids)
-        found = await self._letters.match(tenant_id, wanted.matching, wanted.keyset, wanted.limit + 1)
+        found = await self._store.match(tenant_id, wanted.matching, wanted.keyset, wanted.limit + 1)
         chosen = found[: wanted.limit]
         keyset = _keyset_after(chosen[-1], wanted) if len(found) > len(chosen) else None
         return Plan(tuple(str(match.command_id) for match in chosen), keyset is not None, keyset)
@@ -122,7 +122,7 @@ class DeadLetterBatches:
     async def _matched(self, tenant_id: str, wanted: Selection) -> int | None:
         if wanted.matching is None:
             return None
-        return await self._letters.count(tenant_id, wanted.matching, COUNTED_AT_MOST)
+        return await self._store.count(tenant_id, wanted.matching, COUNTED_AT_MOST)
 
     async def _requeue_all(self, actor: Actor, given: Sequence[str], changes: Changes, key: str) -> list[Requeued]:
         """Requeue in the given order, as many at a time as have parameters that fit into memory together."""
@@ -130,7 +130,7 @@ class DeadLetterBatches:
         while len(results) < len(given):
             rest = given[len(results) :]
             known = [found for found in map(_id_of, rest) if found]
-            commands, read = await self._letters.commands(actor.tenant_id, known)
+            commands, read = await self._store.commands(actor.tenant_id, known)
             taken = rest if read == len(known) else rest[: _length_with(rest, read)]
             results += await asyncio.gather(*(self._requeue(actor, one, commands, changes, key) for one in taken))
         return await self._naming_successors(actor.tenant_id, results)
@@ -159,25 +159,25 @@ class DeadLetterBatches:
         before = [_id_of(one.given) for one in results if _was_requeued(one)]
         if not before:
             return results
-        letters = await self._letters.requeue_targets(tenant_id, [one for one in before if one])
+        dead_letters = await self._store.requeue_targets(tenant_id, [one for one in before if one])
         return [
-            Requeued(one.given, error=dead_letter_requeued(letter.command_id, letter.requeued_as))
-            if _was_requeued(one) and (letter := letters.get(UUID(one.given)))
+            Requeued(one.given, error=dead_letter_requeued(dead_letter.command_id, dead_letter.requeued_as))
+            if _was_requeued(one) and (dead_letter := dead_letters.get(UUID(one.given)))
             else one
             for one in results
         ]
 
 
-def _foreseen(letter: RequeueTarget, targets: dict[str, RequeueDestination]) -> ServiceError | None:
+def _foreseen(dead_letter: RequeueTarget, targets: dict[str, RequeueDestination]) -> ServiceError | None:
     """Return why a dead letter cannot be requeued now, None when it can."""
-    if letter.requeued_as:
-        return dead_letter_requeued(letter.command_id, letter.requeued_as)
-    target = targets[letter.agent_id]
+    if dead_letter.requeued_as:
+        return dead_letter_requeued(dead_letter.command_id, dead_letter.requeued_as)
+    target = targets[dead_letter.agent_id]
     if target.code == SubmitCode.OK:
         return None
     # With several live sessions, none of them is the target.
     session = ("", "") if target.code == SubmitCode.AMBIGUOUS else (target.session_id or "", target.state or "")
-    return error_for(target.code, letter.agent_id, *session, letter.command_id)
+    return error_for(target.code, dead_letter.agent_id, *session, dead_letter.command_id)
 
 
 def _keyset_after(last: Match, wanted: Selection) -> dict[str, str]:

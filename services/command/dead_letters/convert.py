@@ -135,13 +135,13 @@ def purge_result(command_id: str, error: ServiceError | None) -> commands_pb2.Pu
     return commands_pb2.PurgeResult(command_id=command_id, refusal=rejection(error) if error else None)
 
 
-def dead_letter_message(letter: DeadLetter, attempts: Sequence[Attempt]) -> commands_pb2.DeadLetter:
+def dead_letter_message(dead_letter: DeadLetter, attempts: Sequence[Attempt]) -> commands_pb2.DeadLetter:
     """Convert a dead letter to its message."""
     return commands_pb2.DeadLetter(
-        command=command_message(letter.command),
-        reason=reason_number(letter.reason),
-        dead_at=timestamp(letter.dead_at),
-        requeued_as=str(letter.requeued_as or ""),
+        command=command_message(dead_letter.command),
+        reason=reason_number(dead_letter.reason),
+        dead_at=timestamp(dead_letter.dead_at),
+        requeued_as=str(dead_letter.requeued_as or ""),
         attempts=[_attempt(attempt) for attempt in attempts],
     )
 

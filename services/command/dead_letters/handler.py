@@ -28,8 +28,8 @@ _KEYSET = frozenset({"at", "id"})
 class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     """Converts and delegates. The interceptor has validated and authorised each request."""
 
-    def __init__(self, letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
-        self._letters = letters
+    def __init__(self, dead_letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
+        self._dead_letters = dead_letters
         self._batches = batches
         self._store = store
 
@@ -38,9 +38,9 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     ) -> commands_pb2.GetDeadLetterResponse:
         """Return a dead letter with its attempts."""
         tenant_id, command_id = current_caller().tenant_id, command_id_of(request.command_id)
-        letter = await self._letters.get(tenant_id, command_id)
-        attempts = await self._store.attempts(tenant_id, letter.command.command_id)
-        return commands_pb2.GetDeadLetterResponse(dead_letter=dead_letter_message(letter, attempts))
+        dead_letter = await self._dead_letters.get(tenant_id, command_id)
+        attempts = await self._store.attempts(tenant_id, dead_letter.command.command_id)
+        return commands_pb2.GetDeadLetterResponse(dead_letter=dead_letter_message(dead_letter, attempts))
 
     async def ListDeadLetters(
         self, request: commands_pb2.ListDeadLettersRequest, context: Context
@@ -57,7 +57,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
                 scope, {"at": last.dead_at.isoformat(), "id": str(last.command.command_id)}
             )  # fmt: skip
         return commands_pb2.ListDeadLettersResponse(
-            dead_letters=[dead_letter_message(letter, []) for letter in found[:size]], next_page_token=token
+            dead_letters=[dead_letter_message(one, []) for one in found[:size]], next_page_token=token
         )
 
     async def RequeueDeadLetter(
@@ -66,7 +66,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         """Submit a dead command again."""
         changes = changes_of(request.options, request.params_json if request.HasField("params_json") else None)
         command_id = command_id_of(request.command_id)
-        done = await self._letters.requeue(actor(), command_id, changes, request.request_id)
+        done = await self._dead_letters.requeue(actor(), command_id, changes, request.request_id)
         return commands_pb2.RequeueDeadLetterResponse(command=accepted(done), requeued_from=request.command_id)
 
     async def RequeueDeadLetters(
@@ -89,7 +89,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         self, request: commands_pb2.PurgeDeadLetterRequest, context: Context
     ) -> commands_pb2.PurgeDeadLetterResponse:
         """Remove a dead letter."""
-        await self._letters.purge(
+        await self._dead_letters.purge(
             current_caller().tenant_id, command_id_of(request.command_id), key_of("purge", request)
         )
         return commands_pb2.PurgeDeadLetterResponse()

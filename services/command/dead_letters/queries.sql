@@ -24,10 +24,10 @@ order by c.ord;
 select agent_id, code, session_id, state from command.requeue_destinations(%s, %s, %s);
 
 -- name: purge
-select command.purge_letter(%s, %s, %s, %s);
+select command.purge_dead_letter(%s, %s, %s, %s);
 
 -- name: purge_many
-select code, answer from command.purge_letters(%s, %s, %s, %s, %s, %s);
+select code, answer from command.purge_dead_letters(%s, %s, %s, %s, %s, %s);
 
 -- name: get_command
 select $command(c), coalesce(c.result, r.result) as result

@@ -15,16 +15,16 @@ from services.command.dead_letters.ports import Commands, DeadLetterStore
 class DeadLetters:
     """The operations on single dead letters."""
 
-    def __init__(self, letters: DeadLetterStore, commands: Commands) -> None:
-        self._letters = letters
+    def __init__(self, store: DeadLetterStore, commands: Commands) -> None:
+        self._store = store
         self._commands = commands
 
     async def get(self, tenant_id: str, command_id: UUID | None) -> DeadLetter:
         """Return a dead letter; raises ServiceError DEAD_LETTER_NOT_FOUND."""
-        letter = await self._letters.get(tenant_id, command_id) if command_id else None
-        if letter is None:
+        dead_letter = await self._store.get(tenant_id, command_id) if command_id else None
+        if dead_letter is None:
             raise dead_letter_missing(command_id)
-        return letter
+        return dead_letter
 
     async def requeue(self, actor: Actor, command_id: UUID | None, changes: Changes, key: str) -> Submitted:
         """Submit a dead command again, as a new one in the agent's live session. Raises ServiceError.
@@ -44,16 +44,16 @@ class DeadLetters:
         if done.code == SubmitCode.DEAD_LETTER_NOT_FOUND:
             raise dead_letter_missing(command_id)
         if done.code == SubmitCode.REQUEUED:
-            letters = await self._letters.requeue_targets(actor.tenant_id, [old.command_id])
-            letter = letters.get(old.command_id)
-            raise dead_letter_requeued(old.command_id, letter.requeued_as if letter else None)
+            dead_letters = await self._store.requeue_targets(actor.tenant_id, [old.command_id])
+            dead_letter = dead_letters.get(old.command_id)
+            raise dead_letter_requeued(old.command_id, dead_letter.requeued_as if dead_letter else None)
         raise error_of(done, new)
 
     async def purge(self, tenant_id: str, command_id: UUID | None, key: IdempotencyKey | None = None) -> None:
         """Remove a dead letter; raises ServiceError DEAD_LETTER_NOT_FOUND."""
         if command_id is None:
             raise dead_letter_missing(command_id)
-        code = await self._letters.purge(tenant_id, key, command_id)
+        code = await self._store.purge(tenant_id, key, command_id)
         check_key(code)
         if code == PurgeCode.GONE:
             raise dead_letter_missing(command_id)

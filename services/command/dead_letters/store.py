@@ -72,11 +72,11 @@ class PostgresDeadLetters:
 
     async def get(self, tenant_id: str, command_id: UUID) -> DeadLetter | None:
         """Return a dead letter, None when there is none."""
-        letters = await self._database.records(_DeadLetterRow, _SQL["dead_letter"], (tenant_id, command_id))
+        dead_letters = await self._database.records(_DeadLetterRow, _SQL["dead_letter"], (tenant_id, command_id))
         commands = await self._database.records(Command, _SQL["get_command"], (tenant_id, command_id))
-        if not letters or not commands:
+        if not dead_letters or not commands:
             return None
-        return DeadLetter(commands[0], letters[0].reason, letters[0].dead_at, letters[0].requeued_as)
+        return DeadLetter(commands[0], dead_letters[0].reason, dead_letters[0].dead_at, dead_letters[0].requeued_as)
 
     async def attempts(self, tenant_id: str, command_id: UUID) -> list[Attempt]:
         """Return a command's ended attempts, oldest first."""
@@ -107,7 +107,7 @@ class PostgresDeadLetters:
         found = await self._database.records(
             RequeueTarget, _SQL["requeue_targets"], {"tenant": tenant_id, "ids": list(ids)}
         )
-        return {letter.command_id: letter for letter in found}
+        return {one.command_id: one for one in found}
 
     async def commands(self, tenant_id: str, ids: Sequence[UUID]) -> tuple[dict[UUID, Command], int]:
         """Return the commands of the first ids, as many as fit into memory together, and the number of these ids."""

@@ -163,21 +163,21 @@ class JetStreamBroker:
             state.ack_floor_stream_seq, state.delivered_stream_seq, state.num_ack_pending, state.num_pending
         )
 
-    async def publish_letters(self, letters: Sequence[PendingPublication]) -> list[PendingPublication]:
+    async def publish_dead_letters(self, dead_letters: Sequence[PendingPublication]) -> list[PendingPublication]:
         """Publish dead letters and return those that the stream stored."""
         messages = [
             Message(
-                dead_letter_subject(letter.tenant_id, letter.reason),
+                dead_letter_subject(one.tenant_id, one.reason),
                 orjson.dumps(
-                    {"commandId": letter.command_id, "agentId": letter.agent_id, "sessionId": letter.session_id,
-                     "type": letter.type, "reason": letter.reason}
+                    {"commandId": one.command_id, "agentId": one.agent_id, "sessionId": one.session_id,
+                     "type": one.type, "reason": one.reason}
                 ),
-                str(letter.command_id),
+                str(one.command_id),
             )
-            for letter in letters
+            for one in dead_letters
         ]  # fmt: skip
         acks = await self._publisher.publish_many(messages)
-        return [letter for letter, ack in zip(letters, acks, strict=True) if isinstance(ack, PubAck)]
+        return [one for one, ack in zip(dead_letters, acks, strict=True) if isinstance(ack, PubAck)]
 
     async def trim(self) -> None:
         """Remove dispatches that every consumer has settled, after a delay.

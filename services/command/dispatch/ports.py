@@ -113,10 +113,10 @@ class DeliveryStore(Protocol):
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
         """Charge one attempt to queued commands whose dispatch no runner claimed. Returns how many."""
 
-    async def letters(self) -> list[PendingPublication]:
+    async def unpublished_dead_letters(self) -> list[PendingPublication]:
         """Return dead letters that are not in the stream yet."""
 
-    async def mark_published_letters(self, letters: Sequence[PendingPublication]) -> None:
+    async def mark_dead_letters_published(self, dead_letters: Sequence[PendingPublication]) -> None:
         """Record that the stream has these dead letters."""
 
     async def forget(self) -> None:
@@ -138,7 +138,7 @@ class Broker(Protocol):
     async def position(self, runner_id: UUID, priority: int) -> ConsumerPosition | None:
         """Return the position of a runner's consumer, None when it does not exist."""
 
-    async def publish_letters(self, letters: Sequence[PendingPublication]) -> list[PendingPublication]:
+    async def publish_dead_letters(self, dead_letters: Sequence[PendingPublication]) -> list[PendingPublication]:
         """Publish dead letters and return those that the stream stored."""
 
     async def trim(self) -> None:

@@ -129,7 +129,7 @@ with old as materialized (
   select c.tenant_id, c.command_id from command.commands c
   where c.expires_at < now()  -- unlike clock_timestamp(), it can be compared with an index
   order by c.expires_at limit 500 for update skip locked
-), letters as (
+), dead_letters as (
   delete from command.dead_letters d using old o where d.tenant_id = o.tenant_id and d.command_id = o.command_id
 ), attempts as (
   delete from command.attempts a using old o where a.tenant_id = o.tenant_id and a.command_id = o.command_id
@@ -138,7 +138,7 @@ with old as materialized (
 )
 delete from command.commands c using old o where c.tenant_id = o.tenant_id and c.command_id = o.command_id;
 
--- name: unpublished_letters
+-- name: unpublished_dead_letters
 select tenant_id, command_id, agent_id, session_id, type, reason from command.dead_letters
 where not published order by dead_at limit 200;
 

@@ -84,7 +84,7 @@ class Reconciler:
             failpoint("reconciler.between_expiries")
         for lease in await self._store.overdue_cancels():
             await self._store.finish(lease.tenant_id, lease.partition, _cancelled(lease))
-            self._notifier.runner_asked(lease.runner_id)
+            self._notifier.runner_has_work(lease.runner_id)
         await self._store.orphaned()
         await self._store.forget()
 
@@ -112,11 +112,11 @@ class Reconciler:
                 failpoint("reconciler.after_redispatch_before_notification")
                 _log.info("dispatched_again", runner_id=str(runner_id), priority=priority, commands=again)
                 self._notifier.commands_waiting()
-        letters = await self._store.letters()
-        if letters:
-            published = await self._broker.publish_letters(letters)
+        dead_letters = await self._store.unpublished_dead_letters()
+        if dead_letters:
+            published = await self._broker.publish_dead_letters(dead_letters)
             failpoint("reconciler.after_dead_letters_before_mark")
-            await self._store.mark_published_letters(published)
+            await self._store.mark_dead_letters_published(published)
         await self._broker.trim()
 
 

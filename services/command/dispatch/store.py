@@ -129,13 +129,13 @@ class PostgresDelivery:
                 rows[0].announce(self._notifier, group.tenant_id, group.partition)
         return charged
 
-    async def letters(self) -> list[PendingPublication]:
+    async def unpublished_dead_letters(self) -> list[PendingPublication]:
         """Return dead letters that are not in the stream yet."""
-        return await self._database.records(PendingPublication, _SQL["unpublished_letters"])
+        return await self._database.records(PendingPublication, _SQL["unpublished_dead_letters"])
 
-    async def mark_published_letters(self, letters: Sequence[PendingPublication]) -> None:
+    async def mark_dead_letters_published(self, dead_letters: Sequence[PendingPublication]) -> None:
         """Record that the stream has these dead letters."""
-        tenants, ids = [letter.tenant_id for letter in letters], [letter.command_id for letter in letters]
+        tenants, ids = [one.tenant_id for one in dead_letters], [one.command_id for one in dead_letters]
         await self._database.changed(_SQL["mark_published"], (tenants, ids))
 
     async def oldest_snapshot(self) -> float:

@@ -62,7 +62,7 @@ class PostgresConnections:
         (row,) = await self._database.records(_FailRow, _SQL["fail_session"], values)
         row.announce(self._notifier, tenant_id, partition)
         for runner_id in row.runners or ():
-            self._notifier.runner_asked(runner_id)
+            self._notifier.runner_has_work(runner_id)
         self._notifier.sessions_closing()
 
     async def closed(self, tenant_id: str, session_uid: UUID, runner_id: UUID) -> None:

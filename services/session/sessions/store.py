@@ -129,7 +129,7 @@ class PostgresSessions:
     async def _step(self, tenant_id: str, partition: int, row: _StopRow) -> StopStep:
         row.announce(self._notifier, tenant_id, partition)
         for runner_id in row.runners or ():
-            self._notifier.runner_asked(runner_id)
+            self._notifier.runner_has_work(runner_id)
         if row.next_uid is not None and row.code != StopCode.REPLAYED:
             self._notifier.connections_wanted()
         shown = ((row.session_uid, row.snapshot), (row.next_uid, row.next_snapshot))

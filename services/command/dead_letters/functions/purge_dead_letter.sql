@@ -1,6 +1,7 @@
 -- Purges one dead letter in one transaction with the caller's key. Returns 'ok', 'replay', 'reused' or 'gone'. With
 -- 'gone' the key is not kept.
-create or replace function command.purge_letter(p_tenant text, p_key text, p_hash bytea, p_id uuid) returns command.purge_code
+create or replace function command.purge_dead_letter(p_tenant text, p_key text, p_hash bytea, p_id uuid)
+returns command.purge_code
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_code text := ((idempotency.take(p_tenant, 'purge', array[p_key], array[p_hash], array['']))[1]).code;

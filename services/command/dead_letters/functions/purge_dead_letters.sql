@@ -1,12 +1,12 @@
 -- Purges the dead letters of these ids in one transaction with the caller's key. With `p_requeued` true or false it
--- takes only letters that were requeued, or were not; with null it takes both. The answer is JSON: {purged: [...],
+-- takes only dead letters that were requeued, or were not; with null it takes both. The answer is JSON: {purged: [...],
 -- more}. Returns 'ok', 'replay' or 'reused'.
 --
 -- Other statements that change several dead letters (a requeue, the mark that they were published) lock them in another
 -- order. So this function never waits while it holds locks. It retries locked dead letters a few times, and then fails
 -- as a whole, to be run again.
-create or replace function command.purge_letters(p_tenant text, p_key text, p_hash bytea, p_ids uuid[],
-                                                 p_requeued boolean, p_more boolean)
+create or replace function command.purge_dead_letters(p_tenant text, p_key text, p_hash bytea, p_ids uuid[],
+                                                      p_requeued boolean, p_more boolean)
 returns table (code command.purge_code, answer text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -25,7 +25,7 @@ begin
   end if;
   code := 'ok';
   for v_try in 1 .. 6 loop
-    v_step := command.purge_free(p_tenant, v_left, p_requeued);
+    v_step := command.purge_unlocked(p_tenant, v_left, p_requeued);
     v_purged := v_purged || v_step.purged;
     v_left := v_step.remaining;
     exit when v_left is null;

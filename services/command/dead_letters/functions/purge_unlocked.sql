@@ -1,6 +1,6 @@
 -- Purges those of the dead letters that no other transaction has locked. Returns the ids that it purged and those that
 -- are left. With `p_requeued` true or false it takes only dead letters that were requeued, or were not.
-create or replace function command.purge_free(
+create or replace function command.purge_unlocked(
   p_tenant text, p_ids uuid[], p_requeued boolean, out purged uuid[], out remaining uuid[]
 ) language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
