@@ -26,24 +26,24 @@ class ValueSource:
 
         `at` is an expression for the path of `v`.
         """
-        place = f"{target}.{field.proto_name}"
+        attribute = f"{target}.{field.proto_name}"
         if field.is_map:
-            return self._labels(field, at, place) if self._as_text else self._map(field, at, place)
+            return self._labels(field, at, attribute) if self._as_text else self._map(field, at, attribute)
         if field.is_list:
-            return self._list(field, at, place)
+            return self._list(field, at, attribute)
         match field.kind:
             case Kind.TIMESTAMP | Kind.DURATION:
                 failed = f"    errors.append(({at}, str(error)))"
-                return ["try:", f"    set_{field.kind.value}({place}, v)", "except ValueError as error:", failed]
+                return ["try:", f"    set_{field.kind.value}({attribute}, v)", "except ValueError as error:", failed]
             case Kind.MESSAGE:
                 read = [
-                    f"{place}.SetInParent()",
-                    f"{self._nested(field.message)}(v, {place}, {at} + '.', errors, late)",
+                    f"{attribute}.SetInParent()",
+                    f"{self._nested(field.message)}(v, {attribute}, {at} + '.', errors, late)",
                 ]
                 return checked([_message_check(field)], at, read)
             case _:
                 checks, result = self._scalar(field)
-                return checked(checks, at, [f"{place} = {result}"])
+                return checked(checks, at, [f"{attribute} = {result}"])
 
     def _scalar(self, field: Field) -> tuple[list[Check], str]:
         """Return the checks of a single value, and an expression that converts it."""
@@ -78,7 +78,7 @@ class ValueSource:
         name = self._names.keep("numbers", numbers)
         return [check(f"(n := {name}.get(v) if {can_be} else None) is None", rules.one_of(list(numbers)))]
 
-    def _list(self, field: Field, at: str, place: str) -> Lines:
+    def _list(self, field: Field, at: str, attribute: str) -> Lines:
         own = field.own_rules.repeated
         checks = [
             check("type(v) is not list", "Input should be a valid list"),
@@ -88,16 +88,16 @@ class ValueSource:
             checks.append(check("not v", rules.too_short("List")))
         item_at = f"{at} + f'[{{i}}]'"
         if field.kind is Kind.ENUM and words_of(field.enum).pattern:
-            return checked(checks, at, self._long_words(field, at, item_at, place))
+            return checked(checks, at, self._long_words(field, at, item_at, attribute))
         if field.kind is Kind.MESSAGE:
             read = f"{self._nested(field.message)}(v, items.add(), {item_at} + '.', errors, late)"
             item = checked([_message_check(field)], item_at, [read])
         else:
             item_checks, result = self._scalar(field)
             item = checked(item_checks, item_at, [f"items.append({result})"])
-        return checked(checks, at, [f"items = {place}", "for i, v in enumerate(v):", *indented(item)])
+        return checked(checks, at, [f"items = {attribute}", "for i, v in enumerate(v):", *indented(item)])
 
-    def _long_words(self, field: Field, at: str, item_at: str, place: str) -> Lines:
+    def _long_words(self, field: Field, at: str, item_at: str, attribute: str) -> Lines:
         """Generate code that reads words of a long enum: first their form, then whether they exist.
 
         It drops duplicates.
@@ -108,22 +108,22 @@ class ValueSource:
         item = checked([*rules.type_checks(Kind.STRING), form], item_at, [f"found[v] = {numbers}.get(v)"])
         lines = ["found = {}", "for i, v in enumerate(v):", *indented(item)]
         lines += ["if None in found.values():", f"    late.append(({at}, {words.rule!r}))"]
-        return [*lines, "else:", f"    {place}.extend(found.values())"]
+        return [*lines, "else:", f"    {attribute}.extend(found.values())"]
 
-    def _map(self, field: Field, at: str, place: str) -> Lines:
+    def _map(self, field: Field, at: str, attribute: str) -> Lines:
         own = field.own_rules.map
         key_checks = self._string_checks(replace(field_of(field.message.fields_by_name["key"]), rules=own.keys))
         value_checks, result = self._scalar(field.map_value)
         item_at = f"{at} + '.' + shown(key)"
         entry = ["v = key", *checked(key_checks, item_at, ["pass"])]
         entry += ["v = value", *checked(value_checks, item_at, [f"items[key] = {result}"])]
-        lines = [f"items = {place}", "for key, value in v.items():", *indented(entry)]
+        lines = [f"items = {attribute}", "for key, value in v.items():", *indented(entry)]
         return checked([*rules.type_checks(Kind.MESSAGE), *rules.most_checks("Dictionary", own.max_pairs)], at, lines)
 
-    def _labels(self, field: Field, at: str, place: str) -> Lines:
+    def _labels(self, field: Field, at: str, attribute: str) -> Lines:
         """Generate code that reads the `name:value` pairs of a query."""
         lines = [
-            f"items = {place}",
+            f"items = {attribute}",
             "for pair in v:",
             "    key, colon, value = pair.partition(':')",
             "    if not key or not colon:",

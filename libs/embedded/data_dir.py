@@ -60,18 +60,18 @@ def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequen
         return _noted_place(note)
     if run_as is None or (engine_home / "data").exists() or run_as.reaches(engine_home):
         return engine_home
-    place = _state_folder(run_as, state_folders) / f"data-{secrets.token_hex(8)}"
-    place.mkdir(mode=0o711)
-    create_private(note, _LOCATION_NOTE.format(data=place))
-    create_private(place / "home.txt", f"The data of {engine_home.parent}\n")
-    return place
+    folder = _state_folder(run_as, state_folders) / f"data-{secrets.token_hex(8)}"
+    folder.mkdir(mode=0o711)
+    create_private(note, _LOCATION_NOTE.format(data=folder))
+    create_private(folder / "home.txt", f"The data of {engine_home.parent}\n")
+    return folder
 
 
 def _noted_place(note: Path) -> Path:
-    place = Path(note.read_text(encoding="utf-8").partition("\n")[0])
-    if not place.is_dir():
-        raise EngineError(f"{note} says that the data lies in {place}, but there is no such folder")
-    return place
+    folder = Path(note.read_text(encoding="utf-8").partition("\n")[0])
+    if not folder.is_dir():
+        raise EngineError(f"{note} says that the data lies in {folder}, but there is no such folder")
+    return folder
 
 
 def _state_folder(run_as: SystemUser, candidates: Sequence[Path]) -> Path:

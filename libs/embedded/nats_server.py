@@ -75,7 +75,7 @@ class NatsServer:
             argv=[str(self._program), "--config", str(self._configuration)],
             environment={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
             cwd=self._folder,  # a relative path to the store: nats-server misreads some characters of absolute ones
-            ready=partial(greets, "127.0.0.1", self._port),
+            ready=partial(responds, "127.0.0.1", self._port),
             stop_steps=((signal.SIGTERM, 10.0),),
             death_signal=signal.SIGTERM,
         )
@@ -94,7 +94,7 @@ class NatsServer:
         return kept_secret(self._folder / "password")
 
 
-async def greets(host: str, port: int) -> bool:
+async def responds(host: str, port: int) -> bool:
     """Return whether a NATS server with JetStream answers there. It needs no password."""
     try:
         reader, writer = await asyncio.open_connection(host, port)

@@ -80,11 +80,11 @@ def _path(elements: Iterable[Any]) -> str:
     """Return a field's path in proto names: `events[3].type`, `agent.labels["team"]`."""
     steps = []
     for element in elements:
-        place = element.subscript
-        if place is None:
+        subscript = element.subscript
+        if subscript is None:
             steps.append(element.field_name)
         else:
-            value = f'"{place.value}"' if place.field == "string_key" else str(place.value).lower()
+            value = f'"{subscript.value}"' if subscript.field == "string_key" else str(subscript.value).lower()
             steps.append(f"{element.field_name}[{value}]")
     return ".".join(steps)
 

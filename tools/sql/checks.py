@@ -61,11 +61,11 @@ def _all_sql() -> list[Path]:
 def misplaced(root: Path, applied: set[Path]) -> Iterator[str]:
     """Yield the SQL files that nothing applies or reads. `applied` holds the folders of functions."""
     for path in sorted(path for folder in ("services", "libs") for path in (root / folder).rglob("*.sql")):
-        place = path.relative_to(root)
-        shown, is_ours = place.as_posix(), place.parts[:3] != ("libs", "db", "migrations")
+        relative = path.relative_to(root)
+        shown, is_ours = relative.as_posix(), relative.parts[:3] != ("libs", "db", "migrations")
         if path.parent.name == "functions":
-            depth = 5 if place.parts[0] == "services" else 4
-            if len(place.parts) != depth or not (path.parent.parent / "__init__.py").exists():
+            depth = 5 if relative.parts[0] == "services" else 4
+            if len(relative.parts) != depth or not (path.parent.parent / "__init__.py").exists():
                 yield f"{shown} is in no slice or library: move it to functions/ of a slice or library"
             elif path.parent not in applied:
                 yield f"{shown} is not applied: services/cli/schema.py does not name its folder"

@@ -7,7 +7,7 @@ Metadata = Sequence[tuple[str, str]]
 
 _PING_MILLISECONDS = 20_000  # the services permit one in 10 s
 _PING_TIMEOUT_MILLISECONDS = 10_000
-# How long one attempt to connect may take, in spite of gRPC's name for it; the wait between two is told apart.
+# How long one attempt to connect may take. gRPC names it otherwise, and has another setting for the wait between two.
 _CONNECT_MILLISECONDS = 5_000
 _MOST_RECEIVED_BYTES = 64 * 1024 * 1024  # pages of events with large payloads pass gRPC's own 4 MiB
 _MOST_METADATA_BYTES = 16 * 1024
