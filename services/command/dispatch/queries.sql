@@ -125,18 +125,26 @@ where r.dead_at < clock_timestamp() - interval '1 hour'
   and not exists (select from command.connections n where n.runner_id = r.runner_id);
 
 -- name: forget_commands
+-- Attempts and results are looked up by key and deleted where they are. A plan that was made while the tables were empty
+-- would join all of them. A dead letter can change meanwhile, and then is in another place; so it is deleted by its key.
 with old as materialized (
-  select c.tenant_id, c.command_id from command.commands c
+  select c.ctid as at, c.tenant_id, c.command_id from command.commands c
   where c.expires_at < now()  -- unlike clock_timestamp(), it can be compared with an index
   order by c.expires_at limit 500 for update skip locked
 ), dead_letters as (
   delete from command.dead_letters d using old o where d.tenant_id = o.tenant_id and d.command_id = o.command_id
 ), attempts as (
-  delete from command.attempts a using old o where a.tenant_id = o.tenant_id and a.command_id = o.command_id
+  delete from command.attempts a where a.ctid = any (array(
+    select a.at from old o cross join lateral (
+      select a.ctid as at from command.attempts a
+      where a.tenant_id = o.tenant_id and a.command_id = o.command_id offset 0) a))
 ), results as (
-  delete from command.results r using old o where r.tenant_id = o.tenant_id and r.command_id = o.command_id
+  delete from command.results r where r.ctid = any (array(
+    select r.at from old o cross join lateral (
+      select r.ctid as at from command.results r
+      where r.tenant_id = o.tenant_id and r.command_id = o.command_id offset 0) r))
 )
-delete from command.commands c using old o where c.tenant_id = o.tenant_id and c.command_id = o.command_id;
+delete from command.commands c where c.ctid = any (array(select o.at from old o));
 
 -- name: unpublished_dead_letters
 select tenant_id, command_id, agent_id, session_id, type, reason from command.dead_letters
