@@ -71,7 +71,7 @@ def test_row_shows_percentiles_aim_and_verdict() -> None:
     assert Spans("x", [1.0], [(0.99, 2.0)]).met is True
 
 
-def test_pending_span_misses_every_aim() -> None:
+def test_span_without_an_end_misses_every_aim() -> None:
     spans = Spans("x", [1.0, 2.0], [(0.99, 5.0)], pending=1)
     assert spans.met is False
     assert "2, 1 of them never" in spans.row

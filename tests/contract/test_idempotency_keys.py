@@ -53,13 +53,13 @@ async def test_key_of_another_request_is_rejected_and_shows_nothing(keys: Postgr
     assert await keys.take(TENANT, OTHER) == Taken(KeyCode.REUSED)
 
 
-async def test_first_response_stays(keys: PostgresKeys) -> None:
+async def test_first_stored_response_is_kept(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY)
     assert await keys.finish(TENANT, KEY, "first") == "first"
     assert await keys.finish(TENANT, KEY, "second") == "first"
 
 
-async def test_keys_of_other_operations_and_tenants_are_other_keys(keys: PostgresKeys) -> None:
+async def test_equal_keys_of_other_operations_and_tenants_are_separate(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY, "answer")
     assert (await keys.take("globex", OTHER)).code == KeyCode.TAKEN
     assert (await keys.take(TENANT, IdempotencyKey("rest", "k", b"another request"))).code == KeyCode.TAKEN
@@ -68,7 +68,7 @@ async def test_keys_of_other_operations_and_tenants_are_other_keys(keys: Postgre
 # in use
 
 
-async def test_leased_key_is_in_use(keys: PostgresKeys) -> None:
+async def test_second_use_of_a_leased_key_is_rejected(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY)
     assert await keys.take(TENANT, KEY) == Taken(KeyCode.IN_USE)
 
@@ -94,14 +94,14 @@ async def test_second_use_takes_the_key_when_the_first_rolls_back(
     assert (await second).code == KeyCode.TAKEN
 
 
-async def test_second_use_does_not_wait_for_ever(keys: PostgresKeys, database_url: str) -> None:
+async def test_second_use_stops_waiting_after_the_lock_timeout(keys: PostgresKeys, database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url) as first:
         await taken_by_another(first)
         with pytest.raises(BusyError):
             await keys.take(TENANT, KEY)
 
 
-async def test_of_many_uses_at_once_one_takes_the_key(keys: PostgresKeys) -> None:
+async def test_one_of_many_concurrent_uses_takes_the_key(keys: PostgresKeys) -> None:
     outcomes = await asyncio.gather(*(keys.take(TENANT, KEY) for _ in range(20)))
     assert sorted(outcome.code for outcome in outcomes) == [KeyCode.IN_USE] * 19 + [KeyCode.TAKEN]
 
@@ -109,9 +109,7 @@ async def test_of_many_uses_at_once_one_takes_the_key(keys: PostgresKeys) -> Non
 # the lease
 
 
-async def test_same_request_takes_a_key_whose_holder_died_and_finds_its_plan(
-    keys: PostgresKeys, database_url: str
-) -> None:
+async def test_same_request_takes_over_key_and_plan_of_a_dead_holder(keys: PostgresKeys, database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as holder:
         values = (TENANT, KEY.method, [KEY.key], [KEY.hash])
         await holder.execute(
@@ -128,12 +126,12 @@ async def test_same_request_takes_a_key_whose_holder_died_and_finds_its_plan(
     assert (await keys.take(TENANT, KEY)).code == KeyCode.IN_USE
 
 
-async def test_another_request_never_takes_a_key_whose_holder_died(keys: PostgresKeys) -> None:
+async def test_key_whose_holder_died_is_rejected_for_another_request(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY, lease=0.0)
     assert (await keys.take(TENANT, OTHER)).code == KeyCode.REUSED
 
 
-async def test_first_plan_stays(keys: PostgresKeys) -> None:
+async def test_first_stored_plan_is_kept(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY)
     assert await keys.keep_plan(TENANT, KEY, "first") == "first"
     assert await keys.keep_plan(TENANT, KEY, "second") == "first"
@@ -142,7 +140,7 @@ async def test_first_plan_stays(keys: PostgresKeys) -> None:
 # release
 
 
-async def test_released_key_takes_another_request(keys: PostgresKeys) -> None:
+async def test_released_key_can_be_used_for_another_request(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY)
     await keys.release(TENANT, KEY)
     assert (await keys.take(TENANT, OTHER, "answer")).code == KeyCode.TAKEN
@@ -157,7 +155,7 @@ async def test_late_release_keeps_a_response(keys: PostgresKeys) -> None:
     assert (await keys.take(TENANT, KEY)).response == "answer"
 
 
-async def test_released_key_with_a_plan_goes_on_with_it(keys: PostgresKeys) -> None:
+async def test_released_key_keeps_its_plan_and_its_request(keys: PostgresKeys) -> None:
     await keys.take(TENANT, KEY)
     await keys.keep_plan(TENANT, KEY, "plan")
     await keys.release(TENANT, KEY)
@@ -169,7 +167,7 @@ async def test_released_key_with_a_plan_goes_on_with_it(keys: PostgresKeys) -> N
 
 
 @pytest.mark.parametrize("response", [None, "answer"])
-async def test_key_is_kept_for_a_day_and_then_takes_any_request(
+async def test_key_is_kept_for_a_day_and_then_can_be_used_for_any_request(
     keys: PostgresKeys, admin: psycopg.AsyncConnection, response: str | None
 ) -> None:
     await keys.take(TENANT, KEY, response)
@@ -183,7 +181,7 @@ async def test_key_is_kept_for_a_day_and_then_takes_any_request(
     assert await scalar(admin, kept)
 
 
-async def test_expired_keys_are_forgotten_but_for_those_in_use(
+async def test_expired_keys_are_deleted_unless_they_are_in_use(
     keys: PostgresKeys, database_url: str, admin: psycopg.AsyncConnection
 ) -> None:
     await keys.take(TENANT, KEY, "answer")
@@ -199,7 +197,7 @@ async def test_expired_keys_are_forgotten_but_for_those_in_use(
 # notes
 
 
-async def test_note_waits_for_the_first_use_whatever_its_request(
+async def test_first_note_of_a_key_is_returned_to_its_first_use(
     keys: PostgresKeys, admin: psycopg.AsyncConnection
 ) -> None:
     assert await keys.leave_note(TENANT, "work", "k", '{"n": 1}') is None
@@ -209,7 +207,9 @@ async def test_note_waits_for_the_first_use_whatever_its_request(
     assert await keys.leave_note(TENANT, "work", "k", '{"n": 3}') == "answer"
 
 
-async def test_note_outlives_a_use_that_is_released(keys: PostgresKeys, admin: psycopg.AsyncConnection) -> None:
+async def test_note_is_kept_when_the_use_of_its_key_is_released(
+    keys: PostgresKeys, admin: psycopg.AsyncConnection
+) -> None:
     await keys.leave_note(TENANT, "work", "k", "{}")
     await keys.take(TENANT, KEY, "answer")
     await keys.release(TENANT, KEY, KeyState.DONE)
@@ -217,7 +217,7 @@ async def test_note_outlives_a_use_that_is_released(keys: PostgresKeys, admin: p
     assert (await keys.take(TENANT, OTHER, "other")).code == KeyCode.TAKEN
 
 
-async def test_note_is_forgotten_after_its_day(keys: PostgresKeys, admin: psycopg.AsyncConnection) -> None:
+async def test_note_expires_after_a_day(keys: PostgresKeys, admin: psycopg.AsyncConnection) -> None:
     await keys.leave_note(TENANT, "work", "k", '{"n": 1}')
     await admin.execute("update idempotency.keys set expires_at = now()")
     assert await keys.leave_note(TENANT, "work", "k", '{"n": 2}') is None

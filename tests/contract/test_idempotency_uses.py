@@ -12,7 +12,7 @@ from tests.support.idempotency_keys import KEY, OTHER, TENANT, scalar
 # batches
 
 
-async def test_batch_is_answered_key_by_key(keys: PostgresKeys, admin: psycopg.AsyncConnection) -> None:
+async def test_each_key_of_a_batch_has_its_own_answer(keys: PostgresKeys, admin: psycopg.AsyncConnection) -> None:
     await keys.take(TENANT, IdempotencyKey("work", "done", b"h"), "answer")
     await keys.take(TENANT, IdempotencyKey("work", "leased", b"h"))
     await keys.leave_note(TENANT, "work", "noted", "{}")
@@ -60,7 +60,7 @@ async def test_idempotent_operation_runs_again_and_gives_its_key_back_when_rejec
     assert (await keys.take(TENANT, rejected)).code == KeyCode.TAKEN
 
 
-async def test_leased_operation_that_breaks_off_goes_on_at_once_with_its_plan(keys: PostgresKeys) -> None:
+async def test_interrupted_leased_operation_resumes_with_its_plan(keys: PostgresKeys) -> None:
     async def break_off() -> None:
         async with leased(keys, TENANT, KEY) as use:
             await use.keep_plan("plan")

@@ -48,7 +48,7 @@ async def _follow(http: httpx2.AsyncClient, session_id: str, frames: list[Frame]
             frames.append(frame)  # noqa: PERF401 - the caller watches the list grow
 
 
-async def test_story_works_over_rest(up: Up) -> None:
+async def test_user_story_works_over_rest(up: Up) -> None:
     """`up` prints where the API and the key are. With these, an agent is created, started, commanded and stopped."""
     assert up.endpoints["http"].encode() in up.output
     assert str(up.home / "dev-key").encode() in up.output
@@ -89,7 +89,7 @@ async def test_story_works_over_rest(up: Up) -> None:
         assert late.headers["content-type"] == "application/problem+json"
 
 
-async def test_story_works_over_grpc(up: Up) -> None:
+async def test_user_story_works_over_grpc(up: Up) -> None:
     """The same story over gRPC with the public client has the same events."""
     async with up.grpc() as client:
         session = await connected_session(client, "caller", "time")

@@ -27,7 +27,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_slice_imports_another_through_its_service_or_model(service: str) -> None:
+def test_slice_imports_another_only_through_its_service_or_model(service: str) -> None:
     wrong = []
     for name in slices_of(service):
         for path in (ROOT / "services" / service / name).glob("*.py"):
@@ -42,7 +42,7 @@ def test_a_slice_imports_another_through_its_service_or_model(service: str) -> N
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_service_names_its_slices_in_the_order_of_their_imports(service: str) -> None:
+def test_service_lists_its_slices_in_import_order(service: str) -> None:
     package = (ROOT / "services" / service / "__init__.py").read_text(encoding="utf-8")
     stated = [name.strip(" .") for name in package.strip('"\n').rpartition(":")[2].split(",")]
     assert sorted(stated) == slices_of(service)

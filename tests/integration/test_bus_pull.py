@@ -90,7 +90,7 @@ async def test_loop_requests_no_more_messages_than_free_slots(bus: Bus) -> None:
             rig.loop.wake()
 
 
-async def test_idle_loop_renews_its_requests_and_does_not_start_anew(bus: Bus) -> None:
+async def test_idle_loop_renews_its_requests_without_restarting(bus: Bus) -> None:
     rig = Rig(bus, timings=PullTimings(expires=0.3, heartbeat=0.1, silence=0.4, check=0.05))
     async with running(rig):
         await eventually(lambda: rig.epochs)

@@ -93,7 +93,7 @@ async def test_invalid_answer_is_a_protocol_error(odd: McpConnection) -> None:
         (-32000, FailureCode.AGENT_PROTOCOL_ERROR),  # also the SDK's own code for a closed connection
     ],
 )
-async def test_protocol_errors_are_mapped(odd: McpConnection, code: int, expected: FailureCode) -> None:
+async def test_each_protocol_error_has_its_failure_code(odd: McpConnection, code: int, expected: FailureCode) -> None:
     failure = await failure_of(odd, tool("refuse", {"code": code}))
     assert (failure.code, failure.retryable) == (expected, False)
     assert "refused" in failure.message
@@ -109,7 +109,7 @@ async def test_tool_added_later_is_found(odd: McpConnection, way: str) -> None:
     assert text_of(await odd.execute(tool("new"), Recorder())) == "an answer"
 
 
-async def test_known_tool_causes_no_new_listing(odd: McpConnection, record: Path) -> None:
+async def test_call_of_a_known_tool_does_not_list_tools_again(odd: McpConnection, record: Path) -> None:
     for _ in range(3):
         await odd.execute(tool("answer"), Recorder())
     assert count_of('"tools/list"', record) == 1
@@ -136,7 +136,7 @@ NEEDING_MORE = [("read_resource", {"uri": "a://b"}), ("get_prompt", {"name": "gr
 
 
 @pytest.mark.parametrize(("type_", "params"), NEEDING_MORE)
-async def test_a_type_that_the_server_does_not_know_is_not_tried_again(
+async def test_command_type_unknown_to_the_server_is_not_retryable(
     odd: McpConnection, type_: str, params: dict[str, str]
 ) -> None:
     failure = await failure_of(odd, command(type_, params))
@@ -145,7 +145,7 @@ async def test_a_type_that_the_server_does_not_know_is_not_tried_again(
 
 
 @pytest.mark.parametrize(("type_", "params"), NEEDING_MORE)
-async def test_an_answer_that_breaks_the_protocol_is_tried_again_where_nothing_is_changed(
+async def test_protocol_error_of_a_reading_command_is_retryable(
     tmp_path: Path, type_: str, params: dict[str, str]
 ) -> None:
     async with connected(tmp_path, stdio(MISBEHAVING, "mangled")) as connection:
@@ -155,7 +155,7 @@ async def test_an_answer_that_breaks_the_protocol_is_tried_again_where_nothing_i
 
 
 @pytest.mark.parametrize(("mode", "words"), [("mangled", "list"), ("unlisted", "no list today")])
-async def test_a_list_of_tools_that_does_not_come_is_asked_for_again(tmp_path: Path, mode: str, words: str) -> None:
+async def test_failed_listing_of_tools_is_retryable(tmp_path: Path, mode: str, words: str) -> None:
     async with connected(tmp_path, stdio(MISBEHAVING, mode)) as connection:
         await connection.execute(tool("grow", {"name": "more"}), Recorder())
         failure = await failure_of(connection, command("list_tools", {}))

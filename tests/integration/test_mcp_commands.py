@@ -232,7 +232,7 @@ async def test_fifty_cancels_at_once_leave_the_connection_usable(trial: McpConne
     await eventually(lambda: len(effects(tmp_path)) >= 100)
 
 
-async def test_counters_of_flaky_survive_the_server(tmp_path: Path) -> None:
+async def test_counter_of_the_flaky_tool_survives_its_server(tmp_path: Path) -> None:
     entry = stdio(TRIAL, "--state", str(tmp_path / "state"))
     async with connected(tmp_path, entry) as first:
         await failure_of(first, tool("flaky", {"key": "k", "failures": 1}))

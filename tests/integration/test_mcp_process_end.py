@@ -124,10 +124,8 @@ async def test_stopped_server_delays_neither_cancel_nor_close(odd: McpConnection
     assert time.monotonic() - started < 4
 
 
-async def test_the_death_is_known_too_where_the_system_has_no_event_for_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path
-) -> None:
-    """As on macOS: the process is looked at again and again."""
+async def test_death_is_detected_without_pidfd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, record: Path) -> None:
+    """As on macOS, where the process is polled."""
     monkeypatch.delattr(os, "pidfd_open")
     async with connected(tmp_path, stdio(MISBEHAVING, "plain", str(record))) as connection:
         (running,) = await held(connection, record)

@@ -41,7 +41,7 @@ def test_comment_is_found_by_full_name_as_one_line() -> None:
     assert comments()["callboard.events.v1.StreamEventsRequest.scope"] == "Whose events to follow."
 
 
-def test_set_contains_all_imports_in_order() -> None:
+def test_descriptor_set_contains_all_imports_in_order() -> None:
     pool = DescriptorPool()
     for file in contract().file:
         pool.Add(file)
