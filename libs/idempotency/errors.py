@@ -1,4 +1,4 @@
-"""The errors that callers read of their keys. No other code makes them."""
+"""The errors of idempotency keys. No other module creates them."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,16 @@ _ERRORS: dict[str, tuple[Reason, str]] = {
 
 
 def key_error(code: str, metadata: Mapping[str, str] | None = None) -> ServiceError | None:
-    """Return the error that a code means, None for a code that means none.
+    """Return the error for a code, or None when the code is not about an unusable key.
 
-    `code` may be one of an operation's own: where those speak of a key, they have the words of `KeyCode`.
+    `code` may be an operation's own code. Its codes about keys have the values of `KeyCode`.
     """
     found = _ERRORS.get(code)
     return ServiceError(*found, metadata=metadata) if found else None
 
 
 def check_key(code: str) -> None:
-    """Reject a key that was used with another request, or whose first use still runs."""
+    """Raise ServiceError for a key that was used with another request or whose first use is still running."""
     error = key_error(code)
     if error is not None:
         raise error

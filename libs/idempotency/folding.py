@@ -1,4 +1,4 @@
-"""Equal requests of one batch are one (concurrency, rule 8)."""
+"""Folds equal requests of a batch into one (concurrency, rule 8)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class KeyedItem:
 
 
 def folded(items: Sequence[KeyedItem]) -> tuple[list[KeyedItem], list[int]]:
-    """Fold items with equal keys and hashes into the first. Returns what is kept, and for each item its index there.
+    """Keep the first of the items with equal keys and hashes. Returns the kept items, and each item's index in them.
 
-    One that reuses a key of the same batch for another request stays, and the database rejects it.
+    An item that reuses a key of the batch for another request is kept too. The database rejects it.
     """
     indexes: dict[IdempotencyKey, int] = {}
     kept: list[KeyedItem] = []
@@ -32,7 +32,7 @@ def folded(items: Sequence[KeyedItem]) -> tuple[list[KeyedItem], list[int]]:
 
 
 def key_columns(items: Sequence[KeyedItem]) -> tuple[list[str | None], list[bytes | None]]:
-    """Return the keys and hashes of a batch as `idempotency.take` takes them: none when no item has a key."""
+    """Return the parameters of `idempotency.take` for a batch: keys and hashes, both empty when no item has a key."""
     if all(item.key is None for item in items):
         return [], []
     keys = [item.key for item in items]

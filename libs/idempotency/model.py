@@ -1,22 +1,22 @@
-"""Idempotency keys: what a caller's key stands for, and what became of it."""
+"""The values of idempotency keys."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class KeyState(StrEnum):
-    """Where a stored key stands."""
+    """The state of a stored key."""
 
     WAITING = "waiting"
-    """It carries a note for its first use."""
+    """The key has a note and was not used yet."""
     RUNNING = "running"
-    """Its first use runs, under a lease."""
+    """The first use runs under a lease."""
     DONE = "done"
-    """It replays its response."""
+    """The key has a response, which repeated calls get."""
 
 
 class KeyCode(StrEnum):
-    """What became of a key that a call wants to use."""
+    """The result of taking a key."""
 
     TAKEN = "taken"
     REPLAY = "replay"
@@ -26,7 +26,7 @@ class KeyCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's key for one operation, and the hash of the request that it stands for."""
+    """A caller's key for one operation, and the hash of the request that it was sent with."""
 
     method: str
     key: str
@@ -35,7 +35,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a key, with its plan and its response where it has them."""
+    """The result of taking a key, with the plan and the response that are stored with it."""
 
     code: KeyCode
     plan: str | None = None

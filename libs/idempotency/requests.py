@@ -1,4 +1,4 @@
-"""The key that a request carries, and the hash that tells requests apart."""
+"""Reads the idempotency key of a request, and hashes the request."""
 
 from hashlib import sha256
 from typing import TypeVar

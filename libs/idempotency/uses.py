@@ -1,4 +1,4 @@
-"""The two ways to run an operation under a caller's key that is not one transaction with it."""
+"""Runs operations under a caller's key when operation and key are not one transaction."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ from libs.idempotency.store import KeyStore
 
 @contextlib.asynccontextmanager
 async def idempotent(keys: KeyStore, tenant_id: str, key: IdempotencyKey | None, target: str) -> AsyncIterator[None]:
-    """Run an operation that has the same result when it is done twice, on what `target` names.
+    """Run an operation on `target` that may safely run twice.
 
-    A repeated call runs it again. The key only holds the caller to one request; an operation that is rejected gives it
-    back.
+    A repeated call runs it again. The key only rejects a different request. If the operation raises ServiceError, the
+    key is released.
     """
     if key is None:
         yield
@@ -31,9 +31,9 @@ async def idempotent(keys: KeyStore, tenant_id: str, key: IdempotencyKey | None,
 
 
 class LeasedUse:
-    """One use of a key by an operation of several transactions, or of no key: then nothing is stored.
+    """One use of a key by an operation of several transactions. Without a key, nothing is stored.
 
-    `response` is the answer of a use before, `plan` what one before chose; None where there is none.
+    `plan` and `response` are those of an earlier use, or None.
     """
 
     def __init__(self, keys: KeyStore, tenant_id: str, key: IdempotencyKey | None, taken: Taken) -> None:
@@ -44,11 +44,11 @@ class LeasedUse:
         self.response = taken.response
 
     async def keep_plan(self, plan: str) -> str:
-        """Store what the key stands for, before anything is done; the first plan stays, and is returned."""
+        """Store the plan before anything is done, and return the plan that is stored: the first one is kept."""
         return plan if self._key is None else await self._keys.keep_plan(self._tenant_id, self._key, plan)
 
     async def finish(self, response: str) -> str:
-        """Store the answer; the first one stays, and is returned."""
+        """Store the response, and return the one that is stored: the first one is kept."""
         return response if self._key is None else await self._keys.finish(self._tenant_id, self._key, response)
 
 
@@ -56,15 +56,15 @@ class LeasedUse:
 async def leased(keys: KeyStore, tenant_id: str, key: IdempotencyKey | None) -> AsyncIterator[LeasedUse]:
     """Lease a key to an operation of several transactions (concurrency, rule 8).
 
-    When the block fails, or its caller goes away, the key is given back: the same call may go on at once, with the plan
-    that was stored. When the process dies, it may once the lease is over.
+    If the block fails or is cancelled, the key is released, and the same call can continue at once with the stored
+    plan. If the process dies, the call can continue when the lease has expired.
     """
     taken = Taken(KeyCode.TAKEN) if key is None else await keys.take(tenant_id, key)
     check_key(taken.code)
     try:
         yield LeasedUse(keys, tenant_id, key, taken)
-    except BaseException:  # a cancellation too: the same call must not wait for the lease
+    except BaseException:  # also a cancellation: a repeated call must not wait for the lease
         if key is not None and taken.code == KeyCode.TAKEN:
-            with contextlib.suppress(ServiceError):  # the lease ends by itself
+            with contextlib.suppress(ServiceError):  # the lease expires anyway
                 await asyncio.shield(keys.release(tenant_id, key))
         raise

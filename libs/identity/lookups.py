@@ -1,4 +1,4 @@
-"""Looks things up by key: once for all who ask at the same time, and not again for a moment."""
+"""Looks up values by key, once for concurrent callers, and caches them for a short time."""
 
 import asyncio
 import time
@@ -8,12 +8,15 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 Ask = Callable[[], Awaitable[Value | None]]
-"""Finds the value; None when there is none."""
+"""Looks up the value; returns None when there is none."""
 
 
 class Lookups(Generic[Value]):
-    """Remembers at most `size` answers: a value for `seconds`, that there is none for `unknown_seconds`. The time
-    counts from when the question was put. The least recently used goes first. Errors are not remembered."""
+    """Caches up to `size` answers: a value for `seconds`, a missing value for `unknown_seconds`.
+
+    The time counts from the start of the lookup. The least recently used answer is dropped first. Errors are not
+    cached.
+    """
 
     def __init__(self, size: int, seconds: float, unknown_seconds: float = 0.0) -> None:
         self._size = size
@@ -23,7 +26,7 @@ class Lookups(Generic[Value]):
         self._under_way: dict[bytes, asyncio.Task[Value | None]] = {}
 
     async def get(self, key: bytes, ask: Ask[Value]) -> Value | None:
-        """Return the value under a key, asking when it is not remembered; raises what `ask` raises."""
+        """Return the value of a key, from the cache or by calling `ask`. Raises what `ask` raises."""
         answer = self._answers.get(key)
         if answer is not None and time.monotonic() < answer[0]:
             self._answers.move_to_end(key)
@@ -32,11 +35,11 @@ class Lookups(Generic[Value]):
         if task is None:
             task = self._under_way[key] = asyncio.create_task(self.refresh(key, ask), name="lookup")
             task.add_done_callback(lambda done: self._forget(key, done))
-        # Shielded: one caller that goes away must not take the answer from the others.
+        # Shielded, because a cancelled caller must not cancel the lookup of the others.
         return await asyncio.shield(task)
 
     async def refresh(self, key: bytes, ask: Ask[Value]) -> Value | None:
-        """Ask, whatever is remembered, and remember the answer."""
+        """Call `ask` even if an answer is cached, and cache the new one."""
         asked_at = time.monotonic()
         value = await ask()
         seconds = self._unknown_seconds if value is None else self._seconds
@@ -49,4 +52,4 @@ class Lookups(Generic[Value]):
     def _forget(self, key: bytes, done: "asyncio.Task[Value | None]") -> None:
         self._under_way.pop(key, None)
         if not done.cancelled():
-            done.exception()  # marks it as seen when every caller has gone away
+            done.exception()  # marks the error as retrieved when all callers were cancelled

@@ -1,5 +1,5 @@
--- Says what became of the keys of `take` where some were there before. `p_at` are the rows that it took. It has locked the
--- others, and only a statement after that sees what stands in them.
+-- Returns the results of `take` when some of the keys existed before. `p_at` holds the rows that `take` took. `take`
+-- has locked the other rows, and only a later statement sees their contents.
 create or replace function idempotency.answer_taken(p_tenant text, p_method text, p_keys text[], p_hashes bytea[],
                                                     p_at tid[])
 returns idempotency.taken[] language sql stable set search_path = pg_catalog, pg_temp as $$

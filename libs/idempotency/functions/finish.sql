@@ -1,5 +1,5 @@
--- Stores the response of a key, which it replays from now on. The first response stays, and is returned: of two calls of
--- which one took the key over from the other, both answer the same. Returns null for a key whose time ended meanwhile.
+-- Stores the response of a key and returns the response that is stored. The first response is kept: when one call has
+-- taken the key over from another, both get the same answer. Returns null for a key that expired meanwhile.
 create or replace function idempotency.finish(p_tenant text, p_method text, p_key text, p_response text)
 returns text language sql security definer set search_path = pg_catalog, pg_temp as $$
   update idempotency.keys k

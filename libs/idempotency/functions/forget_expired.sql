@@ -1,5 +1,5 @@
--- Deletes up to `p_limit` keys whose time has ended, and returns how many. It waits for no key that is in use. `now()`, and
--- not `clock_timestamp()`: the planner looks up only what is stable in an index.
+-- Deletes up to `p_limit` expired keys, and returns how many. It skips keys that are locked. It compares with `now()`
+-- because the planner uses an index only for a stable value, which `clock_timestamp()` is not.
 create or replace function idempotency.forget_expired(p_limit integer) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$
   with expired as materialized (

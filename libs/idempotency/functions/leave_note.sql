@@ -1,6 +1,6 @@
--- Leaves a note for whoever uses a key first, for 24 hours; the first note stays. Returns null, or the response of the key
--- if it has been used. `take` locks the same row first of all, so one of the two sees the other, whichever comes first.
--- For operations whose keys are done as they are taken.
+-- Stores a note for the first use of a key, for 24 hours. The first note is kept. Returns null, or the response of a
+-- key that was used before. `take` locks the same row before anything else, so one of the two sees the other, whichever
+-- comes first. For operations that take their keys with a response.
 create or replace function idempotency.leave_note(p_tenant text, p_method text, p_key text, p_note jsonb)
 returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,5 +1,6 @@
--- Gives keys back without a response: the caller may try again with them. `p_state` is the state in which the call took
--- them. A key with a plan keeps it, and its lease is over; one that carries a note waits for its first use again.
+-- Releases keys, so that the caller can try again with them. `p_state` is the state in which the call took them. A key
+-- with a plan keeps the plan, and its lease ends. A key with a note keeps the note for its next use. Any other key is
+-- deleted.
 create or replace function idempotency.release(p_tenant text, p_method text, p_keys text[],
                                                p_state idempotency.key_state)
 returns void language sql security definer set search_path = pg_catalog, pg_temp as $$

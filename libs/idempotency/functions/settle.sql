@@ -1,4 +1,4 @@
--- Ends what this transaction does under keys that it has taken: a key with a response is done, every other is released.
+-- Completes the keys that this transaction took: a key with a response becomes done, any other key is released.
 create or replace function idempotency.settle(p_tenant text, p_method text, p_keys text[], p_responses text[])
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -1,8 +1,9 @@
--- Takes the keys of one operation, before every other lock and in their order, so that two batches never wait for each
--- other (rule 3). A key that comes with a response is done at once; every other is leased to the call for `p_lease`. Free
--- are a key that is new or has expired, one that waits for its first use, and, for the same request, one whose lease is
--- over. Returns what became of each key; without a key there is nothing in the way, so null is taken too. Equal keys of a
--- batch have different hashes.
+-- Takes the keys of one operation, and returns a result for each. It runs before any other lock is taken, and locks the
+-- keys in order, so that two batches never wait for each other (rule 3).
+--
+-- A key with a response is done at once. A key without one is leased to the call for `p_lease`. A key can be taken when
+-- it is new, has expired or was not used yet, and by the same request when its lease has expired. A null key is always
+-- taken. Equal keys of a batch must have different hashes.
 create or replace function idempotency.take(p_tenant text, p_method text, p_keys text[], p_hashes bytea[],
                                             p_responses text[] default null, p_lease interval default '30 seconds')
 returns idempotency.taken[] language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- What became of a key that a call wants to use: its code, and what is stored with it.
+-- The result of taking a key: its code, and what is stored with the key.
 create type idempotency.taken as (
   code     idempotency.key_code,
   plan     text,
