@@ -72,7 +72,7 @@ def restore_key(connection: psycopg.Connection, text: str, tenant_id: str, role:
     """
     key_id = parse_key_id(text)
     if key_id is None:
-        raise ValueError("this is no key of ours")
+        raise ValueError("this is not an API key")
     _store(connection, NewKey(key_id, text, hash_key(text)), tenant_id, role, name)
     return connection.execute(_OPENS, [hash_key(text)]).fetchone() is not None
 

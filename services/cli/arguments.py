@@ -1,4 +1,4 @@
-"""What several commands read from the command line: spans of time, and text that may lie in a file."""
+"""Reads the values of options: durations, and text that can also come from a file."""
 
 import os
 import re
@@ -13,18 +13,18 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def read_span(option: str, text: str) -> timedelta:
-    """Return a span such as `90s`, `15m`, `2h` or `7d`; raises UsageError."""
+    """Parse a duration such as `90s`, `15m`, `2h` or `7d`; raises UsageError."""
     match = SPAN.fullmatch(text)
     try:
         if match:
             return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     except OverflowError:
         pass
-    raise UsageError(f"{option}: {text!r} is not a span; write 30s, 15m, 2h or 7d")
+    raise UsageError(f"{option}: {text!r} is not a duration; use 30s, 15m, 2h or 7d")
 
 
 def read_bytes(option: str, text: str) -> bytes:
-    """Return what was typed, or what the file of `@path` holds, or, for `-`, standard input; raises UsageError."""
+    """Return the given text, the content of the file for `@path`, or standard input for `-`; raises UsageError."""
     if text == "-":
         return sys.stdin.buffer.read()
     if not text.startswith("@"):

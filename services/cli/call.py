@@ -1,4 +1,4 @@
-"""`callboard call`: its options. What it does is imported when it runs."""
+"""The options of `callboard call`. The code that calls is imported when the command runs."""
 
 import os
 from typing import Annotated
@@ -9,26 +9,28 @@ from services.cli.error_output import printed_errors
 
 HELP = (
     "Call any method of the contract by its name.\n\n"
-    "REQUEST is one JSON object with REST's names: what REST has in the URL, in the body and in headers stands side by "
-    "side in it. The response is printed as REST's JSON; a stream prints a line for each response, until Ctrl-C.\n\n"
-    "The service is that of CALLBOARD_SESSION_ADDRESS or CALLBOARD_COMMAND_ADDRESS, else of the `callboard up` that "
-    "runs on CALLBOARD_HOME; the key is CALLBOARD_KEY, else the home's dev-key.\n\n"
-    "Exit codes: 0; 1 the service rejected the call; 2 the method or the request is wrong, and nothing was sent; 4 no "
-    "service answers."
+    "REQUEST is one JSON object with the field names of REST. It contains the fields of the URL, the body and the "
+    "headers. The response is printed as REST's JSON. A stream prints a line for each response, until Ctrl-C.\n\n"
+    "The address of the service is CALLBOARD_SESSION_ADDRESS or CALLBOARD_COMMAND_ADDRESS, by default that of the "
+    "`callboard up` that runs on CALLBOARD_HOME. The key is CALLBOARD_KEY, by default the home's dev-key.\n\n"
+    "Exit codes: 0 success; 1 the service rejected the call; 2 the method or the request is invalid, and nothing was "
+    "sent; 4 no service answers."
 )
 Method = Annotated[
-    str, typer.Argument(help="GetSession, SessionService.GetSession, or the full name.", metavar="METHOD")
+    str, typer.Argument(help="The method: GetSession, SessionService.GetSession, or the full name.", metavar="METHOD")
 ]
 Request = Annotated[str, typer.Argument(help="A JSON object, @FILE, or - for standard input.", metavar="REQUEST")]
 List = Annotated[bool, typer.Option("--list", help="List all methods.")]
-Describe = Annotated[bool, typer.Option("--describe", help="Show what METHOD takes and returns, and call nothing.")]
+Describe = Annotated[
+    bool, typer.Option("--describe", help="Describe the request and the response of METHOD, without a call.")
+]
 RequestId = Annotated[str, typer.Option(help="Idempotency key: repeating the call with it changes nothing more.")]
 Timeout = Annotated[
-    str, typer.Option(help="How long the call may take, such as 30s; 60s by default. A stream ends then.")
+    str, typer.Option(help="The time limit of the call, such as 30s. The default is 60s, and none for a stream.")
 ]
-Service = Annotated[str, typer.Option(help="session or command: which one to ask, where both serve METHOD.")]
+Service = Annotated[str, typer.Option(help="The service to call if both have METHOD: session or command.")]
 Pretty = Annotated[
-    bool | None, typer.Option("--pretty/--compact", help="Indent JSON, or print a response on one line.")
+    bool | None, typer.Option("--pretty/--compact", help="Print indented JSON, or one line for each response.")
 ]
 
 
@@ -42,7 +44,7 @@ def call(
     service: Service = "",
     pretty: Pretty = None,
 ) -> None:
-    """Call a method, or say what methods there are."""
+    """Call a method, or list or describe methods."""
     from services.cli.calls import run
     from services.cli.errors import UsageError
 

@@ -1,6 +1,6 @@
-"""Checks, once, whether a service answers.
+"""Checks once whether a service answers.
 
-Containers run it as `python -m services.cli.checks grpc HOST:PORT | http HOST:PORT PATH`; exit code 0: it does.
+Containers run `python -m services.cli.checks grpc HOST:PORT` or `... http HOST:PORT PATH`. Exit code 0 means yes.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _ANSWER_SECONDS = 3.0
 
 
 async def grpc_serves(address: str) -> bool:
-    """Say whether the gRPC server at host:port reports SERVING for the server as a whole."""
+    """Return whether the gRPC server at host:port reports SERVING."""
     async with grpc.aio.insecure_channel(address) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
@@ -25,7 +25,7 @@ async def grpc_serves(address: str) -> bool:
 
 
 async def http_ok(address: str, path: str) -> bool:
-    """Say whether a GET of the path at host:port returns 200."""
+    """Return whether a GET of the path at host:port returns 200."""
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):

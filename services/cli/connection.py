@@ -1,4 +1,4 @@
-"""How the command line reaches a service: its address, the caller's key, and what a failed call means."""
+"""Connects the command line to a service: address, key, and errors."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ class ServiceName(StrEnum):
 
 
 def address_of(environment: Mapping[str, str], service: ServiceName) -> str:
-    """Return where a service is: CALLBOARD_<SERVICE>_ADDRESS, else that of the `up` on this home, else the default."""
+    """Return a service's address: CALLBOARD_<SERVICE>_ADDRESS, that of the `up` on this home, or the default."""
     given = environment.get(f"CALLBOARD_{service.upper()}_ADDRESS", "").strip()
     written = Home(home_from(environment)).endpoints().get(service)
     variable = f"CALLBOARD_{service.upper()}_PORT"
@@ -35,11 +35,11 @@ def address_of(environment: Mapping[str, str], service: ServiceName) -> str:
 
 
 def key_of(environment: Mapping[str, str]) -> str:
-    """Return the key to call with: CALLBOARD_KEY, else the development key of the home. Raises CliError."""
+    """Return the caller's key: CALLBOARD_KEY, or the home's development key. Raises CliError."""
     key = environment.get("CALLBOARD_KEY", "").strip()
     if key:
         if not (key.isascii() and key.isprintable()):
-            raise SettingError("CALLBOARD_KEY", "is not a key: it holds characters that no key has")
+            raise SettingError("CALLBOARD_KEY", "is not an API key: it contains invalid characters")
         return key
     path = Home(home_from(environment)).dev_key
     try:
@@ -49,12 +49,12 @@ def key_of(environment: Mapping[str, str]) -> str:
             f"no key: set CALLBOARD_KEY, or CALLBOARD_HOME to a home that `callboard up` ran on (there is no {path})"
         ) from None
     if not key.isprintable():
-        raise CliError(f"{path} does not hold a key: it holds characters that no key has")
+        raise CliError(f"{path} does not contain an API key: it contains invalid characters")
     return key
 
 
 class Connection:
-    """A connection to a service. Failed calls raise CliError, with their fields in REST's names."""
+    """A connection to a service. Failed calls raise CliError, which names fields as REST does."""
 
     def __init__(self, channel: grpc.aio.Channel, service: ServiceName, address: str, key: str | None) -> None:
         self._channel = channel
@@ -63,7 +63,7 @@ class Connection:
         self._metadata = bearer(key) if key is not None else ()
 
     async def call(self, method: Method, request: Message, seconds: float) -> Any:
-        """Call a method that returns one response."""
+        """Call a unary method."""
         call = self._channel.unary_unary(
             method.path,
             request_serializer=method.request.SerializeToString,
@@ -75,7 +75,7 @@ class Connection:
             raise self._error_of(error, method, seconds) from error
 
     async def stream(self, method: Method, request: Message, seconds: float | None) -> AsyncGenerator[Any, None]:
-        """Call a method that returns many; the stream ends without an error after so many seconds."""
+        """Call a streaming method. The stream ends without an error after `seconds`."""
         start = self._channel.unary_stream(
             method.path,
             request_serializer=method.request.SerializeToString,
@@ -90,7 +90,7 @@ class Connection:
                 return
             raise self._error_of(error, method, seconds) from error
         finally:
-            call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
+            call.cancel()  # gRPC does not cancel a call that is only dropped (grpc#43462)
 
     def _is_up(self) -> bool:
         return self._channel.get_state() is grpc.ChannelConnectivity.READY
@@ -115,18 +115,18 @@ class Connection:
 
 @asynccontextmanager
 async def connect(environment: Mapping[str, str], service: ServiceName, key: str | None) -> AsyncIterator[Connection]:
-    """Lend a connection to a service; nothing is sent before the first call."""
+    """Open a connection to a service. Nothing is sent before the first call."""
     address = address_of(environment, service)
     async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
         yield Connection(channel, service, address, key)
 
 
 def body_of(method: Method) -> str:
-    """Return the request's field that REST flattens because it is the body; empty when there is none."""
+    """Return the request field that is the body in REST, empty when there is none."""
     return method.operations[0].limits.body if method.operations else ""
 
 
 def text_of(error: ServiceError) -> str:
-    """Return an error for people: its reason and message, then every field but the first, which the message names."""
+    """Return an error as text: its reason and message, then its fields. The message already names the first field."""
     others = "".join(f"\n  {one.field}: {one.rule}" for one in error.violations[1:])
     return f"{error.reason}: {error.message}{others}"

@@ -1,4 +1,4 @@
-"""What the command line does in the database: migrate it, and create the development key."""
+"""Migrates the database and creates the development key."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _START_ANEW = (
 
 
 def migrate(admin_url: str) -> None:
-    """Brings the schema to this release's. Raises NewerDatabaseError and CliError."""
+    """Migrate the database to this release's schema. Raises NewerDatabaseError and CliError."""
     from libs.db.migrate import MigrationError, NewerSchemaError, OldSchemaError, upgrade
     from services.cli.schema import schema_sources
 
@@ -46,8 +46,8 @@ def ensure_development_key(admin_url: str, path: Path) -> None:
         with connected(admin_url) as connection:
             opens = restore_key(connection, text, DEVELOPMENT_TENANT, "admin", "development")
     except ValueError:
-        raise CliError(f"{path} holds no key of ours: move it away, and a new one is made") from None
+        raise CliError(f"{path} does not contain an API key: move it away, and the next start creates one") from None
     except psycopg.Error as error:
         raise CliError(f"cannot store the development key: {error}") from error
     if not opens:
-        raise CliError(f"the key in {path} was revoked: delete the file, and a new one is made")
+        raise CliError(f"the key in {path} was revoked: delete the file, and the next start creates a new key")

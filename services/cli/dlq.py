@@ -1,4 +1,4 @@
-"""`callboard dlq`: its options. What it does is imported when it runs."""
+"""The options of `callboard dlq`. The code behind them is imported when a subcommand runs."""
 
 import os
 from typing import Annotated, Any
@@ -9,9 +9,10 @@ from services.cli.error_output import printed_errors
 
 dlq_app = typer.Typer(
     help="Find, inspect, requeue and purge dead letters: commands that failed for good.\n\n"
-    "The service is that of CALLBOARD_COMMAND_ADDRESS, else of the `callboard up` that runs on CALLBOARD_HOME; the "
-    "key is CALLBOARD_KEY, else the home's dev-key.\n\n"
-    "Exit codes: 0; 1 the service rejected the call, or some of the dead letters; 2 wrong usage; 4 no service answers.",
+    "The address of the service is CALLBOARD_COMMAND_ADDRESS, by default that of the `callboard up` that runs on "
+    "CALLBOARD_HOME. The key is CALLBOARD_KEY, by default the home's dev-key.\n\n"
+    "Exit codes: 0 success; 1 the service rejected the call or some of the dead letters; 2 invalid usage; 4 no "
+    "service answers.",
     no_args_is_help=True,
 )
 Agent = Annotated[str, typer.Option(help="Only those of this agent.")]
@@ -20,12 +21,12 @@ Type = Annotated[str, typer.Option("--type", help="Only commands of this type.")
 Reason = Annotated[list[str], typer.Option(help="Only those with this reason, such as TOOL_ERROR. May be repeated.")]
 After = Annotated[str, typer.Option(help="Died at this time or later: 2026-01-31T09:30:00Z, or 2h for 2 hours ago.")]
 Before = Annotated[str, typer.Option(help="Died before this time.")]
-Requeued = Annotated[str, typer.Option(help="Whether they were requeued before: true, false or any.")]
+Requeued = Annotated[str, typer.Option(help="Select those that were requeued before: true, false or any.")]
 Correlation = Annotated[str, typer.Option(help="Only those with this correlation id.")]
-Ids = Annotated[list[str], typer.Argument(help="Ids of dead letters, when no filter selects them.", metavar="ID")]
+Ids = Annotated[list[str], typer.Argument(help="The ids of dead letters, unless a filter selects them.", metavar="ID")]
 All = Annotated[bool, typer.Option("--all", help="Select all, without a filter.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="With a filter, the most to act on.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="The maximum number, with a filter.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")]
 RequestId = Annotated[str, typer.Option(help="Idempotency key: repeating the command with it changes nothing more.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print REST's JSON.")]
 
@@ -40,7 +41,7 @@ def list_dead_letters(
     before: Before = "",
     requeued: Requeued = "",
     correlation: Correlation = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The maximum number.")] = 50,
     page_token: Annotated[str, typer.Option(help="Continue where the last list ended.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -80,12 +81,14 @@ def requeue_dead_letters(
     params: Annotated[
         str | None, typer.Option(help="New parameters, for one dead letter: JSON, @FILE, or - for standard input.")
     ] = None,
-    max_attempts: Annotated[int | None, typer.Option(min=1, max=25, help="The most attempts.")] = None,
-    timeout: Annotated[str, typer.Option(help="How long an attempt may take, such as 90s.")] = "",
-    priority: Annotated[str, typer.Option(help="high, normal or low.")] = "",
-    not_before: Annotated[str, typer.Option(help="Do not run before this time, or for this long, such as 10m.")] = "",
+    max_attempts: Annotated[int | None, typer.Option(min=1, max=25, help="The maximum number of attempts.")] = None,
+    timeout: Annotated[str, typer.Option(help="The time limit of an attempt, such as 90s.")] = "",
+    priority: Annotated[str, typer.Option(help="The priority: high, normal or low.")] = "",
+    not_before: Annotated[
+        str, typer.Option(help="The earliest start: a time, or a duration from now such as 10m.")
+    ] = "",
     into: Annotated[
-        str, typer.Option("--into", metavar="SESSION", help="The live session to run in, when the agent has several.")
+        str, typer.Option("--into", metavar="SESSION", help="The live session to run in, if the agent has several.")
     ] = "",
     dry_run: DryRun = False,
     request_id: RequestId = "",
@@ -117,12 +120,12 @@ def purge_dead_letters(
     before: Before = "",
     requeued: Annotated[
         str,
-        typer.Option(help="Whether they were requeued before: true, false or any. By default, those that were stay."),
+        typer.Option(help="Select those that were requeued before: true, false or any. The default is false."),
     ] = "",
     correlation: Correlation = "",
     everything: All = False,
     limit: Limit = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a purge by filter.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Purge by filter without confirmation.")] = False,
     dry_run: DryRun = False,
     request_id: RequestId = "",
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""The servers under the suite: embedded ones, or those of DATABASE_URL and NATS_URL."""
+"""Starts Postgres and NATS, or uses the servers of DATABASE_URL and NATS_URL."""
 
 import asyncio
 from contextlib import ExitStack
@@ -32,7 +32,7 @@ class Engines:
 
 
 async def start_engines(supervisor: Supervisor, settings: UpSettings, home: Home, held: ExitStack) -> Engines:
-    """Start the servers that are not given, and check those that are.
+    """Start the servers that are not given, and check the given ones.
 
     `held` keeps their data locked until they have stopped. Raises EngineError and SettingError.
     """
@@ -80,7 +80,7 @@ async def _check_broker(url: str) -> None:
     client = Client()
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            # 0 would mean to try forever
+            # 0 would mean no limit
             await client.connect(
                 url, error_cb=note, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0
             )

@@ -1,4 +1,4 @@
-"""How commands end when they cannot do what was asked."""
+"""Prints the errors of commands and sets the exit code."""
 
 import os
 import sys
@@ -13,12 +13,12 @@ from services.cli.text import plain_lines
 
 @contextmanager
 def printed_errors() -> Iterator[None]:
-    """Print what the caller has to put right, and end with its exit code; end in silence when the output is closed."""
+    """Print an error and exit with its code. Exit without a message if the output is closed."""
     try:
         yield
     except CliError as error:
         typer.echo(f"callboard: {plain_lines(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest would be flushed at exit
         raise typer.Exit(0) from error

@@ -1,14 +1,14 @@
-"""The errors that the command line prints, each with the exit code that it ends with."""
+"""The errors that the command line prints, each with an exit code."""
 
 
 class CliError(Exception):
-    """A call that a service rejected, or something else that the caller can put right. Exit code 1."""
+    """A service rejected the call, or the caller can correct something else. Exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(CliError):
-    """Arguments that are invalid, or that contradict each other. Exit code 2."""
+    """Arguments are invalid or contradict each other. Exit code 2."""
 
     exit_code = 2
 
@@ -20,7 +20,7 @@ class UnreachableError(CliError):
 
 
 class SettingError(CliError):
-    """A variable of the environment is invalid. Exit code 2."""
+    """An environment variable is invalid. Exit code 2."""
 
     exit_code = 2
 

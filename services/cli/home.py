@@ -48,7 +48,7 @@ class Home:
     def make(self) -> None:
         """Create the folders that are missing; raises CliError when that fails."""
         try:
-            # root's Postgres runs as `nobody`, who has to walk through to its own folder, and may do no more
+            # under root, Postgres runs as `nobody`, which must be able to traverse this folder and nothing else
             make_folder(self.path, 0o711 if os.geteuid() == 0 else 0o700)
             make_folder(self.logs, 0o700)
             make_folder(self.run, 0o700)
@@ -56,7 +56,7 @@ class Home:
             raise CliError(f"CALLBOARD_HOME: cannot create {error.filename}: {error.strerror}") from error
 
     def write_servers(self) -> None:
-        """Write the registry of MCP servers, unless there is one."""
+        """Write the server registry unless it exists."""
         python = json.dumps(sys.executable)  # not resolved: the virtual environment is in the path
         text = _SERVERS.format(python=python)
         trial = SOURCE_ROOT / "examples" / "trial_server" / "__main__.py"
@@ -65,7 +65,7 @@ class Home:
         create_private(self.servers, text)
 
     def write_endpoints(self, endpoints: Mapping[str, object]) -> None:
-        """Write where everything listens, for programs."""
+        """Write the addresses of all processes, for programs."""
         write_private(self._endpoints, json.dumps(endpoints, indent=2) + "\n")
 
     def endpoints(self) -> dict[str, object]:
@@ -88,6 +88,6 @@ class Home:
             return None
 
     def clear(self) -> None:
-        """Remove what is true only while `up` runs."""
+        """Remove the files that are valid only while `up` runs."""
         self._endpoints.unlink(missing_ok=True)
         self._admin_url.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""JSON on standard output, as `libs.contract` writes it: REST's names and REST's shapes."""
+"""Prints JSON on standard output, in the form of REST."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,6 @@ from services.cli.text import escaped_json
 
 
 def print_json(value: Mapping[str, Any], *, indent: bool = True) -> None:
-    """Print an object, indented or on one line. JSON that travels as text, such as parameters, stays on one line."""
+    """Print an object, indented or on one line. JSON from callers, such as parameters, stays on one line."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
     typer.echo(escaped_json(text))

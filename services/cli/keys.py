@@ -20,7 +20,7 @@ _LONGEST_NAME = 200
 
 
 class Role(StrEnum):
-    """What a key may do. A viewer reads, an operator also runs agents, an admin also changes them."""
+    """The role of a key. A viewer reads, an operator also runs agents, an admin also changes them."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -28,10 +28,7 @@ class Role(StrEnum):
 
 
 def database_of(environment: dict[str, str]) -> str:
-    """Return the URL of the database to work on: DATABASE_URL, else that of the `up` on this home.
-
-    Raises CliError when there is neither.
-    """
+    """Return the URL of the database: DATABASE_URL, or that of the `up` on this home. Raises CliError."""
     home = home_from(environment)
     url = environment.get("DATABASE_URL") or Home(home).admin_url()
     if not url:
@@ -43,7 +40,7 @@ def database_of(environment: dict[str, str]) -> str:
 
 
 def create(tenant: str, role: Role, name: str) -> None:
-    """Create a key and print it. This is the only time that it is shown."""
+    """Create a key and print it. It is not shown again."""
     if not _TENANT.fullmatch(tenant):
         raise CliError(f"--tenant: {tenant!r} must match {_TENANT.pattern}")
     if len(name) > _LONGEST_NAME or not name.isprintable():

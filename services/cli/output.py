@@ -1,4 +1,4 @@
-"""What `callboard up` prints."""
+"""Prints the output of `callboard up`."""
 
 import os
 import shlex
@@ -20,11 +20,11 @@ class Output:
         self._console = console or Console(highlight=False)
 
     def line(self, text: str) -> None:
-        """Print that a step is done."""
+        """Print one line."""
         self._print(f"  {text}")
 
     def up(self, addresses: Addresses, home: Home) -> None:
-        """Print that everything runs, where it is, and what to try."""
+        """Print that everything runs, the addresses, and an example."""
         self._print("\nCallboard is up.", style="bold green")
         for name, value in {
             "API": f"{addresses.http}/api/v1",

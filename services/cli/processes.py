@@ -1,4 +1,4 @@
-"""The services as child processes: their command lines, their environment, and how to tell that they are ready."""
+"""Describes the services as child processes: command lines, environments and readiness checks."""
 
 import os
 import sys
@@ -12,19 +12,19 @@ from services.cli.embedded import Engines
 from services.cli.home import SOURCE_ROOT, Home
 from services.cli.settings import LOOPBACK, Addresses
 
-_READY_SECONDS = 60.0  # imports alone take seconds on a busy machine
+_READY_SECONDS = 60.0  # the imports take seconds on a busy machine
 
 
 @dataclass(frozen=True)
 class Services:
-    """The processes, in the order in which they start, and the host:port of the metrics of each."""
+    """The processes in the order of their start, and the host:port of each one's metrics."""
 
     specs: Sequence[ChildSpec]
     metrics: Mapping[str, str]
 
 
 def describe_services(addresses: Addresses, engines: Engines, home: Home, runners: int) -> Services:
-    """Return the services, with so many runners, and choose all ports."""
+    """Return the services with `runners` runners, and choose all ports."""
     shared = _shared_environment(addresses, engines, home)
     metrics: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""The files that make up the schema of the whole suite: its libraries' and its services'."""
+"""Finds the schema files of all libraries and services."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _GRANTS = ("libs/idempotency", "services/session", "services/command")
 
 
 def schema_sources() -> SchemaSources:
-    """Return the migrations, the folders of functions of every library and slice that has some, and the grants."""
+    """Return the migrations, the folders of SQL functions, and the grants."""
     return SchemaSources(
         migrations=_ROOT / "libs/db/migrations",
         functions=tuple(_ROOT / name / "functions" for name in _OWNERS),

@@ -1,4 +1,4 @@
-"""The settings of `callboard up`, from its environment and its options."""
+"""The settings of `callboard up`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ DEFAULT_PORTS = {"CALLBOARD_HTTP_PORT": 8080, "CALLBOARD_SESSION_PORT": 7401, "C
 
 @dataclass(frozen=True, kw_only=True)
 class UpSettings:
-    """How to run the suite. `ports` has the port of each variable, 0 for any free one."""
+    """The settings. `ports` holds the port of each variable, 0 for any free port."""
 
     home: Path
     host: str
@@ -40,7 +40,7 @@ class UpSettings:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the services listen, and where a client on this machine finds them."""
+    """The addresses at which the services listen, and those for clients on this machine."""
 
     host: str
     http_port: int
@@ -49,11 +49,11 @@ class Addresses:
 
     @classmethod
     def claim(cls, settings: UpSettings) -> "Addresses":
-        """Choose a port for each 0, and check the others; raises SettingError for one that is taken."""
+        """Choose a port for each 0 and check the others; raises SettingError for a port in use."""
         given: dict[int, str] = {}
         for variable, port in settings.ports.items():
             if port and port in given:
-                raise SettingError(variable, f"port {port} is {given[port]}'s already")
+                raise SettingError(variable, f"port {port} is also set by {given[port]}")
             if port and not is_free(port, settings.host):
                 raise SettingError(variable, f"port {port} is taken; choose another, or 0 for any free one")
             given[port or free_port(settings.host, but_not=frozenset(settings.ports.values()))] = variable

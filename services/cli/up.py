@@ -1,4 +1,4 @@
-"""Runs the whole suite, until it is asked to stop or a part of it fails for good."""
+"""Runs the whole suite until a signal stops it or a part fails for good."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
 
 
 async def run_up(settings: UpSettings, output: Output, describe: DescribeServices = describe_services) -> None:
-    """Start everything, say so, and return at SIGINT, SIGTERM or SIGHUP.
+    """Start everything, and return after SIGINT, SIGTERM or SIGHUP.
 
-    Raises CliError and EngineError before anything is started, and ChildError when a part fails. By then everything
-    that was started has stopped, in reverse order. A second signal kills what still runs.
+    Raises CliError and EngineError before anything is started, and ChildError if a part fails. When it returns or
+    raises, all started parts have stopped, in reverse order. A second signal kills the parts that still run.
     """
     home = Home(settings.home)
     home.make()
@@ -62,7 +62,7 @@ class Suite:
         self.supervisor = Supervisor(home.logs, home.run, on_restart=self._restarted)
 
     async def run(self, held: ExitStack) -> None:
-        """Start the parts in order. Ends only with an error, or by being cancelled."""
+        """Start the parts in order. Ends only with an error or when cancelled."""
         async with self.supervisor:
             engines = await self._start_engines(held)
             self._home.write_admin_url(engines.admin_url)
@@ -78,7 +78,7 @@ class Suite:
             await self.supervisor.until_failure()
 
     def stopping(self) -> None:
-        """Print that everything is being stopped."""
+        """Print that the suite is stopping."""
         self._output.line("stopping; do it again to kill what still runs")
 
     async def _start_engines(self, held: ExitStack) -> Engines:

@@ -70,6 +70,6 @@ def test_revoked_development_key_stays_revoked(database_url: str, tmp_path: Path
 def test_file_without_a_valid_key_is_not_used(database_url: str, tmp_path: Path) -> None:
     path = tmp_path / "dev-key"
     path.write_text("my notes")
-    with pytest.raises(CliError, match="holds no key of ours"):
+    with pytest.raises(CliError, match="does not contain an API key"):
         ensure_development_key(database_url, path)
     assert path.read_text() == "my notes"

@@ -185,7 +185,7 @@ async def test_request_comes_from_an_argument_a_file_or_standard_input(rig: Call
         (("AppendEvents", "{}"), "(and 1 more)\n  events: is required"),
         (("GetAgent", "@/missing"), "REQUEST: cannot read /missing"),
         (("GetAgent", "@\x00"), "REQUEST: cannot read"),
-        (("ListAgents", "{}", "soon"), "--timeout: 'soon' is not a span"),
+        (("ListAgents", "{}", "soon"), "--timeout: 'soon' is not a duration"),
         (("ListAgents", "{}", "0s"), "--timeout: must be more than 0"),
         (("GetSesion", "{}"), "there is no method GetSesion; did you mean SessionService.GetSession"),
         (("getsession", "{}"), "did you mean SessionService.GetSession?"),
@@ -211,7 +211,7 @@ async def test_error_is_printed_with_its_exit_code(rig: CallRig) -> None:
         (("ListAgents",), {"CALLBOARD_SESSION_ADDRESS": nobody}, 4, f"no session service answers at {nobody}"),
         (("ListAgents",), {"CALLBOARD_KEY": ""}, 1, "no key: set CALLBOARD_KEY"),
         (("ListAgents",), {"CALLBOARD_KEY": "cb_wrong"}, 1, "CREDENTIALS_INVALID"),
-        (("ListAgents",), {"CALLBOARD_KEY": key + "\x07"}, 2, "CALLBOARD_KEY: is not a key"),
+        (("ListAgents",), {"CALLBOARD_KEY": key + "\x07"}, 2, "CALLBOARD_KEY: is not an API key"),
     ):
         done = await rig.terminal.run("call", *arguments, **environment)
         assert (done.code, done.out) == (code, ""), (arguments, done)

@@ -90,7 +90,7 @@ async def test_dead_letter_is_requeued_with_other_parameters(
     wrong = await terminal.dlq("requeue", await make_dead_letter(client), "--params", "[]")
     assert (wrong.code, "params: must be a JSON object" in wrong.error) == (1, True)
     two = await terminal.dlq("requeue", typed, piped, "--params", "{}")
-    assert (two.code, "--params goes with one id" in two.error) == (2, True)
+    assert (two.code, "--params: requires exactly one id" in two.error) == (2, True)
 
 
 async def test_requeue_by_id_with_a_rejected_item_exits_with_1(
@@ -126,7 +126,7 @@ async def test_purge_by_filter_asks_for_confirmation(
 ) -> None:
     ids = await make_dead_letters(client, 3)
     unsure = await terminal.dlq("purge", "--agent", "clock")
-    assert (unsure.code, "say --yes" in unsure.error) == (2, True)
+    assert (unsure.code, "use --yes" in unsure.error) == (2, True)
     assert (await terminal.dlq("purge", "--all", "--dry-run", "--json")).json["matched"] == 3
     assert await listed(client) == ids[::-1]
     done = await terminal.dlq("purge", "--agent", "clock", "--limit", "2", "--yes")
@@ -150,7 +150,7 @@ async def test_requeue_without_a_session_prints_an_error_naming_the_agent(
 async def test_error_is_printed_with_its_exit_code(suite: Suite, terminal: DeadLetterTerminal) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     for arguments, environment, code, says in (
-        (("requeue",), {}, 2, "or say --all"),
+        (("requeue",), {}, 2, "or with --all"),
         (("list", "--reason", "TOOL_EROR"), {}, 2, "did you mean TOOL_ERROR"),
         (("list",), {"CALLBOARD_COMMAND_ADDRESS": nobody}, 4, f"no command service answers at {nobody}"),
         (("list",), {"CALLBOARD_KEY": ""}, 1, "no key"),

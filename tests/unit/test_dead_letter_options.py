@@ -156,7 +156,7 @@ def test_invalid_key_is_rejected_without_printing_it(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="CALLBOARD_KEY") as caught:
         key_of({"CALLBOARD_KEY": "cb_secret\x1b[31m"})
     assert "secret" not in str(caught.value)
-    with pytest.raises(CliError, match="dev-key does not hold a key") as of_home:
+    with pytest.raises(CliError, match="dev-key does not contain an API key") as of_home:
         key_of({"CALLBOARD_HOME": str(tmp_path)})
     assert "secret" not in str(of_home.value)
 

@@ -52,7 +52,7 @@ def test_port_in_use_on_every_address_is_rejected() -> None:
 
 def test_two_variables_with_one_port_are_rejected() -> None:
     settings = UpSettings.from_environment({**_ANY, "CALLBOARD_HTTP_PORT": "19999", "CALLBOARD_COMMAND_PORT": "19999"})
-    with pytest.raises(SettingError, match=r"^CALLBOARD_COMMAND_PORT: port 19999 is CALLBOARD_HTTP_PORT"):
+    with pytest.raises(SettingError, match=r"^CALLBOARD_COMMAND_PORT: port 19999 is also set by CALLBOARD_HTTP_PORT"):
         Addresses.claim(settings)
 
 

@@ -27,7 +27,7 @@ def find_connection(api_key: str | None, session_address: str | None, command_ad
     if not key:
         raise ValueError("api_key: there is none; pass one, or set CALLBOARD_KEY")
     if not (key.isascii() and key.isprintable()):
-        raise ValueError("api_key: holds characters that no key has")
+        raise ValueError("api_key: contains invalid characters")
     return Connection(
         session_address or os.environ.get("CALLBOARD_SESSION_ADDRESS") or _SESSION_ADDRESS,
         command_address or os.environ.get("CALLBOARD_COMMAND_ADDRESS") or _COMMAND_ADDRESS,

@@ -1,4 +1,4 @@
-"""What `callboard call` says of methods: a line for each, or all that a method takes and returns."""
+"""Describes methods for `callboard call`: in one line each, or one with all of its fields."""
 
 from collections.abc import Iterable, Iterator
 
@@ -46,7 +46,7 @@ def describe(method: Method) -> Lines:
 
 
 def _request(scope: Scope, path: str, above: tuple[Descriptor, ...]) -> Lines:
-    """Yield the fields that an object may have; `above` are the messages that it lies in."""
+    """Yield the fields that an object may have; `above` holds the messages that contain it."""
     for slot in scope.slots:
         name = path + slot.name
         yield _line(name, slot.field, is_required=slot.is_required and not _is_masked(scope, slot))
@@ -59,7 +59,7 @@ def _request(scope: Scope, path: str, above: tuple[Descriptor, ...]) -> Lines:
 
 
 def _is_masked(scope: Scope, slot: Slot) -> bool:
-    """Say whether a field is one of those of which only what is given changes."""
+    """Return whether an update changes the field only if it is given."""
     allowed = getattr(scope.mask.own_rules.field_mask, "in") if scope.mask is not None else ()
     return slot.path.removeprefix(f"{scope.body}.") in allowed
 
@@ -70,7 +70,7 @@ def _response(message: Descriptor, path: str, above: tuple[Descriptor, ...], wit
         if field.proto_name in without:
             continue
         if field.option.flatten:
-            # a flattened message yields where its parent has a field of the same name
+            # the parent's field wins over a flattened one with the same name
             shared = [one.proto_name for one in fields_of(field.message) if one.name in names]
             yield from _response(field.message, path, (*above, message), shared)
             continue

@@ -1,4 +1,4 @@
-"""The type of a field and the rules of its values, in words."""
+"""Describes the type of a field and the rules for its value."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _TYPES = {
 
 
 def type_of(field: Field) -> str:
-    """Return what a field's value looks like in JSON."""
+    """Return the JSON type of a field's value."""
     if field.is_map:
         return "object of names and values"
     name = _TYPES.get(field.kind, field.kind.value)
@@ -25,7 +25,7 @@ def type_of(field: Field) -> str:
 
 
 def rules_of(field: Field) -> list[str]:
-    """Return the rules that a field's value must keep."""
+    """Return the rules for a field's value."""
     own = field.own_rules
     rules = [*_value_rules(field), *_bounds("items", own.repeated.min_items, own.repeated.max_items)]
     if field.is_map:

@@ -12,7 +12,7 @@ _MOST_SUGGESTIONS = 5
 
 
 def find(name: str) -> Method:
-    """Return a method by its own name, with its service's, or by its full name; raises UsageError."""
+    """Return the method with a name: alone, with its service, or in full. Raises UsageError."""
     try:
         return find_method(name)
     except UnknownMethodError:
@@ -20,12 +20,12 @@ def find(name: str) -> Method:
 
 
 def short_name(method: Method) -> str:
-    """Return a method's name with that of its service: `SessionService.GetSession`."""
+    """Return a method's name with its service: `SessionService.GetSession`."""
     return f"{method.descriptor.containing_service.name}.{method.name}"
 
 
 def services_of(method: Method) -> tuple[ServiceName, ...]:
-    """Return the services that serve a method, the one to ask first."""
+    """Return the services that serve a method, the default one first."""
     package = method.descriptor.containing_service.file.package
     if package in _OF_BOTH:
         return (ServiceName.SESSION, ServiceName.COMMAND)
@@ -33,7 +33,7 @@ def services_of(method: Method) -> tuple[ServiceName, ...]:
 
 
 def choose_service(method: Method, asked: str) -> ServiceName:
-    """Return the service to ask, which is the one that the caller names, if any; raises UsageError."""
+    """Return the service that the caller named, or the default one; raises UsageError."""
     served = services_of(method)
     if not asked:
         return served[0]
@@ -43,12 +43,12 @@ def choose_service(method: Method, asked: str) -> ServiceName:
 
 
 def needs_key(method: Method) -> bool:
-    """Say whether a method can be called with a key only."""
+    """Return whether a method requires an API key."""
     return method.descriptor.containing_service.name != "ReadinessService"
 
 
 def _advice(name: str) -> str:
-    """Say what could have been meant: a name of another case, one that is alike, or one that holds these letters."""
+    """Suggest methods whose names differ in case only, are similar, or contain the text."""
     known: dict[str, list[Method]] = {}
     for method in all_methods():
         known.setdefault(method.name.casefold(), []).append(method)

@@ -1,4 +1,4 @@
-"""Standard output that is a pipe, such as that of `callboard call ... | head`."""
+"""Ends work when the reader of standard output goes away, as in `callboard call ... | head`."""
 
 import asyncio
 import os
@@ -9,9 +9,9 @@ from typing import Any
 
 
 async def run_while_read(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work until it ends, or until nobody reads standard output any more: then raises BrokenPipeError.
+    """Run the work to its end. Cancels it and raises BrokenPipeError when standard output is no longer read.
 
-    A stream may say nothing for long; a write alone would find out late.
+    Without this check, a stream that is silent for a long time would notice only at its next write.
     """
     task = asyncio.ensure_future(work)
     output = sys.stdout.fileno()
@@ -25,7 +25,7 @@ async def run_while_read(work: Coroutine[Any, Any, None]) -> None:
         task.cancel()
 
     if is_pipe:
-        loop.add_reader(output, stop)  # the end that writes becomes readable when the other end is closed
+        loop.add_reader(output, stop)  # a pipe's write end becomes readable when its read end is closed
     try:
         await task
     except asyncio.CancelledError:

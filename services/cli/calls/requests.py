@@ -1,4 +1,4 @@
-"""Requests of `callboard call`, from the JSON that was given to the contract's messages."""
+"""Reads the request of `callboard call` from JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ _UNREAD = "echo"
 
 
 def read_request(method: Method, given: bytes, request_id: str) -> Message:
-    """Return the request that a JSON object says, under an idempotency key where one is given; raises UsageError."""
+    """Return the request in a JSON object, with the idempotency key if one is given; raises UsageError."""
     try:
         fields = read_object(given)
         if request_id:
@@ -41,20 +41,20 @@ def _with_key(method: Method, fields: Mapping[str, Any], request_id: str) -> dic
 
 
 def _begin(request: Any) -> None:
-    """Say where a stream begins: `from` is a cursor, or `start` or `now`, as in REST."""
+    """Set where a stream begins. `from` is a cursor, `start` or `now`, as in REST."""
     if start := _STARTS.get(request.cursor):
         request.start, request.cursor = start, ""
 
 
 def _fill_connector(request: Any) -> None:
-    """Give the agent a connector: the contract requires one where the mask does not name it, too. Nobody reads it."""
+    """Set a connector if none is given. The contract requires one even when the update leaves it unchanged."""
     if not request.agent.HasField("connector"):
         request.agent.connector.kind = _UNREAD
 
 
 def _nothing(request: Any) -> None:
-    """Leave a request as it is."""
+    """Change nothing."""
 
 
 _ADJUSTMENTS: Mapping[str, Callable[[Any], None]] = {"StreamEvents": _begin, "UpdateAgent": _fill_connector}
-"""What REST's reader of a method does beside what the contract says."""
+"""What REST does with the requests of these methods beyond the contract."""

@@ -1,4 +1,4 @@
-"""`callboard call`, from what was typed to what is printed."""
+"""Runs `callboard call`."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +24,7 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """How to make a call, as the options have it; empty means not given."""
+    """The options of a call, as typed. Empty means not given."""
 
     request_id: str = ""
     timeout: str = ""
@@ -34,7 +34,7 @@ class CallOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedCall:
-    """A call that has been read and checked. `seconds` is None for as long as it takes."""
+    """A call whose request has been read and checked. `seconds` is its time limit, None for no limit."""
 
     method: Method
     service: ServiceName
@@ -51,13 +51,13 @@ def list_methods() -> None:
 
 
 def describe_method(name: str) -> None:
-    """Print what a method takes and returns."""
+    """Print the fields of a method's request and response."""
     for line in describe(find(name)):
         typer.echo(line)
 
 
 def call_method(environment: Mapping[str, str], name: str, request: str, options: CallOptions) -> None:
-    """Call a method and print what it returns. Ctrl-C ends a stream, and is no error."""
+    """Call a method and print its responses. Ctrl-C ends a stream without an error."""
     call = prepare(environment, name, request, options)
     try:
         asyncio.run(run_while_read(_print(environment, call)))
@@ -67,7 +67,7 @@ def call_method(environment: Mapping[str, str], name: str, request: str, options
 
 
 def prepare(environment: Mapping[str, str], name: str, request: str, options: CallOptions) -> PreparedCall:
-    """Return the call that was typed; raises UsageError, and CliError without a key."""
+    """Read and check a call. Raises UsageError, and CliError if there is no key."""
     method = find(name)
     return PreparedCall(
         method=method,
@@ -80,7 +80,7 @@ def prepare(environment: Mapping[str, str], name: str, request: str, options: Ca
 
 
 async def responses_of(environment: Mapping[str, str], call: PreparedCall) -> AsyncGenerator[Message, None]:
-    """Call the service and yield its responses as they come."""
+    """Call the service and yield its responses as they arrive."""
     async with connect(environment, call.service, call.key) as service:
         if call.method.is_stream:
             async with aclosing(service.stream(call.method, call.request, call.seconds)) as responses:

@@ -32,7 +32,7 @@ _PRIORITIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """The options that filter, as they were typed. An empty one was not given."""
+    """The filter options, as typed. Empty means not given."""
 
     agent: str = ""
     session: str = ""
@@ -49,7 +49,7 @@ class Filters:
         return any(getattr(self, field.name) for field in fields(self))
 
     def read(self, now: datetime) -> commands_pb2.DeadLetterFilter:
-        """Return the filter that the options mean; raises UsageError for an invalid one."""
+        """Return the filter; raises UsageError for an invalid option."""
         return commands_pb2.DeadLetterFilter(
             agent_id=self.agent,
             session_id=self.session,
@@ -64,28 +64,28 @@ class Filters:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The dead letters to act on: those of `ids`, or, unless it is None, all that match `matching`."""
+    """The dead letters to act on: those with `ids`, or all that match `matching` unless it is None."""
 
     ids: tuple[str, ...] = ()
     matching: commands_pb2.DeadLetterFilter | None = None
 
 
 def select(ids: Sequence[str], filters: Filters, *, everything: bool, limit: int | None, now: datetime) -> Selection:
-    """Return the dead letters to act on; raises UsageError unless they are named in exactly one way."""
+    """Return the dead letters to act on; raises UsageError unless either ids or a filter select them."""
     filtered = filters.are_given
     if ids:
         if filtered or everything or limit is not None:
-            raise UsageError("name dead letters by their ids or by a filter, not by both")
+            raise UsageError("select dead letters by ids or by a filter, not by both")
         return Selection(ids=tuple(dict.fromkeys(ids)))
     if not filtered and not everything:
-        raise UsageError("name dead letters by their ids or by a filter, or say --all")
+        raise UsageError("select dead letters by ids, by a filter or with --all")
     return Selection(matching=filters.read(now))
 
 
 def read_options(
     *, attempts: int, timeout: str, priority: str, not_before: str, into: str
 ) -> commands_pb2.RequeueOptions:
-    """Return how requeued commands are to run."""
+    """Return the options of requeued commands."""
     return commands_pb2.RequeueOptions(
         max_attempts=attempts,
         timeout=_duration(read_span("--timeout", timeout)) if timeout else None,
@@ -96,7 +96,7 @@ def read_options(
 
 
 def read_params(text: str | None) -> str | None:
-    """Return JSON that was typed, or that is in the file of `@path`, or, for `-`, on standard input."""
+    """Return the given JSON, that in the file for `@path`, or that on standard input for `-`."""
     if text is None:
         return None
     try:
@@ -116,7 +116,7 @@ def read_reason(name: str) -> errors_pb2.ErrorReason.ValueType:
 
 
 def read_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -> Timestamp | None:
-    """Return a time: one as in RFC 3339, or one that is a span such as `2h` before now, or after it when `ahead`."""
+    """Return a time, given in RFC 3339 or as a duration such as `2h`: before now, or after now if `ahead`."""
     if not text:
         return None
     no_time = UsageError(f"{option}: {text!r} is not a time; write 2026-01-31T09:30:00Z, or a span such as 2h")
@@ -136,7 +136,7 @@ def read_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -
 
 
 def one_of(option: str, text: str, values: Mapping[str, _Value]) -> _Value:
-    """Return the value that a word stands for."""
+    """Return the value of a word."""
     if text not in values:
         raise UsageError(f"{option}: {text!r} is not one of {', '.join(filter(None, values))}")
     return values[text]

@@ -1,4 +1,4 @@
-"""What `callboard dlq` prints: tables for people, REST's JSON for programs."""
+"""Prints the responses of `callboard dlq`: as tables, or as REST's JSON for programs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _MOST_COUNTED = 10_000
 
 
 class Output:
-    """Prints responses on standard output; with `as_json` one JSON document and nothing else."""
+    """Prints responses on standard output. With `as_json` it prints one JSON document and nothing else."""
 
     def __init__(self, *, as_json: bool, console: Console | None = None) -> None:
         self._as_json = as_json
@@ -72,7 +72,7 @@ class Output:
             self._outcome(response, "purged", response.purged)
 
     def _printed(self, message: Message) -> bool:
-        """Print a message, if it is to be JSON, and say whether it was printed."""
+        """Print a message if the output is JSON, and return whether it was printed."""
         if self._as_json:
             print_json(write_message(message))
         return self._as_json
@@ -83,7 +83,7 @@ class Output:
         verb: str,
         count: int,
     ) -> None:
-        """Print the outcome of each of a few, of many only those that were rejected, and then the sum."""
+        """Print each outcome, or only the rejected ones if there are many, and then the totals."""
         results = write_message(response)["results"]
         shown = results if len(results) <= _SHOWN_ROWS else [one for one in results if one["refusal"]]
         if shown:

@@ -1,6 +1,6 @@
-"""What `callboard dlq` asks the command service: each function is one subcommand, and returns the response to print.
+"""Calls the command service for `callboard dlq`. Each function is one subcommand and returns one response.
 
-Many calls return one response, as if the service took any number at once.
+A subcommand may need many calls. Their responses are combined into one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _LIST, _GET, _REQUEUE, _REQUEUE_MANY, _PURGE_MANY = (
 async def find(
     service: Connection, matching: commands_pb2.DeadLetterFilter, limit: int, token: str
 ) -> commands_pb2.ListDeadLettersResponse:
-    """Return up to `limit` dead letters, newest first, and the token of what follows."""
+    """Return up to `limit` dead letters, newest first, and the token of the next page."""
     found = commands_pb2.ListDeadLettersResponse(next_page_token=token)
     while True:
         request = commands_pb2.ListDeadLettersRequest(
@@ -55,7 +55,7 @@ async def show(service: Connection, command_id: str) -> commands_pb2.GetDeadLett
 async def requeue_one(
     service: Connection, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
 ) -> commands_pb2.RequeueDeadLettersResponse:
-    """Requeue one dead letter with other parameters; return the response of a requeue of many."""
+    """Requeue one dead letter with other parameters. Returns the response of a bulk requeue."""
     request = commands_pb2.RequeueDeadLetterRequest(
         command_id=command_id, params_json=params, options=options, request_id=key
     )
@@ -73,7 +73,7 @@ async def requeue(
     dry_run: bool,
     key: str,
 ) -> commands_pb2.RequeueDeadLettersResponse:
-    """Requeue many: all ids, or all that match, a thousand a call."""
+    """Requeue all ids or all that match, up to 1,000 in a call."""
     total = commands_pb2.RequeueDeadLettersResponse(dry_run=dry_run)
     for number, (ids, most) in enumerate(_batches(selection, limit, total)):
         request = commands_pb2.RequeueDeadLettersRequest(
@@ -98,7 +98,7 @@ async def requeue(
 async def purge(
     service: Connection, selection: Selection, *, limit: int | None, dry_run: bool, key: str
 ) -> commands_pb2.PurgeDeadLettersResponse:
-    """Purge many: all ids, or all that match, a thousand a call."""
+    """Purge all ids or all that match, up to 1,000 in a call."""
     total = commands_pb2.PurgeDeadLettersResponse(dry_run=dry_run)
     for number, (ids, most) in enumerate(_batches(selection, limit, total)):
         request = commands_pb2.PurgeDeadLettersRequest(
@@ -121,7 +121,7 @@ _Total = commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLetters
 
 
 def _batches(selection: Selection, limit: int | None, total: _Total) -> Iterator[tuple[Sequence[str], int]]:
-    """Yield the ids and the limit of each call, until nothing is left to do. A dry run by filter is one call."""
+    """Yield the ids and the limit of each call until all are processed. A dry run by filter is one call."""
     if selection.matching is None:
         for begin in range(0, len(selection.ids), _BATCH):
             yield selection.ids[begin : begin + _BATCH], 0
@@ -134,7 +134,7 @@ def _batches(selection: Selection, limit: int | None, total: _Total) -> Iterator
 
 
 def _add(total: _Total, response: _Total) -> None:
-    """Add what is the same in all responses."""
+    """Add a response's fields to the total."""
     total.refused += response.refused
     total.more = response.more
     if response.HasField("matched"):

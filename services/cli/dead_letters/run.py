@@ -1,4 +1,4 @@
-"""The subcommands of `callboard dlq`, from what was typed to what is printed."""
+"""Runs the subcommands of `callboard dlq`."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ _Environment = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """How to act on many dead letters."""
+    """The options of subcommands that act on many dead letters."""
 
     everything: bool = False
     limit: int | None = None
@@ -60,7 +60,7 @@ def requeue_dead_letters(
     params: str | None,
     batch: BatchOptions,
 ) -> None:
-    """Requeue, print the outcome of each, and end with 1 when any was rejected."""
+    """Requeue dead letters and print each outcome. Exits with 1 if one was rejected."""
     selection = select(ids, filters, everything=batch.everything, limit=batch.limit, now=datetime.now(UTC))
     options = read_options(**changes)
     text = read_params(params)
@@ -72,7 +72,7 @@ def requeue_dead_letters(
             ),
         )
     elif len(selection.ids) != 1 or batch.dry_run:
-        raise UsageError("--params goes with one id, and not with --dry-run")
+        raise UsageError("--params: requires exactly one id and no --dry-run")
     else:
         response = _call(
             environment, lambda service: requests.requeue_one(service, selection.ids[0], text, options, batch.key)
@@ -82,7 +82,7 @@ def requeue_dead_letters(
 
 
 def purge_dead_letters(environment: _Environment, ids: Sequence[str], filters: Filters, batch: BatchOptions) -> None:
-    """Purge, print the outcome of each, and end with 1 when any was rejected."""
+    """Purge dead letters and print each outcome. Exits with 1 if one was rejected."""
     selection = select(ids, filters, everything=batch.everything, limit=batch.limit, now=datetime.now(UTC))
     if selection.matching is not None and not batch.dry_run and not batch.yes:
         _confirm(environment, selection, batch)
@@ -95,9 +95,11 @@ def purge_dead_letters(environment: _Environment, ids: Sequence[str], filters: F
 
 
 def _confirm(environment: _Environment, selection: Selection, batch: BatchOptions) -> None:
-    """Ask whether to purge as many as match; raises UsageError where nobody can answer."""
+    """Ask for confirmation, with the number that match. Raises UsageError if standard input is no terminal."""
     if not sys.stdin.isatty():
-        raise UsageError("a purge by filter asks first, and nobody is there to answer: say --yes, or --dry-run")
+        raise UsageError(
+            "a purge by filter asks for confirmation, and standard input is no terminal: use --yes or --dry-run"
+        )
     found = _call(
         environment, lambda service: requests.purge(service, selection, limit=batch.limit, dry_run=True, key="")
     )
