@@ -49,7 +49,7 @@ async def serve(
             "session": health_pb2_grpc.ReadinessServiceStub(session),
             "command": health_pb2_grpc.ReadinessServiceStub(command),
         }
-        router = router_of(table, handler, public_pages(table, Readiness(stubs), registry))
+        router = router_of(table, handler, public_pages(Readiness(stubs), registry))
         app = GatewayApp(router, Callers(identity_pb2_grpc.IdentityServiceStub(session)), metrics)
         listener = stack.enter_context(listen(settings.host, settings.http_port, settings.write_deadline))
         address = _address(*listener.getsockname()[:2])

@@ -1,6 +1,7 @@
 """The table of all routes, including the overrides."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from libs.contract import all_methods
 from libs.contract.operations import Operation
@@ -17,7 +18,8 @@ OVERRIDES: Mapping[str, Callable[[Operation], Route]] = {
 STREAM_RPC = "callboard.events.v1.EventService.StreamEvents"
 
 
-def routes() -> list[Route]:
-    """Compile all routes."""
+@cache
+def routes() -> tuple[Route, ...]:
+    """Return all routes. A process compiles them once."""
     operations = [operation for method in all_methods() for operation in method.operations]
-    return [OVERRIDES.get(operation.id, compiled_route)(operation) for operation in operations]
+    return tuple(OVERRIDES.get(operation.id, compiled_route)(operation) for operation in operations)
