@@ -13,7 +13,7 @@ import httpx2
 
 from callboard import CallboardError, Client
 from tests.chaos.journal import Journal
-from tests.support.processes import http_client
+from tests.support.processes import gateway_client
 from tests.support.server_sent_events import frames_of
 
 _PATIENCE = 60.0  # seconds of silence before the client gives up and the subscriber reconnects
@@ -111,7 +111,7 @@ class SseSubscriber(Subscriber):
         headers = {"Accept": "text/event-stream", **last}
         try:
             async with (
-                http_client(f"http://{self.gateway}", self.key) as http,
+                gateway_client(f"http://{self.gateway}", self.key) as http,
                 http.stream("GET", path, params={"from": "start"}, headers=headers, timeout=_PATIENCE) as answer,
             ):
                 if answer.status_code != httpx2.codes.OK:

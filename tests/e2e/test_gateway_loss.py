@@ -18,7 +18,7 @@ from services.cli.checks import http_ok
 from services.cli.settings import LOOPBACK
 from tests.e2e.steps import append, connected_session, stop, until_event
 from tests.support.eventually import eventually
-from tests.support.processes import Suite, http_client
+from tests.support.processes import Suite, gateway_client
 from tests.support.server_sent_events import Frame, frames_of
 from tests.support.stored_events import events_of
 from tests.support.suite_process import SuiteProcess
@@ -58,7 +58,7 @@ class EventSource:
 
     async def _follow(self, gateway: SuiteProcess) -> None:
         last = {"Last-Event-ID": self.frames[-1].id} if self.frames else {}
-        async with http_client(f"http://{gateway.address}", self._suite.key) as http:
+        async with gateway_client(f"http://{gateway.address}", self._suite.key) as http:
             headers = {"Accept": "text/event-stream", **last}
             async with http.stream("GET", self._path, headers=headers, timeout=60) as answer:
                 assert answer.status_code == 200, await answer.aread()

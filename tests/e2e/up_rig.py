@@ -14,7 +14,7 @@ import httpx2
 from libs.embedded.leftovers import process_started
 from libs.rpc.stubs import Stubs
 from services.cli.home import SOURCE_ROOT
-from tests.support.processes import http_client
+from tests.support.processes import gateway_client
 
 _STARTED = b"Ctrl-C stops it"
 
@@ -40,7 +40,7 @@ class Up:
     @asynccontextmanager
     async def http(self) -> AsyncIterator[httpx2.AsyncClient]:
         """A client of its gateway, with the development key."""
-        async with http_client(self.endpoints["http"], self.key) as client:
+        async with gateway_client(self.endpoints["http"], self.key) as client:
             yield client
 
     @asynccontextmanager

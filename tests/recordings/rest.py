@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+from tests.support.http_clients import http_client
+
 _HEADERS = (
     "Allow", "Cache-Control", "Content-Type", "ETag", "Idempotency-Key", "Location", "Retry-After", "WWW-Authenticate",
 )  # fmt: skip
@@ -20,7 +22,7 @@ class RestCaller:
 
     def __init__(self, gateways: Mapping[str, str], transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._gateways = gateways
-        self._client = httpx2.AsyncClient(timeout=_SECONDS, trust_env=False, transport=transport)
+        self._client = http_client(timeout=_SECONDS, transport=transport)
         self._held = AsyncExitStack()
 
     async def close(self) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import psycopg
 
 from libs.embedded import free_port
@@ -26,6 +25,7 @@ from services.runner.settings import RunnerSettings
 from services.session.app import serve as serve_sessions
 from services.session.settings import SessionSettings
 from tests.support.eventually import eventually
+from tests.support.http_clients import http_client
 
 _TRIAL = Path(__file__).parents[2] / "examples/trial_server/__main__.py"
 _HOST = "127.0.0.1"
@@ -109,7 +109,7 @@ class _Processes:
 
     async def until_ready(self, gateway: str) -> None:
         """Waits until a gateway and both services report ready."""
-        async with httpx2.AsyncClient(base_url=gateway, trust_env=False, timeout=_SECONDS) as client:
+        async with http_client(base_url=gateway, timeout=_SECONDS) as client:
 
             async def is_ready() -> bool:
                 self._check()

@@ -22,6 +22,7 @@ from callboard.commands.v1.commands_pb2 import CancelCommandRequest, PurgeDeadLe
 from libs.rpc.stubs import Stubs
 from services.gateway.app import serve
 from services.gateway.settings import GatewaySettings
+from tests.support.http_clients import http_client
 from tests.support.suite import Suite
 
 _Result = TypeVar("_Result")
@@ -158,7 +159,7 @@ async def rest_client(suite: Suite, key: str = "") -> AsyncIterator[httpx2.Async
     headers = {"Authorization": f"Bearer {key or suite.key}", "Accept": "application/json"}
     base = f"http://{address.result()}"
     try:
-        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as http:
+        async with http_client(base_url=base, headers=headers, timeout=20) as http:
             yield http
     finally:
         stop.set()

@@ -13,6 +13,7 @@ from libs.rpc import RpcServer
 from libs.telemetry import TaskWatch
 from services.gateway.app import serve
 from services.gateway.settings import GatewaySettings
+from tests.support.http_clients import http_client
 from tests.support.rpc import KeyRing
 from tests.support.stub_services import COMMAND_SERVICES, SESSION_SERVICES, Script, stub_server
 
@@ -73,9 +74,7 @@ async def gateway_rig(**settings: Any) -> AsyncIterator[Rig]:
         if serving.done():
             serving.result()
         base = f"http://{address.result()}"
-        async with httpx2.AsyncClient(
-            base_url=base, timeout=20, trust_env=False, headers={"Accept": "application/json"}
-        ) as client:
+        async with http_client(base_url=base, timeout=20, headers={"Accept": "application/json"}) as client:
             try:
                 yield Rig(address.result(), client, script, keys, stop, serving, session, command)
             finally:

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from libs.identity.admin import create_key
 from libs.rpc.stubs import Stubs
 from tests.support.eventually import eventually
+from tests.support.http_clients import http_client
 from tests.support.suite_process import SuiteProcess
 
 TENANT = "acme"
@@ -66,7 +67,7 @@ class Suite:
 
     def http(self, key: str | None = None) -> httpx2.AsyncClient:
         """A client of the gateway."""
-        made = http_client(f"http://{self.gateway.address}", key or self.key)
+        made = gateway_client(f"http://{self.gateway.address}", key or self.key)
         self.https.append(made)
         return made
 
@@ -139,7 +140,7 @@ class Suite:
         return [json.loads(line) for line in self.effects.read_text().splitlines()]
 
 
-def http_client(url: str, key: str) -> httpx2.AsyncClient:
+def gateway_client(url: str, key: str) -> httpx2.AsyncClient:
     """A client of a gateway, with a key."""
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
-    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=20)
+    return http_client(base_url=url, headers=headers, timeout=20)

@@ -1,9 +1,11 @@
 """The streamable HTTP transport: the SDK's transport over a client that records the status codes."""
 
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 
 import anyio
 import httpx2
@@ -54,7 +56,7 @@ class HttpTransport:
 
         # Proxies in the environment are meant for the runner, not for the servers in the registry.
         hooks = {"response": [on_response]}
-        async with httpx2.AsyncClient(timeout=_TIMEOUT, trust_env=False, event_hooks=hooks) as client:
+        async with httpx2.AsyncClient(timeout=_TIMEOUT, trust_env=False, event_hooks=hooks, verify=_tls()) as client:
             with anyio.CancelScope() as leaving:
                 transport = streamable_http_client(self._entry.url, http_client=client, max_sse_event_size=_MAX_EVENT)
                 async with transport as streams:
@@ -70,3 +72,9 @@ class HttpTransport:
         if response.status_code == httpx2.codes.NOT_FOUND and _SESSION_HEADER in response.request.headers:
             # By the protocol, the server restarted or dropped the session, and a new session must be opened.
             on_lost("the server no longer knows the session")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the certificates to check servers with. Reading them blocks the event loop for 0.02 s, once a process."""
+    return httpx2.create_ssl_context(trust_env=False)
