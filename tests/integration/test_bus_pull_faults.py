@@ -90,7 +90,8 @@ async def test_acknowledgement_from_before_a_wipe_has_no_effect(broker: Broker, 
 @pytest.mark.parametrize("what", ["consumer", "stream"])
 @pytest.mark.parametrize("waiting", [True, False], ids=["while pulling", "while all slots are taken"])
 async def test_deleted_stream_and_consumer_are_recreated(bus: Bus, what: str, *, waiting: bool) -> None:
-    rig = Rig(bus, slots=1)
+    # A request that arrives while its stream is deleted gets no answer: the loop notices the silence.
+    rig = Rig(bus, slots=1, timings=PullTimings(expires=1, heartbeat=0.2, silence=2, check=0.1))
     rig.settle_at_once = waiting
     async with running(rig):
         await eventually(lambda: rig.epochs)
