@@ -1,6 +1,7 @@
 """Starts and ends the process of a service."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -25,7 +26,11 @@ def run_process(
 
     The exit code is 0 after an orderly stop, 1 after a failure, and 2 for a setting that is missing or invalid. The
     log then names the variable and the rule.
+
+    Collects garbage from here on, and not among the objects that the imports have created.
     """
+    gc.freeze()
+    gc.enable()
     try:
         read = settings()
         failpoints = FailpointSettings()
