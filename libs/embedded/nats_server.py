@@ -13,13 +13,13 @@ from typing import Self
 
 from libs.embedded.child import ChildSpec
 from libs.embedded.errors import EngineError
-from libs.embedded.files import (
+from libs.embedded.locks import FileLock
+from libs.embedded.ports import free_port
+from libs.private_files import (
     kept_secret,
     make_folder,
     write_private,
 )
-from libs.embedded.locks import FileLock
-from libs.embedded.ports import free_port
 
 _USER = "callboard"
 # sync_interval: every acknowledged message is on disk. Without it, power cuts lost whole streams.

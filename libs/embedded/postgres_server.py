@@ -19,7 +19,6 @@ from libs.embedded.data_dir import (
     programs_for,
 )
 from libs.embedded.errors import EngineError
-from libs.embedded.files import kept_secret, make_folder
 from libs.embedded.leftovers import end_process, process_started
 from libs.embedded.locks import FileLock
 from libs.embedded.ports import free_port
@@ -32,6 +31,7 @@ from libs.embedded.postgres_roles import (
     ensure_database,
 )
 from libs.embedded.system_user import SystemUser
+from libs.private_files import kept_secret, make_folder
 
 _INITDB_SECONDS = 120.0
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

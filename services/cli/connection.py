@@ -13,9 +13,9 @@ from callboard.failure import CallboardError
 from libs.contract import Method
 from libs.contract.paths import in_rest_words
 from libs.errors import FieldViolation, Reason, ServiceError
+from services.cli.defaults import DEFAULT_PORTS, LOOPBACK
 from services.cli.errors import CliError, SettingError, UnreachableError
-from services.cli.home import Home
-from services.cli.settings import DEFAULT_PORTS, LOOPBACK, home_from
+from services.cli.home import Home, home_from
 
 
 class ServiceName(StrEnum):

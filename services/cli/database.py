@@ -4,9 +4,9 @@ from pathlib import Path
 
 import psycopg
 
-from libs.embedded.files import create_private
 from libs.identity.admin import connected, restore_key
 from libs.identity.keys import new_key
+from libs.private_files import create_private
 from services.cli.errors import CliError, NewerDatabaseError
 
 DEVELOPMENT_TENANT = "default"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from libs.embedded.files import (
+from libs.private_files import (
     create_private,
     make_folder,
     write_private,
@@ -29,7 +29,13 @@ transport = "stdio"
 command = {python}
 args = [{script}]
 """
+_DEFAULT_HOME = ".callboard"
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
+
+
+def home_from(environment: Mapping[str, str]) -> Path:
+    """Return the home, as an absolute path."""
+    return Path(environment.get("CALLBOARD_HOME") or _DEFAULT_HOME).expanduser().absolute()
 
 
 class Home:

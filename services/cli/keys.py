@@ -12,8 +12,7 @@ import typer
 
 from libs.identity.admin import StoredKey, UnknownKeyError, connected, create_key, list_keys, revoke_key
 from services.cli.errors import CliError
-from services.cli.home import Home
-from services.cli.settings import home_from
+from services.cli.home import Home, home_from
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_NAME = 200

@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.embedded.ports import free_port, is_free
+from services.cli.defaults import DEFAULT_PORTS, LOOPBACK
 from services.cli.errors import SettingError
+from services.cli.home import home_from
 
-LOOPBACK = "127.0.0.1"
-_DEFAULT_HOME = ".callboard"
 _EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104 - to be replaced, not bound
-DEFAULT_PORTS = {"CALLBOARD_HTTP_PORT": 8080, "CALLBOARD_SESSION_PORT": 7401, "CALLBOARD_COMMAND_PORT": 7402}
-"""The ports of the services when their variables are not set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +85,6 @@ class Addresses:
     def _reached(self, port: int) -> str:
         host = _EVERY_ADDRESS.get(self.host, self.host)
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def home_from(environment: Mapping[str, str]) -> Path:
-    """Return the home, as an absolute path."""
-    return Path(environment.get("CALLBOARD_HOME") or _DEFAULT_HOME).expanduser().absolute()
 
 
 def _port(environment: Mapping[str, str], variable: str) -> int:

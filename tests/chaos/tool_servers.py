@@ -10,7 +10,7 @@ from pathlib import Path
 
 from libs.embedded import ChildSpec, free_port
 from services.cli.checks import http_ok
-from services.cli.settings import LOOPBACK
+from services.cli.defaults import LOOPBACK
 from tests.chaos.agents import HTTP_ENTRY, STDIO_ENTRY
 from tests.chaos.schedule import HTTP_TOOLS
 from tests.support.suite_process import SuiteProcess

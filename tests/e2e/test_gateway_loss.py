@@ -15,7 +15,7 @@ from callboard.sessions.v1.sessions_pb2 import RestartSessionRequest
 from libs.embedded.ports import free_port
 from libs.rpc.stubs import Stubs
 from services.cli.checks import http_ok
-from services.cli.settings import LOOPBACK
+from services.cli.defaults import LOOPBACK
 from tests.e2e.steps import append, connected_session, stop, until_event
 from tests.support.eventually import eventually
 from tests.support.processes import Suite, gateway_client

@@ -1,4 +1,4 @@
-"""`callboard --help` and `version` are fast: they import nothing that only other commands need."""
+"""The commands of `callboard` are fast: they import nothing that only other commands need."""
 
 import subprocess
 import sys
@@ -22,9 +22,16 @@ print("imported", *(name for name in sys.modules if "." not in name))
     "arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"], ["call", "--help"]]
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    allowed = {"rich"} if "--help" in arguments else set()  # typer prints help with it
+    assert _imported(arguments) & _HEAVY <= allowed
+
+
+def test_call_imports_nothing_of_the_engines() -> None:
+    assert _imported(["call", "--list"]) & _HEAVY == {"grpc"}
+
+
+def _imported(arguments: list[str]) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=30
     )
-    imported = set(done.stdout.splitlines()[-1].split()[1:])
-    allowed = {"rich"} if "--help" in arguments else set()  # typer prints help with it
-    assert imported & _HEAVY <= allowed
+    return set(done.stdout.splitlines()[-1].split()[1:])

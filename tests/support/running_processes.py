@@ -21,10 +21,11 @@ from libs.embedded import (
 )
 from libs.identity.admin import create_key
 from services.cli.checks import grpc_serves, http_ok
+from services.cli.defaults import LOOPBACK
 from services.cli.embedded import Engines
 from services.cli.home import Home
 from services.cli.processes import describe_services
-from services.cli.settings import LOOPBACK, Addresses
+from services.cli.settings import Addresses
 from tests.support.engines import FAST, reachable_home
 from tests.support.processes import TENANT, Suite
 from tests.support.suite_process import SuiteProcess
