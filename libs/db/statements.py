@@ -7,7 +7,6 @@ from typing import Any
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"\$(\w+)(?:\((\w+)\))?")
-_OPTIONAL = re.compile(r"(.*?)\s*-- if (\w+)")
 
 
 class Statement(str):
@@ -21,9 +20,9 @@ class Statement(str):
         """Return the statement of a text, whose lines may end with `-- if <parameter>`."""
         statement = cls(text)
         statement.name = name
-        if _OPTIONAL.search(text):
-            found = [(line, _OPTIONAL.fullmatch(line)) for line in text.splitlines()]
-            statement._optional = [(match[1], match[2]) if match else (line, "") for line, match in found]
+        lines = [line.rpartition(" -- if ") for line in text.splitlines()]
+        if any(mark for _, mark, _ in lines):
+            statement._optional = [(head, tail) if mark else (tail, "") for head, mark, tail in lines]
         return statement
 
     def given(self, parameters: Sequence[Any] | Mapping[str, Any]) -> str:
