@@ -8,7 +8,7 @@ from libs.rpc.errors import service_error_from_rpc, service_error_to_status
 from libs.rpc.limits import ServerLimits
 from libs.rpc.requests import check_rules
 from libs.rpc.server import ListenError, RpcServer
-from libs.rpc.values import actor, shared_strings, timestamp
+from libs.rpc.values import actor, shared_scalars, timestamp
 
 __all__ = [
     "Caller",
@@ -25,6 +25,6 @@ __all__ = [
     "open_channel",
     "service_error_from_rpc",
     "service_error_to_status",
-    "shared_strings",
+    "shared_scalars",
     "timestamp",
 ]

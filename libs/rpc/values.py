@@ -26,11 +26,11 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     return message
 
 
-def shared_strings(message: type[Message], values: type[Any]) -> tuple[str, ...]:
-    """Return the names of the single strings that a message and a dataclass have alike."""
-    strings = {
+def shared_scalars(message: type[Message], values: type[Any]) -> tuple[str, ...]:
+    """Return the names of the single strings, numbers and booleans that a message and a dataclass have alike."""
+    scalars = {
         field.name
         for field in message.DESCRIPTOR.fields
-        if field.cpp_type == field.CPPTYPE_STRING and not field.is_repeated
+        if field.cpp_type not in (field.CPPTYPE_MESSAGE, field.CPPTYPE_ENUM) and not field.is_repeated
     }
-    return tuple(field.name for field in fields(values) if field.name in strings)
+    return tuple(field.name for field in fields(values) if field.name in scalars)

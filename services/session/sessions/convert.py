@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard.sessions.v1 import sessions_pb2
 from libs.jsontext import check_object
-from libs.rpc import shared_strings, timestamp
+from libs.rpc import shared_scalars, timestamp
 from services.session.sessions.model import Session, SessionFilter, SessionSpec
 
 _TYPES = {
@@ -17,8 +17,8 @@ STATES = {
     number: name.removeprefix("SESSION_STATE_").lower() for name, number in sessions_pb2.SessionState.items() if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
-_SPEC_STRINGS = shared_strings(sessions_pb2.SessionSpec, SessionSpec)
-_FILTER_STRINGS = shared_strings(sessions_pb2.ListSessionsRequest, SessionFilter)
+_SPEC_SCALARS = shared_scalars(sessions_pb2.SessionSpec, SessionSpec)
+_FILTER_SCALARS = shared_scalars(sessions_pb2.ListSessionsRequest, SessionFilter)
 
 
 def moment(message: Timestamp) -> datetime:
@@ -29,7 +29,7 @@ def moment(message: Timestamp) -> datetime:
 def spec_of(message: sessions_pb2.SessionSpec, path: str) -> SessionSpec:
     """Convert the spec of a session from a request."""
     return SessionSpec(
-        **{name: getattr(message, name) for name in _SPEC_STRINGS},
+        **{name: getattr(message, name) for name in _SPEC_SCALARS},
         session_type=_TYPES.get(message.session_type, "custom"),
         labels=dict(message.labels),
         context=check_object(message.context_json, f"{path}.context_json"),
@@ -52,7 +52,7 @@ def session_message(session: Session) -> sessions_pb2.Session:
         agent_id=session.agent_id,
         state=sessions_pb2.SessionState.ValueType(_STATE_NUMBERS[session.state]),
         spec=sessions_pb2.SessionSpec(
-            **{name: getattr(session, name) for name in _SPEC_STRINGS},
+            **{name: getattr(session, name) for name in _SPEC_SCALARS},
             session_type=sessions_pb2.SessionType.ValueType(_TYPE_NUMBERS[session.session_type]),
             labels=session.labels,
             context_json=session.context,
@@ -75,7 +75,7 @@ def session_message(session: Session) -> sessions_pb2.Session:
 def filter_of(request: sessions_pb2.ListSessionsRequest) -> SessionFilter:
     """Read which sessions a caller wants listed."""
     return SessionFilter(
-        **{name: getattr(request, name) for name in _FILTER_STRINGS},
+        **{name: getattr(request, name) for name in _FILTER_SCALARS},
         states=tuple(STATES[state] for state in request.states),
         session_type=session_type(request.session_type),
         labels=dict(sorted(request.labels.items())),
