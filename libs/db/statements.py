@@ -38,13 +38,18 @@ class Statement(str):
         return "\n".join(line for line, name in self._optional if not name or parameters[name])
 
 
+def _column(table: str, name: str) -> str:
+    column, _, attribute = name.partition(".")
+    return f"({table}.{column}).{attribute}" if attribute else f"{table}.{column}"
+
+
 def load_statements(path: Path, **columns: Sequence[str]) -> dict[str, Statement]:
     """Return the statements of a file by name. Each follows a line `-- name: <name>`.
 
     `$session(s)` in a statement stands for the columns given as `session`, each of the table or alias `s`: a record's
-    fields are listed once, in its dataclass. `$matching` stands for the text of the statement `matching` above it. A
-    line that ends with `-- if <parameter>` is optional; see `Statement.given`. Raises KeyError for a list of columns or
-    a text that does not exist.
+    fields are listed once, in its dataclass. A column `options.timeout_ms` is an attribute of a composite column.
+    `$matching` stands for the text of the statement `matching` above it. A line that ends with `-- if <parameter>` is
+    optional; see `Statement.given`. Raises KeyError for a list of columns or a text that does not exist.
     """
     scope = path.parent.name if path.stem == "queries" else path.stem
     parts = _NAME.split(path.read_text(encoding="utf-8"))
@@ -52,7 +57,7 @@ def load_statements(path: Path, **columns: Sequence[str]) -> dict[str, Statement
 
     def referenced(found: re.Match[str]) -> str:
         name, alias = found.groups()
-        return ", ".join(f"{alias}.{column}" for column in columns[name]) if alias else statements[name]
+        return ", ".join(_column(alias, column) for column in columns[name]) if alias else statements[name]
 
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
         text = _REFERENCE.sub(referenced, body.strip().rstrip(";"))

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +25,7 @@ from services.session.events.model import NewEvent
 from services.session.events.store import PostgresEvents
 from services.session.sessions.model import SessionSpec
 from services.session.sessions.store import PostgresSessions
+from tests.support.new_commands import a_new_command
 
 ACTOR = Actor("acme", "key:k", "127.0.0.1")
 BY = CommandActor("acme", "key:k", "127.0.0.1")
@@ -85,12 +86,7 @@ async def stores(database_url: str, app_database_url: str) -> AsyncIterator[Stor
 
 
 def new_command(agent_id: str = "clock", *, key: str = "", body: str = "", **fields: Any) -> NewCommand:
-    command = NewCommand(
-        agent_id=agent_id, session_id="", type="echo", params="{}", correlation_id="", max_attempts=3,
-        timeout_ms=1000, backoff_ms=10, max_backoff_ms=10, priority=1, not_before=None, retry_tool_errors=False,
-        ordering_key="", retention_s=3600, key=key, hash=body.encode() or b"h",
-    )  # fmt: skip
-    return replace(command, **fields)
+    return a_new_command(agent_id, key=key, hash=body.encode() or b"h", **fields)
 
 
 async def submit_all(stores: Stores, *commands: NewCommand) -> list[Any]:

@@ -29,10 +29,9 @@ with numbered as (
 _COMMANDS = """
 insert into command.commands (
   tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
-  max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, retry_tool_errors, retention_s, state, enqueued_at,
-  finished_at)
+  max_attempts, options, priority, retention_s, state, enqueued_at, finished_at)
 select %(tenant)s, id, 0, id, 'ses', 'clock', 'echo', '{}', case when rare then 'rare' else id::text end, 'key:k',
-       3, 1000, 10, 10, 1, false, 3600, 'failed', at, at
+       3, row(1000, 10, 10, false)::command.run_options, 1, 3600, 'failed', at, at
 from numbered
 """
 _LETTERS = """

@@ -15,7 +15,7 @@ from libs.calls import Actor as CommandActor
 from libs.db import Database
 from libs.idempotency import IdempotencyKey
 from libs.ids import partition_of
-from services.command.commands.model import Cancel, NewCommand
+from services.command.commands.model import Cancel
 from services.command.commands.store import PostgresCommands
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import Published
@@ -30,6 +30,7 @@ from services.session.events.store import PostgresEvents
 from services.session.sessions.model import SessionSpec
 from services.session.sessions.store import PostgresSessions
 from tests.integration.test_command_batches import Silent
+from tests.support.new_commands import a_new_command
 
 TENANT = "acme"
 BY = CommandActor(TENANT, "key:k", "127.0.0.1")
@@ -40,14 +41,6 @@ _READ = """
     select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) from pg_stat_user_tables
     where schemaname in ('session', 'command', 'idempotency')
 """
-
-
-def a_command(key: str = "") -> NewCommand:
-    return NewCommand(
-        agent_id="clock", session_id="", type="echo", params="{}", correlation_id="", max_attempts=3, timeout_ms=1000,
-        backoff_ms=10, max_backoff_ms=10, priority=1, not_before=None, retry_tool_errors=False, ordering_key="",
-        retention_s=3600, key=key, hash=b"h",
-    )  # fmt: skip
 
 
 class Services:
@@ -121,7 +114,7 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
 
     async def submit() -> None:
         keys = (uuid4().hex, uuid4().hex)
-        done = await asyncio.gather(*(services.commands.submit(BY, "submit", a_command(key)) for key in keys))
+        done = await asyncio.gather(*(services.commands.submit(BY, "submit", a_new_command(key=key)) for key in keys))
         ids.extend(one.command_id for one in done)
 
     async def claim() -> None:
@@ -161,7 +154,7 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
 
 async def grow(services: Services) -> None:
     """Hundreds of commands that wait, as many keys, and agents with sessions, for the same tenant."""
-    await asyncio.gather(*(services.commands.submit(BY, "submit", a_command(uuid4().hex)) for _ in range(400)))
+    await asyncio.gather(*(services.commands.submit(BY, "submit", a_new_command(key=uuid4().hex)) for _ in range(400)))
     for number in range(40):
         await services.agents.create(TENANT, NewAgent(f"a{number}", "", "echo", "", True, {}), None)
     starts = (

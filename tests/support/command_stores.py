@@ -46,6 +46,7 @@ from services.session.agents.store import PostgresAgents
 from services.session.sessions.model import SessionSpec
 from services.session.sessions.store import PostgresSessions
 from tests.support.command_model import ModelSession, SubmitRequest
+from tests.support.new_commands import a_new_command
 from tests.support.transition_guard import guard_transitions
 
 AGENTS = ("desk", "lamp")
@@ -198,11 +199,11 @@ class CommandStores:
 
 def new_command(asked: SubmitRequest, session_id: str = "") -> NewCommand:
     """A submit request as the store takes it, by the session's id if that is given."""
-    return NewCommand(
-        agent_id="" if session_id else asked.agent_id, session_id=session_id, type=asked.type, params="{}",
-        correlation_id="", max_attempts=asked.max_attempts, timeout_ms=60_000, backoff_ms=_FAR, max_backoff_ms=_FAR,
-        priority=1, not_before=_LATER if asked.delayed else None, retry_tool_errors=True,
-        ordering_key=asked.ordering_key, retention_s=3600, key=asked.key, hash=sha256(repr(asked).encode()).digest(),
+    return a_new_command(
+        "" if session_id else asked.agent_id, session_id=session_id, type=asked.type, max_attempts=asked.max_attempts,
+        timeout_ms=60_000, backoff_ms=_FAR, max_backoff_ms=_FAR, not_before=_LATER if asked.delayed else None,
+        retry_tool_errors=True, ordering_key=asked.ordering_key, key=asked.key,
+        hash=sha256(repr(asked).encode()).digest(),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from libs.server_registry import ServerRegistryFile
 from services.runner.executors.mcp import McpExecutor
 from services.runner.executors.mcp.connection import McpConnection
 from services.runner.executors.ports import (
+    EXECUTION_OPTIONS,
     Connector,
     Execution,
     SessionRef,
@@ -89,8 +90,9 @@ async def connected(folder: Path, entry: Mapping[str, Any], *, grace: float = 5)
 
 def command(type_: str, params: Mapping[str, Any], **more: Any) -> Execution:
     """One attempt at a command."""
-    values: dict[str, Any] = {"command_id": "command-1", "correlation_id": "c", "attempt": 1, "timeout": 20.0}
-    return Execution(type=type_, params=params, **(values | {"retry_tool_errors": False} | more))
+    options: dict[str, Any] = dict.fromkeys(EXECUTION_OPTIONS)
+    values = {"command_id": "command-1", "correlation_id": "c", "attempt": 1, "timeout": 20.0}
+    return Execution(type=type_, params=params, **(options | values | more))
 
 
 def tool(name: str, /, arguments: Mapping[str, Any] | None = None, **more: Any) -> Execution:

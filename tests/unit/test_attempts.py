@@ -11,7 +11,7 @@ from libs.attempts import AttemptFailedError, ClaimCode, Failure, FailureCode, F
 from libs.errors import Reason, ServiceError
 from services.runner.attempts.ports import Claim, Work
 from services.runner.attempts.service import Attempts
-from services.runner.executors.ports import Execution, Reporter
+from services.runner.executors.ports import EXECUTION_OPTIONS, Execution, Reporter
 from services.runner.sources.jetstream import BatchAcknowledgement
 from services.runner.sources.ports import DeliveredCommand
 from tests.support.eventually import eventually
@@ -44,7 +44,11 @@ class Memory:
         return Claim(ClaimCode.OK, command_id, uuid4(), 1, 0, self.released)
 
     async def work(self, tenant_id: str, command_id: UUID) -> Work:
-        return Work(command_id, SESSION, "x", "{}", "c", 1000, 3, 10, 10, False, self.error)
+        options: dict[str, Any] = dict.fromkeys(EXECUTION_OPTIONS)
+        return Work(
+            **options, command_id=command_id, session_uid=SESSION, type="x", params="{}",
+            correlation_id="c", timeout_ms=1000, max_attempts=3, backoff_ms=10, max_backoff_ms=10, error=self.error,
+        )  # fmt: skip
 
     async def report(self, tenant_id: str, part: int, report: Report) -> bool:
         self.reports.append(report)

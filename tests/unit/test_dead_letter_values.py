@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.model import Command, SubmitCode, Submitted
+from services.command.commands.model import DEFAULT_RUN_OPTIONS, Command, SubmitCode, Submitted
 from services.command.dead_letters.batch_answers import (
     Requeued,
     read_plan,
@@ -23,20 +23,21 @@ from services.command.dead_letters.model import (
 
 NOW = datetime(2026, 1, 31, 9, 30, 0, 123456, tzinfo=UTC)
 DEAD, MADE = UUID(int=1), UUID(int=2)
+RUN = {"timeout_ms": 1000, "backoff_ms": 10, "max_backoff_ms": 20, "retry_tool_errors": True}
 OLD = Command(
+    **(DEFAULT_RUN_OPTIONS.run_options() | RUN),
     command_id=DEAD, session_id="ses-1", agent_id="clock", type="run_tool", params='{"a":1}', correlation_id="c",
-    requested_by="key:k", requeued_from=None, max_attempts=3, timeout_ms=1000, backoff_ms=10, max_backoff_ms=20,
-    priority=1, not_before=NOW, retry_tool_errors=True, ordering_key="o", retention_s=60, state="failed", attempt=3,
-    charged=3, progress=None, result=None, error=None, cancel_requested_at=None, enqueued_at=NOW, started_at=NOW,
-    finished_at=NOW, next_attempt_at=None,
+    requested_by="key:k", requeued_from=None, max_attempts=3, priority=1, not_before=NOW, ordering_key="o",
+    retention_s=60, state="failed", attempt=3, charged=3, progress=None, result=None, error=None,
+    cancel_requested_at=None, enqueued_at=NOW, started_at=NOW, finished_at=NOW, next_attempt_at=None,
 )  # fmt: skip
 
 
 def test_requeue_submits_the_command_as_it_was_and_without_a_delay() -> None:
     new = requeued_command(OLD, Changes(), "key")
     assert (new.agent_id, new.session_id, new.requeued_from, new.not_before) == ("clock", "", DEAD, None)
-    for name in ("type", "params", "correlation_id", "max_attempts", "timeout_ms", "backoff_ms", "max_backoff_ms",
-                 "priority", "retry_tool_errors", "ordering_key", "retention_s"):  # fmt: skip
+    assert new.run_options() == OLD.run_options() != DEFAULT_RUN_OPTIONS.run_options()
+    for name in ("type", "params", "correlation_id", "max_attempts", "priority", "ordering_key", "retention_s"):
         assert getattr(new, name) == getattr(OLD, name)
 
 

@@ -14,6 +14,7 @@ from libs.attempts import (
 from services.runner.executors import ExecutorRegistry
 from services.runner.executors.echo import EchoExecutor
 from services.runner.executors.ports import (
+    EXECUTION_OPTIONS,
     Connection,
     Connector,
     Execution,
@@ -32,7 +33,10 @@ class Silent:
 
 
 def execution(type_: str, params: Mapping[str, Any], timeout: float = 10) -> Execution:
-    return Execution("c", "c", type_, params, attempt=1, timeout=timeout, retry_tool_errors=False)
+    options: dict[str, Any] = dict.fromkeys(EXECUTION_OPTIONS)
+    return Execution(
+        **options, command_id="c", correlation_id="c", type=type_, params=params, attempt=1, timeout=timeout
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -37,6 +37,12 @@ def test_statement_is_named_after_its_slice_and_itself(statements: dict[str, Sta
     assert [statement.name for statement in statements.values()] == ["things.matching", "things.find", "things.count"]
 
 
+def test_attribute_of_a_composite_column_is_selected_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "queries.sql").write_text("-- name: find\nselect $thing(t) from things t;\n", encoding="utf-8")
+    statements = load_statements(tmp_path / "queries.sql", thing=["id", "options.size"])
+    assert statements["find"] == "select t.id, (t.options).size from things t"
+
+
 @pytest.mark.parametrize("empty", [None, "", (), False])
 def test_line_is_left_out_when_its_parameter_is_empty(statements: dict[str, Statement], empty: object) -> None:
     assert statements["find"].given({"tenant": "acme", "kind": empty, "after": 5}) == (

@@ -16,7 +16,7 @@ from tools.sql.generated import ROOT, generated
 _STATE = re.compile(r"\bstate\b\s*(?:=|<>|is (?:not )?distinct from)\s*'([a-z_]+)'")
 _LIST = re.compile(r"\bin\s*\(([^()]*)\)|\barray\[([^]]*)\]")
 _COMMENT = re.compile(r"--[^\n]*")
-_TABLE = re.compile(r"^create table ([a-z_]+\.[a-z0-9_]+)", re.MULTILINE)
+_IN_MIGRATION = re.compile(r"^create (?:table|type) ([a-z_]+\.[a-z0-9_]+)", re.MULTILINE)
 _LITERAL = re.compile(r"'[^']*'")
 _SCHEMAS = {"session", "command", "identity", "idempotency"}
 _WORD = re.compile(r"'([a-z_]+)'")
@@ -41,10 +41,10 @@ def problems() -> Iterator[str]:
 
 
 def _known_names() -> set[str]:
-    """Return the functions and types, and the tables of the migrations."""
+    """Return the functions and types, and the tables and types of the migrations."""
     scripts = [script for one in read_migrations(schema_sources().migrations) for script in one.scripts]
-    tables = {name for script in scripts for name in _TABLE.findall(script)}
-    return tables | {definition.name for definition in read_definitions(schema_sources().functions)}
+    created = {name for script in scripts for name in _IN_MIGRATION.findall(script)}
+    return created | {definition.name for definition in read_definitions(schema_sources().functions)}
 
 
 def name_problems(text: str, known: set[str]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Converts between the contract's messages and the values of commands."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,15 +12,15 @@ from callboard.errors.v1 import errors_pb2
 from libs.errors import ServiceError, field_invalid
 from libs.idempotency import fingerprint
 from libs.jsontext import check_object
-from libs.rpc import timestamp
+from libs.rpc import shared_scalars, timestamp
 from services.command.commands.model import (
-    DEFAULT_BACKOFF_MS,
     DEFAULT_MAX_ATTEMPTS,
-    DEFAULT_MAX_BACKOFF_MS,
     DEFAULT_RETENTION_S,
-    DEFAULT_TIMEOUT_MS,
+    DEFAULT_RUN_OPTIONS,
+    RUN_OPTIONS,
     Command,
     NewCommand,
+    RunOptions,
     Submitted,
 )
 
@@ -30,6 +31,8 @@ _STATE_NUMBERS = {name: number for number, name in STATES.items()}
 PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # from the contract's number to the stored one
 _PRIORITY_NUMBERS = {0: 1, 1: 2, 2: 3}
 _YEAR = timedelta(days=366)
+_SCALARS = shared_scalars(commands_pb2.CommandOptions, RunOptions)
+_DURATIONS = tuple(name.removesuffix("_ms") for name in RUN_OPTIONS if name.endswith("_ms"))
 
 
 def command_id_of(text: str) -> UUID | None:
@@ -44,25 +47,18 @@ def new_command(spec: commands_pb2.CommandSpec, path: str) -> NewCommand:
     """Convert a command from a request, and fill in the defaults. Raises ServiceError."""
     options = spec.options
     not_before = not_before_of(options, f"{path}.options")
-    backoff = _milliseconds(options, "backoff", DEFAULT_BACKOFF_MS)
-    max_backoff = _milliseconds(options, "max_backoff", max(DEFAULT_MAX_BACKOFF_MS, backoff))
-    if max_backoff < backoff:
-        raise field_invalid(f"{path}.options.max_backoff", "must not be less than backoff")
     return NewCommand(
+        **_run_options(options, f"{path}.options"),
         agent_id=spec.agent_id,
         session_id=spec.session_id,
         type=spec.type,
         params=check_object(spec.params_json, f"{path}.params_json"),
         correlation_id=spec.correlation_id,
         max_attempts=options.max_attempts or DEFAULT_MAX_ATTEMPTS,
-        timeout_ms=_milliseconds(options, "timeout", DEFAULT_TIMEOUT_MS),
-        backoff_ms=backoff,
-        max_backoff_ms=max_backoff,
         priority=PRIORITIES[options.priority],
         not_before=not_before,
-        retry_tool_errors=options.retry_tool_errors,
         ordering_key=options.ordering_key,
-        retention_s=_milliseconds(options, "retention", DEFAULT_RETENTION_S * 1000) // 1000,
+        retention_s=options.retention.seconds if options.HasField("retention") else DEFAULT_RETENTION_S,
         key=spec.request_id,
         hash=fingerprint(spec) if spec.request_id else b"",
     )
@@ -80,11 +76,18 @@ def not_before_of(
     return not_before
 
 
-def _milliseconds(options: commands_pb2.CommandOptions, name: str, default: int) -> int:
-    if not options.HasField(name):  # type: ignore[arg-type]
-        return default
-    span: Duration = getattr(options, name)
-    return span.ToMilliseconds()
+def _run_options(options: commands_pb2.CommandOptions, path: str) -> dict[str, Any]:
+    run = DEFAULT_RUN_OPTIONS.run_options()
+    for field, value in options.ListFields():
+        if field.name in _SCALARS:
+            run[field.name] = value
+        elif field.name in _DURATIONS:
+            run[f"{field.name}_ms"] = value.ToMilliseconds()
+    if run["max_backoff_ms"] < run["backoff_ms"]:
+        if options.HasField("max_backoff"):
+            raise field_invalid(f"{path}.max_backoff", "must not be less than backoff")
+        run["max_backoff_ms"] = run["backoff_ms"]
+    return run
 
 
 def accepted(done: Submitted) -> commands_pb2.AcceptedCommand:
@@ -143,20 +146,24 @@ def command_message(command: Command) -> commands_pb2.Command:
 
 def _options(command: Command) -> commands_pb2.CommandOptions:
     return commands_pb2.CommandOptions(
+        **_matched(command),
         max_attempts=command.max_attempts,
-        timeout=_duration(command.timeout_ms),
-        backoff=_duration(command.backoff_ms),
-        max_backoff=_duration(command.max_backoff_ms),
         priority=commands_pb2.CommandPriority.ValueType(_PRIORITY_NUMBERS[command.priority]),
         not_before=timestamp(command.not_before),
-        retry_tool_errors=command.retry_tool_errors,
         ordering_key=command.ordering_key or "",
         retention=_duration(command.retention_s * 1000),
     )
 
 
-def _duration(milliseconds: int) -> Duration:
-    """Return a Duration."""
+def _matched(command: Command) -> dict[str, Any]:
+    scalars = {name: getattr(command, name) for name in _SCALARS}
+    return scalars | {name: _duration(getattr(command, f"{name}_ms")) for name in _DURATIONS}
+
+
+def _duration(milliseconds: int | None) -> Duration | None:
+    """Return a Duration, None for None."""
+    if milliseconds is None:
+        return None
     span = Duration()
     span.FromMilliseconds(milliseconds)
     return span

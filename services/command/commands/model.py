@@ -1,9 +1,10 @@
 """The values of commands, and the state machine of commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from libs.idempotency import KeyCode
@@ -65,15 +66,36 @@ class CancelCode(StrEnum):
     GONE = "gone"
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options that a command only carries to its runner: the attributes of `command.run_options`.
+
+    Fields of the contract's `CommandOptions` are matched by name: `timeout_ms` is `timeout` there, a duration.
+    """
+
+    timeout_ms: int
+    backoff_ms: int
+    max_backoff_ms: int
+    retry_tool_errors: bool
+
+    def run_options(self) -> dict[str, Any]:
+        """Return these options by name."""
+        return {name: getattr(self, name) for name in RUN_OPTIONS}
+
+
+RUN_OPTIONS = tuple(field.name for field in fields(RunOptions))
+DEFAULT_RUN_OPTIONS = RunOptions(
+    timeout_ms=300_000,
+    backoff_ms=1_000,
+    max_backoff_ms=300_000,
+    retry_tool_errors=False,
+)
 DEFAULT_MAX_ATTEMPTS = 3
-DEFAULT_TIMEOUT_MS = 300_000
-DEFAULT_BACKOFF_MS = 1_000
-DEFAULT_MAX_BACKOFF_MS = 300_000
 DEFAULT_RETENTION_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class NewCommand:
+class NewCommand(RunOptions):
     """A command to submit, with the defaults filled in. Either `agent_id` or `session_id` is given."""
 
     agent_id: str
@@ -82,12 +104,8 @@ class NewCommand:
     params: str
     correlation_id: str
     max_attempts: int
-    timeout_ms: int
-    backoff_ms: int
-    max_backoff_ms: int
     priority: int
     not_before: datetime | None
-    retry_tool_errors: bool
     ordering_key: str
     retention_s: int
     key: str
@@ -96,8 +114,8 @@ class NewCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A stored command. The fields are the columns of `command.commands`."""
+class Command(RunOptions):
+    """A stored command."""
 
     command_id: UUID
     session_id: str
@@ -108,12 +126,8 @@ class Command:
     requested_by: str
     requeued_from: UUID | None
     max_attempts: int
-    timeout_ms: int
-    backoff_ms: int
-    max_backoff_ms: int
     priority: int
     not_before: datetime | None
-    retry_tool_errors: bool
     ordering_key: str | None
     retention_s: int
     state: str
@@ -127,6 +141,10 @@ class Command:
     started_at: datetime | None
     finished_at: datetime | None
     next_attempt_at: datetime | None
+
+
+STORED = tuple(f"options.{field.name}" if field.name in RUN_OPTIONS else field.name for field in fields(Command))
+"""Where the fields of a command are stored: in a column of `command.commands`, or in an attribute of its `options`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from libs.idempotency import IdempotencyKey, KeyedItem, PostgresKeys, folded, ke
 from libs.ids import partition_of, uuid7
 from libs.notifications import Appended, Notifier
 from services.command.commands.model import (
+    RUN_OPTIONS,
+    STORED,
     Cancel,
     CancelCode,
     Cancelled,
@@ -32,8 +34,8 @@ from services.command.commands.model import (
 from services.command.commands.ports import DispatchQueue
 from services.command.dispatch.model import Dispatch
 
-_COLUMNS = [field.name for field in fields(Command)]
-_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in _COLUMNS if name != "result"])
+_SQL = load_statements(Path(__file__).with_name("queries.sql"), command=[name for name in STORED if name != "result"])
+_CARRIED = [field.name for field in fields(NewCommand) if field.name not in ("key", "hash", *RUN_OPTIONS)]
 _PARTITIONS_KEPT = 100_000
 
 
@@ -214,24 +216,15 @@ def _item(actor: Actor, command: NewCommand) -> dict[str, Any]:
     }
     command_id = str(uuid7())
     return {
+        **{name: getattr(command, name) for name in _CARRIED},
         "id": command_id,
         "agent_id": command.agent_id or None,
         "session_id": command.session_id or None,
-        "type": command.type,
-        "params": command.params,
         "correlation_id": command.correlation_id or command_id,
         "actor": actor.name,
         "address": actor.address,
-        "max_attempts": command.max_attempts,
-        "timeout_ms": command.timeout_ms,
-        "backoff_ms": command.backoff_ms,
-        "max_backoff_ms": command.max_backoff_ms,
-        "priority": command.priority,
-        "not_before": command.not_before.isoformat() if command.not_before else None,
-        "retry_tool_errors": command.retry_tool_errors,
+        "options": command.run_options(),
         "ordering_key": command.ordering_key or None,
-        "retention_s": command.retention_s,
-        "requeued_from": str(command.requeued_from) if command.requeued_from else None,
         "event": orjson.dumps({name: value for name, value in event.items() if value is not None}).decode(),
     }
 

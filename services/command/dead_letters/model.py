@@ -97,18 +97,15 @@ class Plan:
 def requeued_command(old: Command, changes: Changes, key: str) -> NewCommand:
     """Return the new command for a dead one, in its agent's live session or in the named one."""
     new = NewCommand(
+        **old.run_options(),
         agent_id="" if changes.session_id else old.agent_id,
         session_id="",
         type=old.type,
         params=old.params,
         correlation_id=old.correlation_id,
         max_attempts=old.max_attempts,
-        timeout_ms=old.timeout_ms,
-        backoff_ms=old.backoff_ms,
-        max_backoff_ms=old.max_backoff_ms,
         priority=old.priority,
         not_before=None,
-        retry_tool_errors=old.retry_tool_errors,
         ordering_key=old.ordering_key or "",
         retention_s=old.retention_s,
         key=key,

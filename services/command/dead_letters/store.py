@@ -1,7 +1,7 @@
 """Stores dead letters in Postgres."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.idempotency import IdempotencyKey
-from services.command.commands.model import Command
+from services.command.commands.model import STORED, Command
 from services.command.dead_letters.model import (
     Attempt,
     DeadLetter,
@@ -25,11 +25,10 @@ from services.command.dead_letters.ports import (
     RequeueTarget,
 )
 
-_COLUMNS = [field.name for field in fields(Command)]
 _SQL = load_statements(
     Path(__file__).with_name("queries.sql"),
-    command=[name for name in _COLUMNS if name != "result"],
-    brief=[name for name in _COLUMNS if name != "params"],
+    command=[name for name in STORED if name != "result"],
+    brief=[name for name in STORED if name != "params"],
 )
 _READ_AT_ONCE = 100
 _READ_BYTES = 8 * 1024 * 1024

@@ -102,14 +102,14 @@ where n.state = 'closing' and (n.runner_id is null or n.runner_id in (
 
 -- name: expired
 select c.tenant_id, c.partition, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
-       c.backoff_ms, c.max_backoff_ms, c.runner_id
+       (c.options).backoff_ms, (c.options).max_backoff_ms, c.runner_id
 from command.commands c
 where c.state = 'running' and c.runner_id in (select r.runner_id from command.runners r where r.dead_at is not null)
 limit 500;
 
 -- name: overdue_cancels
 select c.tenant_id, c.partition, c.command_id, c.lease_token, c.attempt, c.charged, c.released, c.max_attempts,
-       c.backoff_ms, c.max_backoff_ms, c.runner_id
+       (c.options).backoff_ms, (c.options).max_backoff_ms, c.runner_id
 from command.commands c
 where c.state = 'running' and c.cancel_deadline < clock_timestamp()
   and c.runner_id in (select r.runner_id from command.runners r)

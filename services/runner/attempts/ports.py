@@ -5,6 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from libs.attempts import ClaimCode, Finish, Report
+from services.runner.executors.ports import ExecutionOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(ExecutionOptions):
     """What a runner reads of a command: the fields that never change, and the last attempt's error as JSON text."""
 
     command_id: UUID
@@ -32,7 +33,6 @@ class Work:
     max_attempts: int
     backoff_ms: int
     max_backoff_ms: int
-    retry_tool_errors: bool
     error: str | None
 
 

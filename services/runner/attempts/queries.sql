@@ -1,7 +1,7 @@
 -- name: work
 select c.* from unnest(%s::uuid[]) as i(command_id) cross join lateral (
-  select c.command_id, c.session_uid, c.type, c.params, c.correlation_id, c.timeout_ms, c.max_attempts, c.backoff_ms,
-         c.max_backoff_ms, c.retry_tool_errors, c.error
+  select c.command_id, c.session_uid, c.type, c.params, c.correlation_id, c.max_attempts,
+         (c.options).timeout_ms, (c.options).backoff_ms, (c.options).max_backoff_ms, $option(c), c.error
   from command.commands c where c.tenant_id = %s and c.command_id = i.command_id offset 0) c;
 
 -- name: claim

@@ -201,8 +201,8 @@ class Attempts:
             lambda: self.abandon(work.command_id),
         )  # fmt: skip
         execution = Execution(
-            str(work.command_id), work.correlation_id, work.type, orjson.loads(work.params), claim.attempt,
-            work.timeout_ms / 1000, work.retry_tool_errors,
+            **work.execution_options(), command_id=str(work.command_id), correlation_id=work.correlation_id,
+            type=work.type, params=orjson.loads(work.params), attempt=claim.attempt, timeout=work.timeout_ms / 1000,
         )  # fmt: skip
         began = time.monotonic()
         task = asyncio.ensure_future(self._result(work, connection, execution, reporter))

@@ -11,8 +11,11 @@ from libs.attempts import ClaimCode, FenceCode, Finish, PostgresFinishes, Report
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
 from services.runner.attempts.ports import Claim, Work
+from services.runner.executors.ports import EXECUTION_OPTIONS
 
-_SQL = load_statements(Path(__file__).with_name("queries.sql"))
+_SQL = load_statements(
+    Path(__file__).with_name("queries.sql"), option=[f"options.{name}" for name in EXECUTION_OPTIONS]
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 
@@ -25,7 +25,21 @@ class SessionRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class ExecutionOptions:
+    """The options of a command that executors use: attributes of `command.run_options`."""
+
+    retry_tool_errors: bool
+
+    def execution_options(self) -> dict[str, Any]:
+        """Return these options by name."""
+        return {name: getattr(self, name) for name in EXECUTION_OPTIONS}
+
+
+EXECUTION_OPTIONS = tuple(field.name for field in fields(ExecutionOptions))
+
+
+@dataclass(frozen=True, slots=True)
+class Execution(ExecutionOptions):
     """One attempt at one command. `timeout` is in seconds."""
 
     command_id: str
@@ -34,7 +48,6 @@ class Execution:
     params: Mapping[str, Any]
     attempt: int
     timeout: float
-    retry_tool_errors: bool
 
 
 class Reporter(Protocol):

@@ -1,3 +1,12 @@
+-- How a runner runs a command: the options that SQL stores and never reads. A migration adds an attribute, and no
+-- function changes.
+create type command.run_options as (
+  timeout_ms        integer,
+  backoff_ms        integer,
+  max_backoff_ms    integer,
+  retry_tool_errors boolean
+);
+
 create table command.commands (
   tenant_id           text not null,
   command_id          uuid not null,
@@ -11,12 +20,9 @@ create table command.commands (
   requested_by        text not null,
   requeued_from       uuid,
   max_attempts        smallint not null,
-  timeout_ms          integer not null,
-  backoff_ms          integer not null,
-  max_backoff_ms      integer not null,
+  options             command.run_options not null,
   priority            smallint not null,
   not_before          timestamptz,
-  retry_tool_errors   boolean not null,
   ordering_key        text,
   retention_s         integer not null,
   state               command.command_state not null,

@@ -16,8 +16,8 @@ returns setof command.resolved_submit language sql stable as $$
     from target t where session.is_live(t.state) group by t.agent_id
   )
   select i.id, i.agent_id, i.session_id, i.type, i.params, i.correlation_id, i.actor, i.address, i.max_attempts,
-         i.timeout_ms, i.backoff_ms, i.max_backoff_ms, i.priority, i.not_before, i.retry_tool_errors, i.ordering_key,
-         i.retention_s, i.requeued_from, i.event, i.ordinality, coalesce(a.session_uid, s.session_uid), coalesce(a.session_id, s.session_id),
+         i.options, i.priority, i.not_before, i.ordering_key, i.retention_s, i.requeued_from, i.event, i.ordinality,
+         coalesce(a.session_uid, s.session_uid), coalesce(a.session_id, s.session_id),
          coalesce(a.agent_id, s.agent_id), coalesce(a.state, s.state),
          case
            when i.code <> 'taken' then i.code

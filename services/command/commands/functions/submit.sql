@@ -24,12 +24,10 @@ begin
   ), stored as (
     insert into command.commands (
       tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
-      requeued_from, max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, not_before, retry_tool_errors,
-      ordering_key, retention_s, state, enqueued_at, next_attempt_at, finished_at, expires_at, cancel_requested_at,
-      cancel_reason)
+      requeued_from, max_attempts, options, priority, not_before, ordering_key, retention_s, state, enqueued_at,
+      next_attempt_at, finished_at, expires_at, cancel_requested_at, cancel_reason)
     select p_tenant, r.id, p_partition, r.uid, r.sid, r.aid, r.type, r.params, r.correlation_id, r.actor,
-           r.requeued_from, r.max_attempts, r.timeout_ms, r.backoff_ms, r.max_backoff_ms, r.priority, r.not_before,
-           r.retry_tool_errors, r.ordering_key, r.retention_s,
+           r.requeued_from, r.max_attempts, r.options, r.priority, r.not_before, r.ordering_key, r.retention_s,
            case when r.cancelled is not null then 'cancelled' when r.not_before > v_now then 'scheduled' else 'queued' end,
            -- Ordering keys use this time, so it follows the order of the batch.
            v_now + (r.ord - 1) * interval '1 microsecond',
