@@ -1,4 +1,4 @@
-"""The steps of docs/add-an-rpc.md work on the current code."""
+"""The steps of the worked examples work on the current code. They share a copy, its generated code and its engines."""
 
 import os
 import subprocess
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worked_example import ROOT, apply, copy_of_checkout, steps_of
+from tests.support.worked_example import PAGES, apply, copy_of_checkout, steps_of
 
-STEPS = steps_of((ROOT / "docs/add-an-rpc.md").read_text())
+STEPS = [step for page in PAGES for step in steps_of(page)]
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,11 @@ def run(checkout: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_new_rpc_answers_over_grpc_and_rest(changed: Path) -> None:
-    [test] = [step.path for step in STEPS if step.path.startswith("tests/contract/")]
-    out = run(changed, "-m", "pytest", "-q", "-p", "no:xdist", test)
-    assert "3 passed" in out
+def test_new_rpc_and_new_field_keep_what_their_tests_promise(changed: Path) -> None:
+    tests = [step.path for step in STEPS if step.path.startswith("tests/contract/")]
+    assert len(tests) == len(PAGES)
+    out = run(changed, "-m", "pytest", "-q", "-p", "no:xdist", *tests)
+    assert "6 passed" in out
 
 
 def test_changed_code_passes_the_fast_checks(changed: Path) -> None:

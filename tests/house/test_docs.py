@@ -11,6 +11,7 @@ from libs.errors import HTTP_STATUS, STATUS, Reason
 from services.gateway.settings import GatewaySettings
 from services.runner.settings import RunnerSettings
 from services.session.settings import SessionSettings
+from tests.support.worked_example import PAGES, steps_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,6 +21,7 @@ LEVELS = {1: "info", 2: "warn", 3: "error", 4: "audit"}
 _WRITTEN = re.compile(r"row\(\s*\S+?,\s*'((?:session|agent|command)\.[a-z_]+)',\s*(\d)")
 # The one computed type: a session's last event is named after its final state.
 _CLOSING = re.compile(r"'session\.' \|\| \(v_closing ->> 'state'\), 4,")
+_OF_EXAMPLES = {Path(step.path).name for page in PAGES for step in steps_of(page)}
 _ENDS = {"session.stopped", "session.failed"}
 _CALLERS = {"iteration", "learning", "tool.called", "custom.*"}
 
@@ -108,7 +110,7 @@ def test_links_resolve(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_named_tests_exist(document: Path) -> None:
-    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")} | {"test_session_counts.py"}  # of the example
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")} | _OF_EXAMPLES
     assert set(re.findall(r"\btest_\w+\.py\b", document.read_text())) <= tests
 
 

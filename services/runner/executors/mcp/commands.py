@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mcp import ClientSession, MCPError
 from mcp.shared.dispatcher import ProgressFnT
@@ -35,9 +35,8 @@ class Attempt:
     @property
     def meta(self) -> RequestParamsMeta:
         """The idempotency key, by which a server can tell a repeated call from a new one."""
-        return RequestParamsMeta(
-            **{"callboard/command-id": self.execution.command_id, "callboard/attempt": self.execution.attempt}  # type: ignore[typeddict-unknown-key]
-        )
+        meta = {"callboard/command-id": self.execution.command_id, "callboard/attempt": self.execution.attempt}
+        return cast(RequestParamsMeta, meta)
 
     def failure(
         self, error: MCPError, subject: str, meanings: dict[int, FailureCode], *, repeatable: bool = True
