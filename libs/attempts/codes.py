@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 
 class ConnectionState(StrEnum):
-    """How far the connection of a session's agent is."""
+    """The state of the connection to a session's agent."""
 
     WANTED = "wanted"
     CONNECTING = "connecting"

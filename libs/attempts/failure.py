@@ -47,7 +47,7 @@ class Failure:
 
     `retryable` says whether another attempt could succeed. `charged` says whether this one counts towards the
     command's limit; faults of the infrastructure do not. Characters that Postgres cannot store are replaced, because a
-    command whose failure cannot be stored would be retried for ever.
+    command whose failure cannot be stored would be retried forever.
     """
 
     code: FailureCode

@@ -22,7 +22,7 @@ CONSUMER_NOT_FOUND = 10014
 STREAM_NOT_FOUND = 10059
 NO_MESSAGE_FOUND = 10037
 STREAM_NAME_IN_USE = 10058  # the stream exists with another configuration
-# No leader, JetStream off or starting, resources short, no quorum: each ends without our doing anything.
+# No leader, JetStream off or starting, resources short, no quorum: each ends without any action of ours.
 _PASSING = frozenset({10008, 10009, 10023, 10035, 10039, 10076})
 
 Json = dict[str, Any]

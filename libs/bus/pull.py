@@ -73,7 +73,7 @@ class PullLoop:
         try:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                work.result()  # it only ends with an exception, which the caller gets
+                work.result()  # it ends only with an exception, which the caller gets
         finally:
             forget()
             work.cancel()

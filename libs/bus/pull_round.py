@@ -18,7 +18,7 @@ _UNDELIVERED = re.compile(rb"Nats-Pending-Messages: *(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class PullTimings:
-    """How patient a pull loop is, in seconds."""
+    """The time limits of a pull loop, in seconds."""
 
     expires: float = 5.0  # how long a request stays open at the broker
     heartbeat: float = 2.0  # how often the broker shows that it is alive, at most half of `expires`

@@ -1,4 +1,4 @@
-"""Streams and consumers as data: how a service wants them, and how the broker reports them."""
+"""Streams and consumers as data: their specifications, and the states that the broker reports."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A pool of connections that act in one role, and the few ways in which the services run statements."""
+"""A pool of connections that act in one role."""
 
 import asyncio
 import time

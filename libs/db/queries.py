@@ -1,4 +1,4 @@
-"""The few ways in which statements are run, by a pool or in a transaction."""
+"""Runs statements, with a pool or in a transaction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,11 +17,11 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 class Queries(ABC):
-    """Runs statements on connections that it lends itself."""
+    """Runs statements on connections from `connection`."""
 
     @abstractmethod
     def connection(self) -> AbstractAsyncContextManager[psycopg.AsyncConnection]:
-        """Lend a connection while the block lasts."""
+        """Lend a connection for the block."""
 
     async def records(self, kind: type[_Row], statement: str, parameters: Parameters = ()) -> list[_Row]:
         """Run a statement and return its rows as instances of the dataclass `kind`, columns by name."""

@@ -129,7 +129,7 @@ class Child:
                     await self._process.wait()
         self.kill()
         with contextlib.suppress(TimeoutError):
-            # SIGKILL cannot end a process that hangs in the kernel, so do not wait for ever
+            # SIGKILL cannot end a process that hangs in the kernel, so do not wait forever
             async with asyncio.timeout(_KILL_WAIT_SECONDS):
                 await self._process.wait()
 

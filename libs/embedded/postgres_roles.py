@@ -14,7 +14,8 @@ _CONNECT_SECONDS = 5
 async def answers(url: str) -> bool:
     """Return whether the server accepts a connection and runs a statement.
 
-    A thread asks: a caller that is cancelled at the moment of the answer would leave an asynchronous connection open.
+    A thread connects, because an asynchronous connection would stay open if the caller were cancelled at the moment of
+    the answer.
     """
     return await asyncio.to_thread(_answers, url)
 

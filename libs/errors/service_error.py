@@ -15,7 +15,7 @@ class FieldViolation:
 
 
 class ServiceError(Exception):
-    """The call was rejected for a reason that the caller can handle. Nothing was changed."""
+    """A call was rejected for a reason that the caller can handle. Nothing was changed."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The names of all failpoints, each with what has happened there and what has not.
+"""The names of all failpoints. Each text says what has happened at that place and what has not.
 
 A test compares them with the code: one line reaches each place, and each statement is in one file.
 """

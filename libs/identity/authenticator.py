@@ -34,7 +34,7 @@ Cut = Callable[[ServiceError], None]
 
 
 class Authenticator:
-    """Accepts keys that are stored, not revoked and not expired. It rejects what it cannot look up.
+    """Accepts keys that are stored, not revoked and not expired. It rejects keys that it cannot look up.
 
     Keep `run` running while streams are open: it ends the streams of keys that are no longer valid.
     """
@@ -80,7 +80,7 @@ class Authenticator:
     async def check_watched(self) -> None:
         """Look up each watched key and end the streams of keys that are no longer valid.
 
-        The streams of a key that cannot be looked up go on: without the database nobody can have revoked it.
+        The streams of a key that cannot be looked up continue, because no key can be revoked without the database.
         """
         slots = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         async with asyncio.TaskGroup() as group:

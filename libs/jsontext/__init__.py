@@ -1,4 +1,4 @@
-"""JSON that is handled as text: checked once on arrival, then stored and passed on unchanged."""
+"""JSON as text: checked once on arrival, then stored and passed on unchanged."""
 
 from libs.jsontext.check import MAX_DEPTH, check_object
 

@@ -1,4 +1,4 @@
-"""What a statement that appends events says of the append."""
+"""The result of a statement that appends events."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from libs.notifications.notifier import Notifier
 
 @dataclass(slots=True)
 class Appended:
-    """The positions that an append took, null when it appended nothing, and its events as lines when they are small."""
+    """The positions of the appended events, None if there are none, and the events as lines if they are small."""
 
     first_position: int | None
     last_position: int | None

@@ -20,7 +20,7 @@ class BusNotifier:
         self._notifications = notifications
 
     def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None:
-        """Say which positions a partition has gained, with the events themselves when they are small."""
+        """Announce new positions of a partition, with the events if they are small."""
         self._notifications.publish(events_subject(tenant_id, partition), encode_notification(first, last, lines))
 
     def runner_has_work(self, runner_id: UUID) -> None:

@@ -8,7 +8,7 @@ class Notifier(Protocol):
     """Announces what was committed. Its methods do not raise or wait."""
 
     def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None:
-        """Say which positions a partition has gained, with the events themselves when they are small."""
+        """Announce new positions of a partition, with the events if they are small."""
 
     def runner_has_work(self, runner_id: UUID) -> None:
         """Announce to a runner that it has something to do."""

@@ -1,4 +1,4 @@
-"""Subjects and formats. A notification contains nothing that its reader could not read from the database."""
+"""Subjects and formats of notifications. They contain only data that their readers can read from the database."""
 
 from uuid import UUID
 

@@ -36,7 +36,7 @@ def set_caller(caller: Caller) -> None:
 
 @contextmanager
 def acting_as(caller: Caller) -> Iterator[None]:
-    """Set the caller inside the block, for tests and for work on behalf of someone."""
+    """Set the caller inside the block, for tests and for work on behalf of a caller."""
     token = _CALLER.set(caller)
     try:
         yield

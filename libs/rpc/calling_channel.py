@@ -13,7 +13,7 @@ Translate = Callable[[grpc.aio.AioRpcError], Exception]
 class CallingChannel:
     """A channel for stubs that sends metadata with every call, and may translate the errors of calls.
 
-    It wraps what the channel makes, rather than being a gRPC interceptor: those cost a task for each call.
+    It wraps the channel's callables. A gRPC interceptor would cost a task for each call.
     """
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, translate: Translate | None = None) -> None:
@@ -22,23 +22,23 @@ class CallingChannel:
         self._translate = translate
 
     def for_stubs(self) -> grpc.aio.Channel:
-        """Return this as what stubs are typed to take; they use its four methods only."""
+        """Return this channel with the type that stubs require. They use only its four methods."""
         return cast(grpc.aio.Channel, self)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
-        """Make the callable of a method."""
+        """Return the callable of a method."""
         return self._calling(self.channel.unary_unary(*arguments, **options))
 
     def unary_stream(self, *arguments: Any, **options: Any) -> Any:
-        """Make the callable of a method."""
+        """Return the callable of a method."""
         return self._calling(self.channel.unary_stream(*arguments, **options))
 
     def stream_unary(self, *arguments: Any, **options: Any) -> Any:
-        """Make the callable of a method."""
+        """Return the callable of a method."""
         return self._calling(self.channel.stream_unary(*arguments, **options))
 
     def stream_stream(self, *arguments: Any, **options: Any) -> Any:
-        """Make the callable of a method."""
+        """Return the callable of a method."""
         return self._calling(self.channel.stream_stream(*arguments, **options))
 
     def _calling(self, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ class CallingChannel:
 
 
 class _TranslatedCall:
-    """A call whose errors are translated where it is awaited or iterated; in all else it is the call."""
+    """A call whose errors are translated when it is awaited or iterated. Other attributes are those of the call."""
 
     def __init__(self, call: Any, translate: Translate) -> None:
         self._call = call
@@ -74,4 +74,4 @@ class _TranslatedCall:
         except grpc.aio.AioRpcError as error:
             raise self._translate(error) from error
         finally:
-            self._call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
+            self._call.cancel()  # gRPC does not cancel a call that is only dropped (grpc#43462)

@@ -1,4 +1,4 @@
-"""Channels between services, and the metadata of calls on behalf of someone."""
+"""Channels between services, and the metadata of calls on behalf of a caller."""
 
 import json
 from typing import Any
@@ -39,11 +39,11 @@ class RpcChannel(CallingChannel):
 
 
 def open_channel(address: str, *, token: str | None = None, translate: Translate | None = None) -> RpcChannel:
-    """Open a channel to a service, sending the token with every call when there is one; nothing connects yet.
+    """Open a channel to a service. It connects at the first call, and sends the token, if any, with every call.
 
     Use it as `async with open_channel(...) as channel: AgentServiceStub(channel)`, or keep it, give the stubs
-    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError, which `service_error_from_rpc` reads, or
-    what `translate` makes of it. A read that reached no server is sent again; a write is not.
+    `for_stubs()`, and `close()` it. Failed calls raise grpc.aio.AioRpcError, which `service_error_from_rpc` converts,
+    or the error that `translate` returns. A read that reached no server is retried; a write is not.
     """
     retries = ("grpc.service_config", json.dumps({"methodConfig": [{"name": _reads(), "retryPolicy": _RETRY}]}))
     channel = grpc.aio.insecure_channel(address, options=[*channel_options(), retries])
@@ -62,7 +62,7 @@ def _reads() -> list[dict[str, Any]]:
 
 
 def call_metadata(*, authorization: str | None = None, request_id: str = "", client_address: str = "") -> Metadata:
-    """Return the metadata of a call on behalf of someone: their `authorization` header, request id and address."""
+    """Return the metadata of a call on behalf of a caller: its `authorization` header, request id and address."""
     pairs = [
         ("authorization", authorization or ""),
         (REQUEST_ID, request_id),

@@ -11,7 +11,7 @@ from libs.rpc.policy import DENIED, Access
 from libs.rpc.requests import RequestReader
 from libs.rpc.served import Method, ServedCall, Serving
 
-if TYPE_CHECKING:  # generic to the type checker alone
+if TYPE_CHECKING:  # generic only for the type checker
     Handler = grpc.RpcMethodHandler[Any, Any]
     from libs.rpc.served import Context
 

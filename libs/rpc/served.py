@@ -22,7 +22,7 @@ from libs.rpc.metrics import RpcMetrics
 from libs.rpc.policy import Access
 
 _log = structlog.get_logger(__name__)
-if TYPE_CHECKING:  # generic to the type checker alone
+if TYPE_CHECKING:  # generic only for the type checker
     Context = grpc.aio.ServicerContext[Any, Any]
 
 

@@ -1,4 +1,4 @@
-"""The stubs of the services' contract, for what works with its messages; programs use `callboard.Client`."""
+"""Stubs of the services, for code that works with the contract's messages. Programs use `callboard.Client`."""
 
 from types import TracebackType
 from typing import Self
@@ -12,7 +12,7 @@ from libs.rpc.channel import open_channel
 
 
 class Stubs:
-    """The services as one key sees them, over a connection to each. Failed calls raise CallboardError."""
+    """Stubs of all services for one key, with a connection to each service. Failed calls raise CallboardError."""
 
     def __init__(self, session_address: str, command_address: str, api_key: str) -> None:
         self._channels = [
@@ -35,6 +35,6 @@ class Stubs:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. Calls that are under way are cancelled."""
+        """Close the connections and cancel open calls."""
         for channel in self._channels:
             await channel.close()

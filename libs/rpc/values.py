@@ -27,7 +27,7 @@ def timestamp(time: datetime | None) -> Timestamp | None:
 
 
 def shared_scalars(message: type[Message], values: type[Any]) -> tuple[str, ...]:
-    """Return the names of the single strings, numbers and booleans that a message and a dataclass have alike."""
+    """Return the names of the single strings, numbers and booleans that a message and a dataclass share."""
     scalars = {
         field.name
         for field in message.DESCRIPTOR.fields

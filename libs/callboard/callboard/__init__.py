@@ -2,8 +2,7 @@
 
     from callboard import Client, SyncClient, CallboardError
 
-What is re-exported here is imported when it is first asked for: services use the contract alone, and need not pay for
-the clients.
+The names are imported when they are first used. So services, which use only the contract, do not import the clients.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Unary calls and streams over one connection, with retries: the part of the clients that does I/O."""
+"""Unary calls and streams over one connection, with retries."""
 
 import asyncio
 import time
@@ -52,7 +52,7 @@ class AsyncCalls:
             await asyncio.sleep(wait)
 
     def stream(self, path: str, request: Message, response: type[Message]) -> Any:
-        """Open a stream of responses; gRPC's call, which the caller has to cancel."""
+        """Open a stream of responses. Returns gRPC's call, which the caller must cancel."""
         method = _cached(self._methods, self._channel.unary_stream, path, response)
         try:
             return method(request, metadata=self._metadata)
@@ -61,12 +61,12 @@ class AsyncCalls:
             raise
 
     async def close(self) -> None:
-        """Close the connection. Calls that are under way are cancelled."""
+        """Close the connection and cancel open calls."""
         await self._channel.close()
 
 
 def raise_if_closed(error: BaseException) -> None:
-    """Raise CallboardError unless the task was cancelled: the client was closed, beneath the call or before it."""
+    """Raise CallboardError if the client was closed before or during the call, and not the task cancelled."""
     task = asyncio.current_task()
     if task is not None and not task.cancelling():
         raise _closed() from error
@@ -101,18 +101,18 @@ class SyncCalls:
             time.sleep(wait)
 
     def stream(self, path: str, request: Message, response: type[Message]) -> Any:
-        """Open a stream of responses; gRPC's call, which the caller has to cancel."""
+        """Open a stream of responses. Returns gRPC's call, which the caller must cancel."""
         return self._start(_cached(self._methods, self._channel.unary_stream, path, response), request)
 
     def close(self) -> None:
-        """Close the connection. Calls that are under way are cancelled."""
+        """Close the connection and cancel open calls."""
         self._is_closed = True
         self._channel.close()
 
     def _start(self, method: Callable[..., Any], request: Message, **options: Any) -> Any:
         try:
             return method(request, metadata=self._metadata, **options)
-        except ValueError as error:  # what gRPC says of a closed channel
+        except ValueError as error:  # gRPC raises this for a closed channel
             if self._is_closed:
                 raise _closed() from error
             raise
@@ -125,7 +125,7 @@ def _closed() -> CallboardError:
 def _cached(
     methods: dict[str, Callable[..., Any]], kind: Callable[..., Any], path: str, response: type[Message]
 ) -> Callable[..., Any]:
-    """Return the callable of a method. Two threads may both make it; either does."""
+    """Return the callable of a method. If two threads create it at once, either one is used."""
     if path not in methods:
         methods[path] = kind(
             path,

@@ -1,4 +1,4 @@
-"""How a channel to Callboard's services is set up, and the metadata that carries a key."""
+"""Sets up channels to Callboard's services, and the metadata with the key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def bearer(key: str) -> Metadata:
 def channel_options() -> list[tuple[str, Any]]:
     """Return gRPC's options for a channel."""
     return [
-        ("grpc.use_local_subchannel_pool", 1),  # a channel is a connection: equal channels share none
+        ("grpc.use_local_subchannel_pool", 1),  # otherwise channels with equal options would share a connection
         ("grpc.keepalive_time_ms", _PING_MILLISECONDS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MILLISECONDS),
         ("grpc.keepalive_permit_without_calls", 1),

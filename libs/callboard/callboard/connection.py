@@ -1,4 +1,4 @@
-"""Where the services are and the key to call them with: what is given, else what the environment says."""
+"""Finds the addresses of the services and the key: from arguments or from the environment."""
 
 import os
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ class Connection:
 
 
 def find_connection(api_key: str | None, session_address: str | None, command_address: str | None) -> Connection:
-    """Return what is given, else CALLBOARD_KEY, CALLBOARD_SESSION_ADDRESS and CALLBOARD_COMMAND_ADDRESS.
+    """Return the arguments, or for missing ones CALLBOARD_KEY, CALLBOARD_SESSION_ADDRESS and CALLBOARD_COMMAND_ADDRESS.
 
-    The addresses default to those of `callboard up`. Raises ValueError when there is no key, or none that can be one.
+    The addresses default to those of `callboard up`. Raises ValueError if the key is missing or malformed.
     """
     key = (os.environ.get("CALLBOARD_KEY", "") if api_key is None else api_key).strip()
     if not key:

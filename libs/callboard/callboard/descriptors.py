@@ -1,4 +1,4 @@
-"""The contract as descriptors with its comments: for what is compiled from it, and for tools that take a protoset."""
+"""The contract as descriptors with comments, for compilers of the contract and tools that read a protoset."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -29,7 +29,8 @@ def contract() -> FileDescriptorSet:
 def comments() -> dict[str, str]:
     """Return the leading comment of each element of the contract by its full name, as one line of text.
 
-    A value of an enum goes by the enum's name and its own: `callboard.commands.v1.CommandState.COMMAND_STATE_QUEUED`.
+    The full name of an enum's value contains the enum's name:
+    `callboard.commands.v1.CommandState.COMMAND_STATE_QUEUED`.
     """
     return read_comments(contract())
 
@@ -47,7 +48,7 @@ def _commented(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
 
 
 def _full_name(file: FileDescriptorProto, path: Sequence[int]) -> str:
-    """Return the name of the element that a path leads to; empty for what has none, such as an option."""
+    """Return the name of the element at a path, empty for an element without a name, such as an option."""
     element: Any = file
     names = [file.package]
     for number, index in zip(path[::2], path[1::2], strict=False):

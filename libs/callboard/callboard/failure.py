@@ -1,4 +1,4 @@
-"""What Callboard says when a call fails."""
+"""The error of a failed call."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ class FieldViolation:
 
 
 class FailedCall(Protocol):
-    """What gRPC raises when a call fails, in its synchronous and its asynchronous form."""
+    """The errors that gRPC raises for a failed call, synchronous and asynchronous."""
 
     def code(self) -> grpc.StatusCode:
         """Return the status."""
 
     def details(self) -> str | None:
-        """Return what happened, in words."""
+        """Return the message."""
 
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
-        """Return what the server sent after the call."""
+        """Return the metadata that the server sent after the call."""
 
 
 class CallboardError(Exception):
     """A call failed.
 
-    `reason` is the name of an `ErrorReason` without its prefix, or empty when the failure is not one that Callboard
-    reported (no server answered, for example). `code` is the gRPC code in any case. `violations` names the fields that
-    break a rule, and `metadata` holds what the reason says of itself.
+    `reason` is the name of an `ErrorReason` without its prefix, or empty if Callboard did not report the failure (for
+    example if no server answered). `code` is the gRPC code in any case. `violations` names the fields that break a
+    rule, and `metadata` has the details of the reason.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class CallboardError(Exception):
             return cls(code, message)
         try:
             return _read(code, message, raw)
-        except DecodeError:  # not Callboard's: a proxy's, perhaps
+        except DecodeError:  # not from Callboard, perhaps from a proxy
             return cls(code, message)
 
 

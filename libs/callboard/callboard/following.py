@@ -23,14 +23,14 @@ _PATH = "/callboard.events.v1.EventService/StreamEvents"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedEvent(Event):
-    """An event, and its place in the stream that it came by."""
+    """An event and its position in the stream that delivered it."""
 
     cursor: str
     """Following after this cursor begins with the next event."""
 
 
 class Following:
-    """What is asked for next, as responses come in: the events after the last one that was yielded."""
+    """The state of a follower: requests continue after the last event that was yielded."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Following:
 
 
 async def follow_async(calls: AsyncCalls, following: Following) -> AsyncGenerator[StreamedEvent, None]:
-    """Yield events as they come; returns after a session's last one."""
+    """Yield events as they arrive. Returns after a session's last event."""
     while True:
         call = calls.stream(_PATH, following.request, StreamEventsResponse)
         failure: CallboardError | None = None
@@ -83,7 +83,7 @@ async def follow_async(calls: AsyncCalls, following: Following) -> AsyncGenerato
             raise_if_closed(error)
             raise
         finally:
-            call.cancel()  # a call that is merely dropped is never cancelled (grpc#43462)
+            call.cancel()  # gRPC does not cancel a call that is only dropped (grpc#43462)
         wait = following.patience.wait_after(failure)
         if wait is None:
             raise cast(CallboardError, failure)
@@ -91,7 +91,7 @@ async def follow_async(calls: AsyncCalls, following: Following) -> AsyncGenerato
 
 
 def follow_sync(calls: SyncCalls, following: Following) -> Generator[StreamedEvent, None, None]:
-    """Yield events as they come; returns after a session's last one."""
+    """Yield events as they arrive. Returns after a session's last event."""
     while True:
         call = calls.stream(_PATH, following.request, StreamEventsResponse)
         failure: CallboardError | None = None

@@ -1,4 +1,4 @@
-"""Lists that come in pages: iterated item by item, or page by page."""
+"""Iterates lists that arrive in pages, by item or by page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Page(Generic[_Item]):
 
 
 class AsyncPager(Generic[_Item]):
-    """A list whose pages are fetched as they are reached.
+    """A list whose pages are fetched on demand.
 
-    `async for item in pager` goes through all items, `async for page in pager.pages()` through the pages, and
-    `await pager.page()` fetches the first page alone. Each use begins at the first page again.
+    `async for item in pager` iterates over all items, `async for page in pager.pages()` over the pages, and
+    `await pager.page()` fetches the first page alone. Each use starts at the first page.
     """
 
     def __init__(self, fetch: Callable[[str], Awaitable[Page[_Item]]], first_token: str) -> None:
@@ -32,7 +32,7 @@ class AsyncPager(Generic[_Item]):
                 yield item
 
     async def pages(self) -> AsyncIterator[Page[_Item]]:
-        """Go through the pages."""
+        """Iterate over the pages."""
         page = await self.page()
         yield page
         while page.next_page_token:
@@ -45,10 +45,10 @@ class AsyncPager(Generic[_Item]):
 
 
 class SyncPager(Generic[_Item]):
-    """A list whose pages are fetched as they are reached.
+    """A list whose pages are fetched on demand.
 
-    `for item in pager` goes through all items, `for page in pager.pages()` through the pages, and `pager.page()`
-    fetches the first page alone. Each use begins at the first page again.
+    `for item in pager` iterates over all items, `for page in pager.pages()` over the pages, and `pager.page()`
+    fetches the first page alone. Each use starts at the first page.
     """
 
     def __init__(self, fetch: Callable[[str], Page[_Item]], first_token: str) -> None:
@@ -60,7 +60,7 @@ class SyncPager(Generic[_Item]):
             yield from page.items
 
     def pages(self) -> Iterator[Page[_Item]]:
-        """Go through the pages."""
+        """Iterate over the pages."""
         page = self.page()
         yield page
         while page.next_page_token:

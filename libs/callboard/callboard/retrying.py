@@ -1,4 +1,4 @@
-"""When a call is sent again, and for how long: decisions only, the same for both clients."""
+"""Decides when a call is retried and for how long. Both clients share it; it does no I/O."""
 
 import random
 import time
@@ -13,24 +13,24 @@ _KEY_IN_USE = "IDEMPOTENCY_KEY_IN_USE"
 
 
 class Backoff:
-    """Waits that double, each with full jitter, so that many clients do not come back at once."""
+    """Waits that double, with full jitter, so that many clients do not reconnect at once."""
 
     def __init__(self) -> None:
         self._longest = _FIRST_WAIT_SECONDS
 
     def next(self) -> float:
-        """Return how many seconds to wait this time."""
+        """Return the next wait in seconds."""
         wait = random.uniform(0, self._longest)  # noqa: S311 - it guards nothing
         self._longest = min(_LONGEST_WAIT_SECONDS, self._longest * 2)
         return wait
 
     def reset(self) -> None:
-        """Begin with short waits again."""
+        """Start with short waits again."""
         self._longest = _FIRST_WAIT_SECONDS
 
 
 class Attempts:
-    """The attempts at one call, all of them under one deadline."""
+    """The attempts at one call, which share one deadline."""
 
     def __init__(self, timeout: float, *, repeatable: bool) -> None:
         self._deadline = time.monotonic() + timeout
@@ -38,14 +38,14 @@ class Attempts:
         self._backoff = Backoff()
 
     def remaining(self) -> float:
-        """Return for how many seconds the next attempt may take."""
+        """Return the time limit of the next attempt in seconds."""
         return max(0.0, self._deadline - time.monotonic())
 
     def wait_after(self, error: CallboardError) -> float | None:
-        """Return how long to wait before the call is sent again; None when it is not to be.
+        """Return the wait before the call is retried, or None to give up.
 
-        What is sent again had no answer, or met its own first attempt, which still runs: a repeatable call is a read,
-        or carries an idempotency key, under which the service carries it out once.
+        A call is retried if it had no response, or if its first attempt still runs. Only repeatable calls are retried:
+        reads, and calls with an idempotency key, which the service carries out once.
         """
         passes = error.code is grpc.StatusCode.UNAVAILABLE or error.reason == _KEY_IN_USE
         if not (self._repeatable and passes):
@@ -55,7 +55,7 @@ class Attempts:
 
 
 class Patience:
-    """For how long a stream is reopened without hearing anything."""
+    """How long a stream is reopened while no server answers."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -63,14 +63,14 @@ class Patience:
         self._backoff = Backoff()
 
     def heard(self) -> None:
-        """Begin anew when the stream breaks next."""
+        """Start the time again at the next break of the stream."""
         self._began = None
         self._backoff.reset()
 
     def wait_after(self, error: CallboardError | None) -> float | None:
-        """Return how long to wait before the stream is opened again; None when it is not to be.
+        """Return the wait before the stream is reopened, or None to give up.
 
-        A stream that ended early has no error. Patience begins when the stream breaks, not with its last event.
+        A stream that ended early has no error. The time counts from the break of the stream, not from its last event.
         """
         if error is not None and (error.code is not grpc.StatusCode.UNAVAILABLE or self._is_over()):
             return None

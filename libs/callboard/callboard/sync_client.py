@@ -12,7 +12,7 @@ from callboard.types import EventLevel, StreamStart
 
 
 class SyncClient:
-    """Callboard's services as one key sees them, without asyncio.
+    """A client of Callboard's services, without asyncio.
 
         with SyncClient(api_key) as client:
             session = client.sessions.start("clock")
@@ -20,11 +20,12 @@ class SyncClient:
             for event in client.follow(session_id=session.session_id):
                 print(event.seq, event.type, event.payload)
 
-    Calls raise CallboardError. A call that reached no server is sent again until its deadline. Calls that change
-    something carry an idempotency key, which the client generates when none is given, so that they take effect once.
+    Calls raise CallboardError. A call that reached no server is retried until its deadline. Calls that change something
+    have an idempotency key, which the client generates if none is given, so that they take effect once.
 
-    It speaks plain text: for loopback, or a proxy that encrypts. Threads may share a client; an iterator belongs to one
-    thread at a time. It does not survive a fork: make it in the child, as in a worker's start-up hook.
+    Connections are plain text. Use them on loopback or with a proxy that encrypts. Threads may share a client; an
+    iterator belongs to one thread at a time. It does not survive a fork: create it in the child, for example in a
+    worker's start-up hook.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class SyncClient:
         command_address: str | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Make a client; nothing connects yet.
+        """Create a client. It connects at the first call.
 
         Args:
             api_key: The key to call with; CALLBOARD_KEY when not given.
@@ -43,7 +44,7 @@ class SyncClient:
                 given.
             command_address: The command service's host:port; CALLBOARD_COMMAND_ADDRESS or 127.0.0.1:7402 when not
                 given.
-            timeout: For how many seconds each call is tried, unless the call says otherwise.
+            timeout: The time limit of each call in seconds, retries included, unless the call sets its own.
         """
         found = find_connection(api_key, session_address, command_address)
         self._session = session = SyncCalls(found.session_address, found.api_key, timeout)
@@ -66,7 +67,7 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Calls that are under way are cancelled."""
+        """Close the connections and cancel open calls."""
         self._session.close()
         self._command.close()
 
@@ -83,18 +84,18 @@ class SyncClient:
     ) -> Generator[StreamedEvent, None, None]:
         """Yield the events of a session or an agent, each once and in order, across broken connections.
 
-        A session's events end after its closing event. An agent's never end. Raises CallboardError for errors that are
-        not temporary, and when no server has answered for `patience` seconds. A caller that leaves early closes the
-        generator (`close`), which ends the stream.
+        A session's events end after its closing event. An agent's never end. Raises CallboardError for permanent
+        errors, and when no server has answered for `patience` seconds. A caller that leaves early closes the generator
+        (`close`), which ends the stream.
 
         Args:
             session_id: The session to follow.
             agent_id: The agent to follow, across its sessions, when no session is named.
-            cursor: Resume after this cursor, of an event of the same session or agent. It wins over `start`.
-            start: Where to begin without a cursor: a session's first event and an agent's next one when not given.
-            types: Only these types; a trailing `.*` takes all of a family, as in `command.*`.
+            cursor: Resume after this cursor, of an event of the same session or agent. It overrides `start`.
+            start: Where to begin without a cursor. The default is a session's first event, and an agent's next one.
+            types: Only these types. A trailing `.*` means a family, as in `command.*`.
             levels: Only these levels.
-            patience: For how many seconds to go on trying when nothing is heard.
+            patience: How many seconds to retry while no server answers.
         """
         following = Following(
             session_id=session_id, agent_id=agent_id, cursor=cursor, start=start, types=types, levels=levels,

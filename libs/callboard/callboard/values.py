@@ -1,4 +1,4 @@
-"""Python values in place of the contract's: words for enums, datetime, timedelta, and JSON as what it means."""
+"""Converts between the contract's values and Python's: words for enums, datetime, timedelta, and parsed JSON."""
 
 import dataclasses
 import json
@@ -30,12 +30,12 @@ def new_request_id() -> str:
 
 
 def with_request_ids(items: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
-    """Return the parts of a request, each with an idempotency key."""
+    """Return the items of a request, each with an idempotency key."""
     return [{**item, "request_id": item.get("request_id") or new_request_id()} for item in items]
 
 
 def fields_of(answer: Any) -> dict[str, Any]:
-    """Return the fields of an answer, for a type that extends the answer's."""
+    """Return the fields of a value, for a type that extends its type."""
     return {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
 
 
@@ -45,24 +45,25 @@ def read_time(message: Timestamp) -> datetime:
 
 
 def read_span(message: Duration) -> timedelta:
-    """Return a span of time."""
+    """Return a duration."""
     return message.ToTimedelta()
 
 
 def read_json(text: str) -> Any:
-    """Return the value of the text of JSON; None when it is empty."""
+    """Return the value of JSON text, None if it is empty."""
     return json.loads(text) if text else None
 
 
 def read_word(words: Mapping[int, _Word], number: int) -> _Word:
-    """Return the word of an enum's value. One that this version does not know is its number."""
+    """Return the word of an enum's value, or its number if this version does not know it."""
     return words.get(number) or cast(_Word, str(number) if number else _UNSPECIFIED.lower())
 
 
 def write(kind: type[_Message], values: Mapping[str, Any]) -> _Message:
-    """Return a message with these values; None stands for a field that is not given.
+    """Return a message with these values. None means that the field is not given.
 
-    Raises TypeError or ValueError, which name the field, for what the message cannot hold. The service checks the rest.
+    Raises TypeError or ValueError, which names the field, for a value that the message cannot hold. The service checks
+    the rules.
     """
     message = kind()
     _fill(message, values, "")
@@ -117,7 +118,7 @@ def _set_message(message: Message, value: Any, path: str) -> None:
 
 
 def _items(value: Any, path: str) -> Iterable[tuple[str, Any]]:
-    """Return the names and values of a dictionary, or of what an answer held."""
+    """Return the names and values of a dictionary or of a value from a response."""
     if isinstance(value, Mapping):
         return value.items()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -154,7 +155,7 @@ def _scalar(field: FieldDescriptor, value: Any, path: str) -> Any:
 
 
 def _number(enum: EnumDescriptor, word: Any, path: str) -> int:
-    """Return the number of a word. The names of an enum's values begin as the one that means `unspecified` does."""
+    """Return the number of a word. All names of an enum's values have the prefix of its `unspecified` value."""
     prefix = enum.values_by_number[0].name.removesuffix(_UNSPECIFIED)
     value = enum.values_by_name.get(f"{prefix}{word.upper()}") if isinstance(word, str) else None
     if value is None:
@@ -164,7 +165,7 @@ def _number(enum: EnumDescriptor, word: Any, path: str) -> int:
 
 
 def _assign(assign: Callable[[Any], object], value: Any, path: str) -> None:
-    """Set a value. Raises TypeError or ValueError with the field's path for one of another type, or out of range."""
+    """Set a value. Raises TypeError or ValueError with the field's path for a wrong type or range."""
     try:
         assign(value)
     except TypeError as error:

@@ -76,7 +76,7 @@ class Ledger:
         self._connection.execute(_REMEMBER.format(table="definitions").encode(), (name, checksum))
 
     def forget_dropped(self) -> None:
-        """Remove the records of definitions that a migration dropped."""
+        """Delete the records of definitions that a migration dropped."""
         self._connection.execute(_FORGET_DROPPED)
 
     def steps(self, migration: Migration) -> int:
