@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 TIMEOUT_SECONDS = 30.0
-"""For how long a call is tried, unless the client or the call says otherwise."""
+"""The default time limit of a call, retries included."""
 _SESSION_ADDRESS = "127.0.0.1:7401"
 _COMMAND_ADDRESS = "127.0.0.1:7402"
 

@@ -178,10 +178,10 @@ status; `attempt` marks the codes of failed attempts. Metadata keys are in paren
 - `AGENT_PROTOCOL_ERROR`: attempt: the agent violated its protocol.
 - `RESULT_TOO_LARGE`: attempt: the result is larger than Callboard stores.
 - `LEASE_EXPIRED`: attempt: the runner's lease expired: the runner died or was paused.
-- `RUNNER_SHUTDOWN`: attempt: the runner gave the command back while it shut down.
+- `RUNNER_SHUTDOWN`: attempt: the runner released the command while it shut down.
 - `DISPATCH_LOST`: attempt: the dispatch was delivered as often as the broker allows, and no runner claimed the
     command.
-- `RELEASED_TOO_OFTEN`: attempt: the command was given back uncharged more often than allowed.
+- `RELEASED_TOO_OFTEN`: attempt: the command was released uncharged more often than allowed.
 """
 EventLevel: TypeAlias = Literal[
     "info",

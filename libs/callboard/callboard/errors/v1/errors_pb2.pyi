@@ -119,11 +119,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LEASE_EXPIRED: _ErrorReason.ValueType  # 74
     """attempt: the runner's lease expired: the runner died or was paused."""
     ERROR_REASON_RUNNER_SHUTDOWN: _ErrorReason.ValueType  # 75
-    """attempt: the runner gave the command back while it shut down."""
+    """attempt: the runner released the command while it shut down."""
     ERROR_REASON_DISPATCH_LOST: _ErrorReason.ValueType  # 76
     """attempt: the dispatch was delivered as often as the broker allows, and no runner claimed the command."""
     ERROR_REASON_RELEASED_TOO_OFTEN: _ErrorReason.ValueType  # 77
-    """attempt: the command was given back uncharged more often than allowed."""
+    """attempt: the command was released uncharged more often than allowed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason in the `google.rpc.ErrorInfo` of every status that Callboard returns (domain `callboard.dev`), and the
@@ -228,9 +228,9 @@ ERROR_REASON_RESULT_TOO_LARGE: ErrorReason.ValueType  # 73
 ERROR_REASON_LEASE_EXPIRED: ErrorReason.ValueType  # 74
 """attempt: the runner's lease expired: the runner died or was paused."""
 ERROR_REASON_RUNNER_SHUTDOWN: ErrorReason.ValueType  # 75
-"""attempt: the runner gave the command back while it shut down."""
+"""attempt: the runner released the command while it shut down."""
 ERROR_REASON_DISPATCH_LOST: ErrorReason.ValueType  # 76
 """attempt: the dispatch was delivered as often as the broker allows, and no runner claimed the command."""
 ERROR_REASON_RELEASED_TOO_OFTEN: ErrorReason.ValueType  # 77
-"""attempt: the command was given back uncharged more often than allowed."""
+"""attempt: the command was released uncharged more often than allowed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
