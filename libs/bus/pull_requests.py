@@ -14,7 +14,7 @@ class PullRequests:
 
     def __init__(self, lifetime_seconds: float) -> None:
         self._lifetime = lifetime_seconds
-        self._asked: deque[tuple[float, int]] = deque()  # (when, how many)
+        self._open: deque[tuple[float, int]] = deque()  # (when, how many)
         self.outstanding = 0
 
     def shortfall(self, free_slots: int) -> int:
@@ -22,9 +22,9 @@ class PullRequests:
         missing = free_slots - self.outstanding
         return missing if missing > 0 and missing * SMALLEST_SHARE >= free_slots else 0
 
-    def asked(self, batch: int, now: float) -> None:
+    def requested(self, batch: int, now: float) -> None:
         """Count a request for up to `batch` messages."""
-        self._asked.append((now, batch))
+        self._open.append((now, batch))
         self.outstanding += batch
 
     def received(self) -> None:
@@ -37,6 +37,6 @@ class PullRequests:
 
     def forget_expired(self, now: float) -> None:
         """Stop counting requests that are older than their lifetime."""
-        while self._asked and self._asked[0][0] + self._lifetime <= now:
-            self._asked.popleft()
-        self.outstanding = min(self.outstanding, sum(batch for _, batch in self._asked))
+        while self._open and self._open[0][0] + self._lifetime <= now:
+            self._open.popleft()
+        self.outstanding = min(self.outstanding, sum(batch for _, batch in self._open))

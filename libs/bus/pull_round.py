@@ -103,7 +103,7 @@ class PullRound:
         now = self._loop.time()
         if not self._requests.outstanding:
             self._heard_at = now  # silence counts from here: no request was open before
-        self._requests.asked(batch, now)
+        self._requests.requested(batch, now)
 
     def _receive(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
         # Through the event loop, which reports a handler that raises. In the reader it would end the connection.

@@ -70,7 +70,7 @@ def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequen
 def _noted_place(note: Path) -> Path:
     folder = Path(note.read_text(encoding="utf-8").partition("\n")[0])
     if not folder.is_dir():
-        raise EngineError(f"{note} says that the data lies in {folder}, but there is no such folder")
+        raise EngineError(f"{note} says that the data is in {folder}, but there is no such folder")
     return folder
 
 

@@ -1,5 +1,5 @@
--- Who may call the functions of idempotency keys. No service reads or writes the table by itself. Run again whenever a
--- function changed: a new function may be called by everybody until this takes it back.
+-- Who may call the functions of idempotency keys. Services cannot read or write the table directly. It runs again
+-- whenever a function changed, because everybody may call a new function until this revokes the right.
 revoke all on all functions in schema idempotency from public, callboard_session, callboard_command;
 grant execute on function idempotency.take, idempotency.finish, idempotency.release to callboard_session;
 grant execute on function

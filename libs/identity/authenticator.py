@@ -28,7 +28,7 @@ _REMEMBERED = 10_000
 _LOOKUPS_AT_ONCE = 8
 
 Lookup = Callable[[bytes], Awaitable[KeyRecord | None]]
-"""Finds a key by its hash; raises ServiceError(DATABASE_UNAVAILABLE) when it cannot be asked."""
+"""Finds a key by its hash; raises ServiceError(DATABASE_UNAVAILABLE) when the database cannot be reached."""
 Cut = Callable[[ServiceError], None]
 """Ends a stream with an error. It must not block or raise."""
 

@@ -10,9 +10,9 @@ from libs.private_files import create_private
 from services.cli.errors import CliError, NewerDatabaseError
 
 DEVELOPMENT_TENANT = "default"
-_START_ANEW = (
-    "to start anew without its data, drop the database and create it again, or, when `callboard up` made it, remove"
-    " $CALLBOARD_HOME/postgres"
+_START_EMPTY = (
+    "to start with an empty database, drop the database and create it again, or remove $CALLBOARD_HOME/postgres if "
+    "`callboard up` created it"
 )
 
 
@@ -26,7 +26,7 @@ def migrate(admin_url: str) -> None:
     except NewerSchemaError as error:
         raise NewerDatabaseError(f"{error}: use the newer release, or another CALLBOARD_HOME") from error
     except OldSchemaError as error:
-        raise CliError(f"{error}: {_START_ANEW}") from error
+        raise CliError(f"{error}: {_START_EMPTY}") from error
     except MigrationError as error:
         raise CliError(str(error)) from error
     except psycopg.Error as error:

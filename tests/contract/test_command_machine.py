@@ -27,7 +27,7 @@ _Rule = TypeVar("_Rule", bound=Callable[..., object])
 KEYS = ("k0", "k1")
 STATES = (*WAITING, "running", *ENDED)
 DRAWN = st.data()
-HOWS = st.sampled_from(["succeeds", "fails", "fails for good", "is given back", "has not begun"])
+HOWS = st.sampled_from(["succeeds", "fails", "fails for good", "is released", "has not begun"])
 MODES = st.sampled_from([*CancelMode])
 GRACES = st.sampled_from([60_000, 0])
 REPORTS = st.sampled_from(["command.progress", "command.cancel_acknowledged"])
@@ -247,7 +247,7 @@ class CommandMachine(RuleBasedStateMachine):
     def release_too_often(self, drawn: st.DataObject) -> None:
         command, claim = self.running(drawn)
         self.pair.release_often(command)
-        self.pair.settle([(command, replace(claim, released=command.released), "is given back")])
+        self.pair.settle([(command, replace(claim, released=command.released), "is released")])
 
 
 def test_stores_agree_with_the_model_of_commands(database_url: str, app_database_url: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record", action="store_true", help="write the answers of tests/recordings anew")
+    parser.addoption("--record", action="store_true", help="record the answers of tests/recordings")
 
 
 @pytest.fixture(autouse=True)

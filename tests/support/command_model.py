@@ -212,7 +212,7 @@ class CommandModel:
             "fails": ("failed" if last else "retrying", True, "TOOL_ERROR"),
             "loses its lease": ("failed" if last else "retrying", True, "LEASE_EXPIRED"),
             "fails for good": ("failed", True, "TOOL_NOT_FOUND"),
-            "is given back": (
+            "is released": (
                 "failed" if command.released >= MAX_RELEASES else "released",
                 False,
                 "RELEASED_TOO_OFTEN",
@@ -223,7 +223,7 @@ class CommandModel:
         if command.cancel_requested:
             outcome = "cancelled"
         command.charged += charged
-        command.released += how == "is given back"
+        command.released += how == "is released"
         self._end_attempt(command, outcome, charged=charged)
         if outcome == "failed":
             self._fail(command, reason)

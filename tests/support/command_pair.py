@@ -215,7 +215,7 @@ class CommandPair:
         self.model.reconcile()
 
     def end_everything(self) -> None:
-        """Checks that nothing waits for ever: with a live runner, all open commands can be finished."""
+        """Checks that nothing waits forever: with a live runner, all open commands can be finished."""
         for holder in self.model.runners:
             self.expire_lease(holder)
         self.reconcile()

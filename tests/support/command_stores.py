@@ -218,7 +218,7 @@ def finish_of(claim: Claim, how: str, max_attempts: int) -> Finish:
     failure, released = {
         "fails": (Failure(FailureCode.TOOL_ERROR, "no", retryable=True), claim.released),
         "fails for good": (Failure(FailureCode.TOOL_NOT_FOUND, "no", retryable=False), claim.released),
-        "is given back": (Failure(FailureCode.RUNNER_SHUTDOWN, "no", True, charged=False), claim.released),
+        "is released": (Failure(FailureCode.RUNNER_SHUTDOWN, "no", True, charged=False), claim.released),
         "has not begun": (Failure(FailureCode.CONNECTION_LOST, "no", True, charged=False), 0),
     }[how]
     policy = RetryPolicy(max_attempts, _FAR, _FAR)

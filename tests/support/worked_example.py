@@ -59,5 +59,5 @@ def _changed(text: str, diff: str, where: str) -> str:
     old = "".join(f"{line}\n" for sign, line in lines if sign != "+")
     new = "".join(f"{line}\n" for sign, line in lines if sign != "-")
     found = text.count(old)
-    assert found == 1, f"{where}: this stands there {found} times, and not once:\n{old}"
+    assert found == 1, f"{where}: this occurs {found} times, and not once:\n{old}"
     return text.replace(old, new)

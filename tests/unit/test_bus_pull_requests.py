@@ -9,7 +9,7 @@ from libs.bus.pull_requests import PullRequests
 def test_all_free_slots_are_requested_first_and_then_when_half_are_missing() -> None:
     requests = PullRequests(15)
     assert requests.shortfall(32) == 32
-    requests.asked(32, 0)
+    requests.requested(32, 0)
     assert requests.shortfall(32) == 0
     for _ in range(15):
         requests.received()
@@ -22,13 +22,13 @@ def test_single_free_slot_is_requested() -> None:
     requests = PullRequests(15)
     assert requests.shortfall(0) == 0
     assert requests.shortfall(1) == 1
-    requests.asked(1, 0)
+    requests.requested(1, 0)
     assert requests.shortfall(1) == 0
 
 
 def test_messages_that_a_request_returns_are_requested_again() -> None:
     requests = PullRequests(15)
-    requests.asked(8, 0)
+    requests.requested(8, 0)
     requests.received()
     requests.returned(7)
     assert requests.outstanding == 0
@@ -39,8 +39,8 @@ def test_messages_that_a_request_returns_are_requested_again() -> None:
 
 def test_unanswered_request_expires() -> None:
     requests = PullRequests(15)
-    requests.asked(8, now=100)
-    requests.asked(4, now=110)
+    requests.requested(8, now=100)
+    requests.requested(4, now=110)
     requests.forget_expired(now=114)
     assert requests.outstanding == 12
     requests.forget_expired(now=115)
@@ -56,7 +56,7 @@ def test_outstanding_messages_never_exceed_the_requested_ones(steps: list[tuple[
         if step == "ask":
             wanted = requests.shortfall(number)
             assert requests.outstanding + wanted <= max(number, requests.outstanding)
-            requests.asked(wanted, now)
+            requests.requested(wanted, now)
         elif step == "receive":
             requests.received()
         elif step == "return":

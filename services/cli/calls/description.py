@@ -18,7 +18,7 @@ from services.cli.connection import body_of
 Lines = Iterator[str]
 _INDENT = "  "
 _NOTES = {"callboard.events.v1.StreamEventsRequest.cursor": "`start` and `now` say where to begin without one."}
-"""What is true of a field in REST, beside the contract's comment."""
+"""Notes on fields in REST, in addition to the contract's comments."""
 
 
 def summarize(methods: Iterable[Method]) -> list[str]:

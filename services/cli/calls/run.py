@@ -19,7 +19,7 @@ from services.cli.errors import UsageError
 from services.cli.json_output import print_json
 
 _SECONDS = 60.0
-"""How long a call may take when nothing else is said; a stream takes as long as it takes."""
+"""The default time limit of a call. A stream has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

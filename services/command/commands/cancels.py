@@ -1,4 +1,4 @@
-"""The use cases that cancel commands: one, the one to come under a key, or many."""
+"""The use cases that cancel commands: by id, by the key of a submit, or by a filter."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -42,9 +42,9 @@ class Cancels:
             return await self._cancelled(actor, command_id, done)
 
     async def by_key(self, actor: Actor, submit_key: str, how: Cancel) -> Command | None:
-        """Cancel the command that was submitted under a key. Raises ServiceError.
+        """Cancel the command that was submitted with a key. Raises ServiceError.
 
-        Returns None when there is no such command yet. One that is submitted under the key within 24 hours is then
+        Returns None if there is no such command yet. A command that is submitted with the key within 24 hours is then
         cancelled at once.
         """
         command_id = await self._store.cancel_key(actor, submit_key, how)
@@ -56,9 +56,9 @@ class Cancels:
     async def many(
         self, actor: Actor, wanted: OpenCommandFilter, limit: int, how: Cancel, key: IdempotencyKey | None
     ) -> CancelledMany:
-        """Cancel those that match, the oldest first. What ends by itself meanwhile is counted nowhere.
+        """Cancel the matching commands, oldest first. Commands that end meanwhile are not counted.
 
-        Under a key, which commands it is about is chosen once and stored: the same call goes on with the same.
+        With a key, the commands are chosen once and stored, and a repeated call continues with the same ones.
         """
         async with leased(self._keys, actor.tenant_id, key) as use:
             response = use.response

@@ -58,8 +58,7 @@ class Commands(Protocol):
     """What dead letters need of commands."""
 
     async def submit(self, actor: Actor, method: str, command: NewCommand) -> Submitted:
-        """Store a command and mark its dead letter as requeued, in one transaction, or answer for the one that its key
-        stands for."""
+        """Store a command and mark its dead letter as requeued, in one transaction. A replay gets the first answer."""
 
     async def get(self, tenant_id: str, command_id: UUID) -> Command | None:
         """Return a command, None when there is none; it outlives its dead letter."""

@@ -88,7 +88,7 @@ async def _take_key(transaction: Queries, tenant_id: str, key: IdempotencyKey | 
 async def _settle_key(
     transaction: Queries, tenant_id: str, key: IdempotencyKey | None, response: bytes | None
 ) -> None:  # fmt: skip
-    """Store what the key replays, or give it back when the change was rejected."""
+    """Store the response of the key, or release the key if the change was rejected."""
     if key is None:
         return
     if response is None:
@@ -98,7 +98,7 @@ async def _settle_key(
 
 
 def _answer_of(taken: Taken) -> tuple[str, Agent | None]:
-    """Return the agent that a replay is answered with, else why the key cannot be used."""
+    """Return the stored agent for a replay, or the code that says why the key cannot be used."""
     if taken.response is None:
         return taken.code, None
     kept: dict[str, Any] = orjson.loads(taken.response)

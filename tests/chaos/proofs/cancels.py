@@ -1,7 +1,7 @@
 """Cancels: cancels running tools in every mode, and measures how long their processes take to end.
 
 Each tool call runs a process, a child of the session's MCP server, and ends it on a cancel. A tool that ignores cancels
-runs for ever, so its server is registered with `cancel = "kill"`. A kill, by that setting or by the caller, also ends
+runs forever, so its server is registered with `cancel = "kill"`. A kill, by that setting or by the caller, also ends
 the server.
 """
 

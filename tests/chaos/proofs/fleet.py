@@ -84,7 +84,7 @@ class Fleet:
         )  # fmt: skip
 
     async def submit_round(self, agents: Sequence[str], many: int, **arguments: Any) -> list[str]:
-        """Submit so many commands, to these agents in turn."""
+        """Submit `many` commands, to these agents in turn."""
         return await asyncio.gather(*(self.submit(agents[n % len(agents)], **arguments) for n in range(many)))
 
     def gate(self, name: str) -> Path:

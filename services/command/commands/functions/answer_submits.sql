@@ -1,6 +1,6 @@
 -- Returns the answers of a submit. A replay gets the answer of the command that its key was used for. A command with a
--- retention of less than a day may be deleted before its key expires. The answer then has what its id tells. Plain SQL
--- without settings, so that the planner inlines it.
+-- retention of less than a day may be deleted before its key expires. Then the answer contains only what the command's
+-- id tells. Plain SQL without settings, so that the planner inlines it.
 create or replace function command.answer_submits(p_tenant text, p_agents text[], p_rows command.submit_row[],
                                                   p_now timestamptz)
 returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,

@@ -1,5 +1,5 @@
--- Marks the dead letters that a submit requeued, and gives the keys of rejected items back: the same key may be tried
--- again. A cancel that waits under a key goes on waiting.
+-- Marks the dead letters that a submit requeued, and releases the keys of rejected items, which can then be used again.
+-- A cancel that waits for the key keeps waiting.
 create or replace function command.settle_submits(p_tenant text, p_method text, p_rows command.submit_row[],
                                                   p_keys text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- Returns the payload of the event that ends an attempt: the outcome's, with the time of the next attempt for a retry,
--- or that of a cancel.
+-- Returns the payload of the event that ends an attempt: that of the outcome, with the time of the next attempt for a
+-- retry, or that of a cancel.
 create or replace function command.finish_event(p_final text, p_outcome text, p_event text, p_next timestamptz,
                                                 p_attempt integer, p_cancel_reason text)
 returns text language sql stable

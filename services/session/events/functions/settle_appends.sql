@@ -1,5 +1,5 @@
--- Settles the keys that `append_items` took: the key of an item that was appended gets its answer, every other is free
--- again. A loop costs less than a query where there is one item, as mostly.
+-- Settles the keys that `append_items` took: the key of an appended item gets its answer, any other key is released.
+-- There is mostly one item, for which a loop costs less than a query.
 create or replace function session.settle_appends(p_tenant text, p_keys text[], p_taken idempotency.taken[],
                                                   p_codes text[], p_begin integer[], p_end integer[], p_seqs bigint[])
 returns void language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- Joins a stop to the one that is already under way for the session. That one stores its answer under the keys of both.
--- A restart cannot join.
+-- Joins a stop to the one that is already in progress for the session. That one stores its answer under both keys. A
+-- restart cannot join.
 create or replace function session.join_stop(p_tenant text, p_live session.sessions, p_request jsonb)
 returns session.stop_step language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
