@@ -57,7 +57,7 @@ def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequen
     """
     note = engine_home / "data-location.txt"
     if note.exists():
-        return _noted_place(note)
+        return _noted_folder(note)
     if run_as is None or (engine_home / "data").exists() or run_as.reaches(engine_home):
         return engine_home
     folder = _state_folder(run_as, state_folders) / f"data-{secrets.token_hex(8)}"
@@ -67,7 +67,7 @@ def data_for(run_as: SystemUser | None, engine_home: Path, state_folders: Sequen
     return folder
 
 
-def _noted_place(note: Path) -> Path:
+def _noted_folder(note: Path) -> Path:
     folder = Path(note.read_text(encoding="utf-8").partition("\n")[0])
     if not folder.is_dir():
         raise EngineError(f"{note} says that the data is in {folder}, but there is no such folder")
@@ -91,15 +91,15 @@ def _state_folder(run_as: SystemUser, candidates: Sequence[Path]) -> Path:
 
 def _copy_programs(site: Path, copy: Path) -> None:
     """Copy the programs atomically: others see all of them or none."""
-    part = copy.with_name(f".{copy.name}.{secrets.token_hex(4)}")
-    part.mkdir(mode=0o755)
+    temporary = copy.with_name(f".{copy.name}.{secrets.token_hex(4)}")
+    temporary.mkdir(mode=0o755)
     try:
         for tree in _SHARED:
             if (site / tree).is_dir():
-                shutil.copytree(site / tree, part / tree, symlinks=True)
-        (part / _PROGRAMS.parent).chmod(0o755)
-        part.rename(copy)
+                shutil.copytree(site / tree, temporary / tree, symlinks=True)
+        (temporary / _PROGRAMS.parent).chmod(0o755)
+        temporary.rename(copy)
     except OSError:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         if not copy.is_dir():  # otherwise another process was faster
             raise

@@ -86,8 +86,8 @@ class PostgresServer:
         # if `nobody` owns the data, it must be able to traverse this folder; the secrets in it have mode 0600
         make_folder(self._folder, 0o711 if self._run_as else 0o700)
         self._programs = programs_for(self._run_as, self._state_folders)
-        self._place = data_for(self._run_as, self._folder, self._state_folders)
-        self._exits.enter_context(FileLock(self._place / "lock", f"the database in {self._place}"))
+        self._data_folder = data_for(self._run_as, self._folder, self._state_folders)
+        self._exits.enter_context(FileLock(self._data_folder / "lock", f"the database in {self._data_folder}"))
         self._port = free_port()
         return self
 
@@ -99,7 +99,7 @@ class PostgresServer:
     @property
     def data(self) -> Path:
         """The data directory."""
-        return self._place / "data"
+        return self._data_folder / "data"
 
     @property
     def admin_url(self) -> str:
@@ -162,26 +162,26 @@ class PostgresServer:
 
     def _initialise(self) -> None:
         """Run initdb in another folder and rename it, so that an incomplete directory is never used."""
-        part, password_file = self._place / "data.part", self._place / "initdb-password"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(mode=0o700)
+        temporary, password_file = self._data_folder / "data.part", self._data_folder / "initdb-password"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         try:
             password_file.write_text(self._secrets.superuser, encoding="ascii")
             if self._run_as:
-                for path in (part, password_file):
+                for path in (temporary, password_file):
                     os.chown(path, self._run_as.user_id, self._run_as.group_id)
-            self._run_initdb(part, password_file)
+            self._run_initdb(temporary, password_file)
         finally:
             password_file.unlink()
-        part.rename(self.data)
+        temporary.rename(self.data)
 
-    def _run_initdb(self, part: Path, password_file: Path) -> None:
+    def _run_initdb(self, temporary: Path, password_file: Path) -> None:
         command = [
             str(self._programs / "initdb"),
             "-D",
-            str(part),
+            str(temporary),
             "-U",
             SUPERUSER,
             f"--pwfile={password_file}",

@@ -9,20 +9,20 @@ _SECRET_BYTES = 32
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file with `text` atomically and durably, with mode 0600."""
-    part = _write_part(path, text)
-    part.replace(path)
+    temporary = _write_temporary(path, text)
+    temporary.replace(path)
     _sync_folder(path.parent)
 
 
 def create_private(path: Path, text: str) -> bool:
     """Create the file atomically and durably, with mode 0600; return False if it exists already."""
-    part = _write_part(path, text)
+    temporary = _write_temporary(path, text)
     try:
-        os.link(part, path)
+        os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        part.unlink()
+        temporary.unlink()
     _sync_folder(path.parent)
     return True
 
@@ -41,13 +41,13 @@ def make_folder(path: Path, mode: int) -> None:
     path.chmod(mode)
 
 
-def _write_part(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+def _write_temporary(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    return part
+    return temporary
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from tests.support.scripted_executor import ScriptedExecutor
 from tests.support.stored_events import outcomes_of
 from tests.support.suite import Suite
 
-PART = partition_of("clock")
+PARTITION = partition_of("clock")
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_malformed_dispatches_do_not_stop_a_runner(suite: Suite, client: S
     (runner_id,) = (await suite.rows("select runner_id from command.runners"))[0]
     bus = await Bus.connect(suite.nats_url, "test")
     try:
-        subject = f"commands.acme.1.{PART}.{runner_id.hex}"
+        subject = f"commands.acme.1.{PARTITION}.{runner_id.hex}"
         bodies = [b"garbage", b"{}", b"[]", b'[["no-uuid", 1]]', b"[[]]", orjson.dumps([[uuid4(), 1]]), b"\xff"]
         acks = await Publisher(bus).publish_many([Message(subject, body, uuid4().hex) for body in bodies])
         assert all(isinstance(ack, PubAck) for ack in acks)

@@ -15,13 +15,13 @@ from tests.support.client_calls import FAILED, RUNNING, SUCCEEDED, get_command, 
 from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
 
-PART = partition_of("clock")
+PARTITION = partition_of("clock")
 
 
 async def claim(suite: Suite, runner_id: UUID, *ids: str) -> list[tuple[Any, ...]]:
     return await suite.rows(
         "select code, lease_token, attempt from command.claim('acme', %s::smallint, %s, %s::uuid[])",
-        PART, runner_id, list(ids),
+        PARTITION, runner_id, list(ids),
     )  # fmt: skip
 
 
@@ -33,7 +33,9 @@ async def finish(
         "delay_ms": 60_000, "actor": "test", "event": "{}", "note": "{}", "reason": "TOOL_ERROR", **more,
     }  # fmt: skip
     rows = await suite.rows(
-        "select code, state from command.finish('acme', %s::smallint, %s::json)", PART, orjson.dumps([item]).decode()
+        "select code, state from command.finish('acme', %s::smallint, %s::json)",
+        PARTITION,
+        orjson.dumps([item]).decode(),
     )
     return rows[0]
 
@@ -76,17 +78,17 @@ async def test_write_with_a_stale_lease_token_changes_nothing(suite: Suite, clie
     ((code, new, attempt),) = await claim(suite, owner, accepted.command_id)
     assert (code, attempt) == ("ok", 2)
     assert new != old
-    before = await suite.value("select position from session.log where partition = %s", PART)
+    before = await suite.value("select position from session.log where partition = %s", PARTITION)
     assert (await finish(suite, accepted.command_id, old))[0] == "fenced"
     report = [{"id": accepted.command_id, "token": str(old), "progress": "{}", "type": "command.progress",
                "payload": "{}", "actor": "zombie"}]  # fmt: skip
     rows = await suite.rows(
         "select command_id, code from command.report('acme', %s::smallint, %s::json)",
-        PART,
+        PARTITION,
         orjson.dumps(report).decode(),
     )
     assert (UUID(accepted.command_id), "fenced") in rows
-    assert await suite.value("select position from session.log where partition = %s", PART) == before
+    assert await suite.value("select position from session.log where partition = %s", PARTITION) == before
     assert (await get_command(client, accepted.command_id)).state == RUNNING
     assert await finish(suite, accepted.command_id, new) == ("ok", "succeeded")
     assert (await finish(suite, accepted.command_id, new))[0] == "fenced"
@@ -113,7 +115,7 @@ async def test_lost_dispatch_charges_an_attempt_and_the_last_is_a_dead_letter(
     states = [
         await suite.value(
             "select state from command.dispatch_lost('acme', %s::smallint, %s::uuid[], %s, 'test')",
-            PART, [accepted.command_id, str(uuid4())], error,
+            PARTITION, [accepted.command_id, str(uuid4())], error,
         )
         for _ in range(3)
     ]  # fmt: skip
@@ -127,5 +129,5 @@ async def test_lost_dispatch_charges_an_attempt_and_the_last_is_a_dead_letter(
     assert await suite.value("select blocked from command.ready where command_id = %s", behind.command_id) is False
     assert await suite.rows(
         "select * from command.dispatch_lost('acme', %s::smallint, %s::uuid[], %s, 'test')",
-        PART, [accepted.command_id], error,
+        PARTITION, [accepted.command_id], error,
     ) == []  # fmt: skip

@@ -100,10 +100,10 @@ class CommandMachine(RuleBasedStateMachine):
     def submit(self, asked: list[SubmitRequest], *, by_session: bool) -> None:
         self.pair.submit(asked, by_session=by_session and len(asked) == 1)
 
-    @precondition(lambda self: any(self.model.under("submit", key) for key in KEYS))
+    @precondition(lambda self: any(self.model.command_of_key("submit", key) for key in KEYS))
     @rule(drawn=DRAWN)
     def submit_again(self, drawn: st.DataObject) -> None:
-        known = [one.request for key in KEYS if (one := self.model.under("submit", key))]
+        known = [one.request for key in KEYS if (one := self.model.command_of_key("submit", key))]
         self.pair.submit([drawn.draw(st.sampled_from(known))])
 
     @if_any_in("failed")
@@ -180,7 +180,9 @@ class CommandMachine(RuleBasedStateMachine):
         command = drawn.draw(st.sampled_from(held if again and held else fenced))
         if again and held:  # then only the token is wrong
             self.started(command)
-        self.pair.write_in_vain(command, self.pair.claims[drawn.draw(st.sampled_from(command.fences))], how, type_)
+        self.pair.write_with_wrong_token(
+            command, self.pair.claims[drawn.draw(st.sampled_from(command.fences))], how, type_
+        )
 
     @if_any_can_run
     @rule(drawn=DRAWN, how=HOWS, type_=REPORTS)
@@ -190,7 +192,7 @@ class CommandMachine(RuleBasedStateMachine):
         if command is not other:
             if command in self.model.startable():
                 self.started(command)
-            self.pair.write_in_vain(command, claim, how, type_)
+            self.pair.write_with_wrong_token(command, claim, how, type_)
 
     # time, and the reconciler
 

@@ -23,7 +23,7 @@ from tests.support.server_sent_events import frames_of
 from tests.support.streamed_events import StreamReader, open_reader, read_to_end
 from tests.support.suite import Suite
 
-PART = partition_of("clock")
+PARTITION = partition_of("clock")
 OLD, NEW = 3, 2  # events of the session in the first week and in the second
 
 
@@ -152,7 +152,7 @@ async def test_agent_can_be_followed_after_the_only_week_of_its_log_was_dropped(
     suite: Suite, client: Stubs, session: Session
 ) -> None:
     before = await read(client, 1, agent_id="clock")
-    await pass_a_week(suite, quiet=PART)
+    await pass_a_week(suite, quiet=PARTITION)
     await drop_weeks_before_this(suite)
     async with open_reader(client, agent_id="clock", start=STREAM_START_BEGINNING) as stream:
         await eventually(lambda: stream.cursor == before.cursors[-1])

@@ -31,7 +31,7 @@ from tests.support.stored_events import assert_gapless, events_of
 from tests.support.suite import TENANT, Suite
 from tests.support.unresponsive_runner import MAX_DELIVER, MEDIUM, UnresponsiveRunner
 
-PART = partition_of("clock")
+PARTITION = partition_of("clock")
 ADVISORY = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.COMMANDS.test"
 UNREADABLE = [b"garbage", b"\xff", b"[]", b"null", b"{}", b'{"stream_seq": "x"}', b'{"stream_seq": 0}']
 QUEUED = commands_pb2.COMMAND_STATE_QUEUED
@@ -102,7 +102,7 @@ async def test_lost_dispatch_charges_every_command_that_has_not_ended(
     cancelled, first, second = [(await submit(client)).command_id for _ in range(3)]
     await client.commands.CancelCommand(CancelCommandRequest(command_id=cancelled))
     body = encode_dispatch([(UUID(each), 1) for each in (first, cancelled, second)])
-    subject = dispatch_subject(TENANT, MEDIUM, PART, uuid4())
+    subject = dispatch_subject(TENANT, MEDIUM, PARTITION, uuid4())
     sequence = (await Publisher(bus).publish(subject, body, "together")).sequence
     await Publisher(bus).publish(ADVISORY, orjson.dumps({"stream_seq": sequence}), "advisory")
     assert await charged(suite, cancelled, first, second) == {cancelled: 0, first: 1, second: 1}
@@ -112,7 +112,7 @@ async def test_unreadable_advisory_does_not_block_the_next_charge(
     suite: Suite, client: Stubs, unresponsive_runner: UnresponsiveRunner, bus: Bus
 ) -> None:
     unresponsive_runner.messages = 2
-    subject = dispatch_subject(TENANT, MEDIUM, PART, unresponsive_runner.runner_id)
+    subject = dispatch_subject(TENANT, MEDIUM, PARTITION, unresponsive_runner.runner_id)
     await Publisher(bus).publish(subject, b"garbage", "garbage")
     await Publisher(bus).publish(ADVISORY, orjson.dumps({"stream_seq": 1_000_000}), "gone")
     for number, unreadable in enumerate(UNREADABLE):
@@ -134,7 +134,7 @@ async def test_charge_that_the_database_rejects_is_repeated(
     """The reader times out after a second of waiting for the log's lock, and takes the advisory again."""
     accepted = await submit(client)
     async with await psycopg.AsyncConnection.connect(suite.database_url) as blocker:
-        await blocker.execute("select 1 from session.log where partition = %s for update", (PART,))
+        await blocker.execute("select 1 from session.log where partition = %s for update", (PARTITION,))
         for wanted in (True, False):
             await eventually(partial(is_waiting, suite, wanted=wanted), 20)
         assert await suite.value("select max(charged) from command.commands") == 0

@@ -87,11 +87,11 @@ async def test_runner_without_a_lease_claims_nothing_while_it_closes_its_agents(
     await start(client)
     assert (await ended(client, (await submit(client)).command_id)).state == SUCCEEDED
 
-    async def unheard(_: PostgresLeases, __: UUID, ___: float) -> bool:
+    async def lost(_: PostgresLeases, __: UUID, ___: float) -> bool:
         raise ServiceError(Reason.DATABASE_UNAVAILABLE, "the database is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PostgresLeases, "heartbeat", unheard)
+        patched.setattr(PostgresLeases, "heartbeat", lost)
         await suite.rows("update command.runners set lease_until = now() + interval '1 hour'")
         await eventually(lambda: executor.closed)
     accepted = await submit(client)

@@ -109,10 +109,10 @@ async def test_demo_plays_its_story_and_leaves_nothing() -> None:
         for part in ("postgres", "nats-server", "services.session", "services.gateway", "trial_server"):
             assert part in lines  # so that a leftover would be found
         assert await demo.ended() == 0, demo.output
-        place = 0
+        position = 0
         for text in _STORY:
-            place = demo.output.find(text, place)
-            assert place >= 0, f"{text!r} is missing, or comes too early, in:\n{demo.output}"
+            position = demo.output.find(text, position)
+            assert position >= 0, f"{text!r} is missing, or comes too early, in:\n{demo.output}"
         last = re.search(r"events +(\d+), numbered 1 to (\d+) without a gap", demo.output)
         assert last is not None
         assert last[1] == last[2]

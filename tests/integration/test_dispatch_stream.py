@@ -160,9 +160,9 @@ async def test_trim_removes_nothing_new_from_a_recreated_stream(bus: Bus, monkey
     await streams.delete_stream(COMMANDS.name)
     await broker.ensure()
     await streams.ensure_consumer(runner_consumer(runner_id, PRIORITY))
-    (place,) = await publish(broker, runner_id, 1)
+    (sequence,) = await publish(broker, runner_id, 1)
     await broker.trim()
-    assert await streams.read_message(COMMANDS.name, place) is not None
+    assert await streams.read_message(COMMANDS.name, sequence) is not None
 
 
 async def test_dispatch_published_during_the_check_is_not_taken_for_a_rollback(

@@ -74,8 +74,8 @@ async def test_server_syncs_always_and_keeps_its_password_private(tmp_path: Path
 
 
 async def test_login_without_the_password_is_rejected(nats_server: TestNats) -> None:
-    place = nats_server.url.rpartition("@")[2]
-    for intruder in (f"nats://{place}", f"nats://callboard:wrong@{place}"):
+    address = nats_server.url.rpartition("@")[2]
+    for intruder in (f"nats://{address}", f"nats://callboard:wrong@{address}"):
         client = Client()
         with pytest.raises(nats.errors.Error, match="Authorization"):
             await client.connect(intruder, allow_reconnect=False, error_cb=_expected)

@@ -79,8 +79,8 @@ async def test_server_is_durable_and_listens_only_on_loopback(home: Path) -> Non
 
 async def test_login_without_the_password_is_rejected(home: Path) -> None:
     async with running_postgres(home, FAST) as server:
-        user, _, place = server.admin_url.rpartition("@")
-        for intruder in (f"postgresql://postgres@{place}", f"{user[:-1]}x@{place}"):
+        user, _, address = server.admin_url.rpartition("@")
+        for intruder in (f"postgresql://postgres@{address}", f"{user[:-1]}x@{address}"):
             with pytest.raises(psycopg.OperationalError, match="password"):
                 psycopg.connect(intruder)
         verifier = "select left(rolpassword, 13) from pg_authid where rolname = 'callboard_app'"
@@ -180,14 +180,14 @@ async def test_data_of_an_unreachable_home_is_kept_elsewhere_and_found_again(hom
 
     assert await run(["create table kept as select 7 as n"], "select n from kept") == 7
     note = (closed / "postgres" / "data-location.txt").read_text()
-    place = Path(note.splitlines()[0])
-    assert place.parent == state_folder
-    assert (place / "data" / "PG_VERSION").exists()
-    assert str(closed) in (place / "home.txt").read_text()
+    folder = Path(note.splitlines()[0])
+    assert folder.parent == state_folder
+    assert (folder / "data" / "PG_VERSION").exists()
+    assert str(closed) in (folder / "home.txt").read_text()
     assert await run([], "select n from kept") == 7
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "the folder's mode stays"
 
-    shutil.rmtree(place)
+    shutil.rmtree(folder)
     with pytest.raises(EngineError, match="no such folder"):
         PostgresServer(closed, FAST, state_folders=[state_folder]).__enter__()
 

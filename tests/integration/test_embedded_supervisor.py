@@ -44,15 +44,15 @@ asyncio.run(main())
 
 def child(folder: Path, name: str, program: str = _WORK, **changes: object) -> ChildSpec:
     """A child with a working folder of its own."""
-    place = folder / name
-    place.mkdir(exist_ok=True)
+    child_folder = folder / name
+    child_folder.mkdir(exist_ok=True)
 
     async def ready() -> bool:
-        return (place / "ready").exists()
+        return (child_folder / "ready").exists()
 
     settings = {"ready_seconds": 10.0, "stop_steps": ((signal.SIGTERM, 0.2),), **changes}
     argv = [sys.executable, "-c", program]
-    return ChildSpec(name=name, argv=argv, environment={}, cwd=place, ready=ready, **settings)  # type: ignore[arg-type]
+    return ChildSpec(name=name, argv=argv, environment={}, cwd=child_folder, ready=ready, **settings)  # type: ignore[arg-type]
 
 
 async def test_each_child_leads_its_own_process_group_and_writes_a_log(tmp_path: Path) -> None:

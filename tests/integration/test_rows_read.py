@@ -35,7 +35,7 @@ from tests.support.new_commands import a_new_command
 TENANT = "acme"
 BY = CommandActor(TENANT, "key:k", "127.0.0.1")
 ACTOR = Actor(TENANT, "key:k", "127.0.0.1")
-PART = partition_of("clock")
+PARTITION = partition_of("clock")
 MOST = 60  # rows read by one call that stores two commands, or two events
 _READ = """
     select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) from pg_stat_user_tables
@@ -70,7 +70,7 @@ class Services:
         assert started.session is not None
         self.session_id = started.session.session_id
         (wanted,) = await self.connections.wanted(self.runner, 10)
-        assert await self.connections.connected(TENANT, PART, self.runner, wanted.session_uid, "{}")
+        assert await self.connections.connected(TENANT, PARTITION, self.runner, wanted.session_uid, "{}")
 
     async def rows_read(self) -> int:
         for database in self.databases:
@@ -118,7 +118,9 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
         ids.extend(one.command_id for one in done)
 
     async def claim() -> None:
-        claims = await asyncio.gather(*(services.attempts.claim(TENANT, PART, services.runner, one) for one in ids))
+        claims = await asyncio.gather(
+            *(services.attempts.claim(TENANT, PARTITION, services.runner, one) for one in ids)
+        )
         tokens.extend(claim.lease_token for claim in claims if claim.lease_token)
 
     async def read() -> None:
@@ -127,22 +129,22 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
     async def report() -> None:
         pairs = zip(ids, tokens, strict=True)
         reports = [Report(one, token, "command.progress", "{}", actor, "{}") for one, token in pairs]
-        assert all(await asyncio.gather(*(services.attempts.report(TENANT, PART, one) for one in reports)))
+        assert all(await asyncio.gather(*(services.attempts.report(TENANT, PARTITION, one) for one in reports)))
 
     async def finish() -> None:
         pairs = zip(ids, tokens, strict=True)
         ends = [Finish(one, token, "succeeded", actor, "{}", result="{}") for one, token in pairs]
-        states = await asyncio.gather(*(services.attempts.finish(TENANT, PART, end) for end in ends))
+        states = await asyncio.gather(*(services.attempts.finish(TENANT, PARTITION, end) for end in ends))
         assert states == ["succeeded", "succeeded"]
 
     async def mark() -> None:
-        dispatches = [Dispatch(TENANT, PART, 1, services.runner, one, 1) for one in ids]
+        dispatches = [Dispatch(TENANT, PARTITION, 1, services.runner, one, 1) for one in ids]
         await services.delivery.mark([Published(one, 1, "e") for one in dispatches])
 
     async def append() -> None:
         events = [NewEvent("iteration", 1, None, "", "{}")] * 2
         key = IdempotencyKey("append", uuid4().hex, b"h")
-        done = await services.events.append(ACTOR, PART, services.session_id, events, key)
+        done = await services.events.append(ACTOR, PARTITION, services.session_id, events, key)
         assert done.code == "ok"
 
     for call in (submit, mark, read, claim, report, finish, append):

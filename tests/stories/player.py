@@ -119,7 +119,7 @@ def _match_object(want: Mapping[str, Any], got: Any, names: Names, path: str) ->
         match(value, got[key], names, f"{path}.{key}")
 
 
-def _place() -> tuple[str, str]:
+def _target() -> tuple[str, str]:
     """Returns the URL and the key of the Callboard under test."""
     url, key = os.environ.get("CALLBOARD_URL"), os.environ.get("CALLBOARD_KEY")
     home = Path(os.environ.get("CALLBOARD_HOME", ".callboard"))
@@ -135,7 +135,7 @@ def _place() -> tuple[str, str]:
 def _request(
     method: str, path: str, headers: Mapping[str, str], body: str, accept: str = "application/json"
 ) -> urllib.request.Request:
-    url, key = _place()
+    url, key = _target()
     standard = {"Authorization": f"Bearer {key}", "Accept": accept}
     if body:
         standard["Content-Type"] = "application/json"

@@ -142,7 +142,7 @@ class CommandModel:
         """The commands that may have a dispatch in the stream."""
         return [one for one in self.kept() if one.waits and one.due and not self.is_blocked(one)]
 
-    def under(self, method: str, key: str) -> ModelCommand | None:
+    def command_of_key(self, method: str, key: str) -> ModelCommand | None:
         """The command stored with a key."""
         known = self._keys.get((method, key))
         return known.command if known else None

@@ -21,7 +21,7 @@ from tests.support.command_model import (
     ModelSession,
     SubmitRequest,
 )
-from tests.support.command_stores import PART, CommandStores, finish_of, new_command
+from tests.support.command_stores import PARTITION, CommandStores, finish_of, new_command
 
 _FENCED = "fenced"
 
@@ -57,7 +57,7 @@ class CommandPair:
         for one, done in zip(asked, answers, strict=True):
             code = self.model.submits("submit", one.key, one)
             if code == "replay":
-                known = self.model.under("submit", one.key)
+                known = self.model.command_of_key("submit", one.key)
                 assert known
                 assert done.command_id == known.id, "a replay answers with the command that its key stands for"
                 unknown = known.forgotten and not by_session
@@ -81,7 +81,7 @@ class CommandPair:
         assert sorted(answers) == sorted("IDEMPOTENCY_KEY_REUSED" if code == "reused" else code for code in codes)
         for one in done:
             if not isinstance(one, ServiceError):
-                known = self.model.under("requeue", keys[0]) if one.code == "replay" else None
+                known = self.model.command_of_key("requeue", keys[0]) if one.code == "replay" else None
                 assert known is None or one.command_id == known.id
                 if known is None:
                     self.model.requeue(one.command_id, dead, keys[0])
@@ -121,7 +121,9 @@ class CommandPair:
         """Claims commands in one batch, and returns those that started."""
         codes = [self.model.claims(one, holder) for one in commands]
         work = self.stores.attempts
-        claims = self.stores.at_once(*(work.claim(self.stores.tenant, PART, holder.id, one.id) for one in commands))
+        claims = self.stores.at_once(
+            *(work.claim(self.stores.tenant, PARTITION, holder.id, one.id) for one in commands)
+        )
         assert [claim.code for claim in claims] == codes, commands
         began = [pair for pair in zip(commands, claims, strict=True) if pair[1].code == "ok"]
         for command, claim in began:
@@ -136,7 +138,7 @@ class CommandPair:
         """Finishes attempts in one batch. The first finish with a lease uses it up."""
         finishes = [finish_of(claim, how, command.request.max_attempts) for command, claim, how in ends]
         work, tenant = self.stores.attempts, self.stores.tenant
-        answers = self.stores.at_once(*(work.finish(tenant, PART, one) for one in finishes))
+        answers = self.stores.at_once(*(work.finish(tenant, PARTITION, one) for one in finishes))
         for (command, claim, how), state in zip(ends, answers, strict=True):
             holds = command.token == claim.lease_token
             assert state == (self.model.settle(command, how) if holds else _FENCED), (command, how)
@@ -146,19 +148,22 @@ class CommandPair:
         assert self._report(claim, type_)
         command.events.append(type_)
 
-    def write_in_vain(self, command: ModelCommand, claim: Claim, how: str, type_: str) -> None:
+    def write_with_wrong_token(self, command: ModelCommand, claim: Claim, how: str, type_: str) -> None:
         """Writes with a token that does not match the command, and expects no change."""
         claim = replace(claim, command_id=command.id)
         before = self.stores.stored()
         finish = finish_of(claim, how, command.request.max_attempts)
-        assert self.stores.run(self.stores.attempts.finish(self.stores.tenant, PART, finish)) == _FENCED, (command, how)
+        assert self.stores.run(self.stores.attempts.finish(self.stores.tenant, PARTITION, finish)) == _FENCED, (
+            command,
+            how,
+        )
         assert not self._report(claim, type_), command
         assert self.stores.stored() == before, f"a stale token had an effect on {command}"
 
     def _report(self, claim: Claim, type_: str) -> bool:
         assert claim.lease_token
         report = Report(claim.command_id, claim.lease_token, type_, "{}", "runner:r", "{}")
-        return self.stores.run(self.stores.attempts.report(self.stores.tenant, PART, report))
+        return self.stores.run(self.stores.attempts.report(self.stores.tenant, PARTITION, report))
 
     # time, and the reconciler
 

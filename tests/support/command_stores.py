@@ -50,7 +50,7 @@ from tests.support.new_commands import a_new_command
 from tests.support.transition_guard import guard_transitions
 
 AGENTS = ("desk", "lamp")
-PART = partition_of("desk")
+PARTITION = partition_of("desk")
 """The partition of both agents, so that concurrent work for them is one batch."""
 _FAR = 2**31 - 1  # milliseconds, 24 days: no wait drawn from so much ends during a test
 _HOUR_MS = 3_600_000
@@ -59,10 +59,10 @@ _Answer = TypeVar("_Answer")
 Row = dict[str, Any]
 
 
-class _Unheard:
+class _Silent:
     """A notifier and a dispatcher that do nothing."""
 
-    def appended(self, tenant_id: str, part: int, first: int, last: int, lines: str | None) -> None: ...
+    def appended(self, tenant_id: str, partition: int, first: int, last: int, lines: str | None) -> None: ...
     def connections_wanted(self) -> None: ...
     def commands_waiting(self) -> None: ...
     def sessions_closing(self) -> None: ...
@@ -95,18 +95,18 @@ class CommandStores:
         self._databases = [
             Database.of(app_url, role=f"callboard_{name}", name=name, size=4) for name in ("session", "command")
         ]
-        unheard = _Unheard()
+        silent = _Silent()
         session, command = self._databases
         self._agents = PostgresAgents(session)
-        self._sessions = PostgresSessions(session, unheard)
+        self._sessions = PostgresSessions(session, silent)
         self.leases = PostgresLeases(command)
-        self.connections = PostgresConnections(command, unheard)
-        self.attempts = PostgresAttempts(command, unheard)
-        self.commands = PostgresCommands(command, unheard, unheard)
-        self.delivery = PostgresDelivery(command, unheard, self.attempts)
+        self.connections = PostgresConnections(command, silent)
+        self.attempts = PostgresAttempts(command, silent)
+        self.commands = PostgresCommands(command, silent, silent)
+        self.delivery = PostgresDelivery(command, silent, self.attempts)
         self.dead_letters = DeadLetters(PostgresDeadLetters(command), self.commands)
         # With a lease of length 0, the first pass marks a runner with an expired lease dead. No pass of the broker.
-        self._reconciler = Reconciler(self.delivery, cast(Broker, None), unheard, lease=0.0)
+        self._reconciler = Reconciler(self.delivery, cast(Broker, None), silent, lease=0.0)
 
     def __enter__(self) -> Self:
         guard_transitions(self._admin_url)
@@ -167,7 +167,8 @@ class CommandStores:
         async def connect() -> list[bool]:
             wanted = await self.connections.wanted(runner_id, 10)
             return [
-                await self.connections.connected(self.tenant, PART, runner_id, one.session_uid, "{}") for one in wanted
+                await self.connections.connected(self.tenant, PARTITION, runner_id, one.session_uid, "{}")
+                for one in wanted
             ]
 
         return self.run(connect()) == [True]

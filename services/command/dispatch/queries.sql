@@ -126,7 +126,7 @@ where r.dead_at < clock_timestamp() - interval '1 hour'
 
 -- name: forget_commands
 -- Attempts and results are looked up by key and deleted where they are. A plan that was made while the tables were empty
--- would join all of them. A dead letter can change meanwhile, and then is in another place; so it is deleted by its key.
+-- would join all of them. A dead letter can change meanwhile and get another ctid, so it is deleted by its key.
 with old as materialized (
   select c.ctid as at, c.tenant_id, c.command_id from command.commands c
   where c.expires_at < now()  -- unlike clock_timestamp(), it can be compared with an index
