@@ -13,7 +13,9 @@ RETIRED = {
     r"\bcatalogues?\b": "server registry",
     r"\blapse[sd]?\b": "expire",
     r"\bmend(s|ed|ing)?\b": "fix",
-    r"\b(made|make) anew\b": "recreate",
+    r"\banew\b": "again, recreate",
+    r"\bfor ever\b": "forever",
+    r"\bheed(s|ed|ing)?\b": "obey",
     r"\blanes?\b": "batch",
     r"\bfurnish": "provision",
     r"\bunder way\b": "in progress, running",
@@ -51,3 +53,8 @@ def test_external_links_lead_only_to_standards_and_tools(document: Path) -> None
 
 def _targets(document: Path) -> list[str]:
     return re.findall(r"\]\((http[^)]*)\)", document.read_text())
+
+
+def test_test_names_begin_with_their_subject() -> None:
+    files = (ROOT / "tests").rglob("test_*.py")
+    assert [name for path in files for name in re.findall(r"def (test_(?:a|an|the)_\w+)", path.read_text())] == []
