@@ -19,10 +19,10 @@ _ENDED = """
 with ended as (
   insert into command.commands (
     tenant_id, command_id, partition, session_uid, session_id, agent_id, type, params, correlation_id, requested_by,
-    max_attempts, timeout_ms, backoff_ms, max_backoff_ms, priority, retry_tool_errors, retention_s, state,
+    max_attempts, options, priority, retention_s, state,
     enqueued_at, finished_at, expires_at)
   select 'acme', gen_random_uuid(), 0, gen_random_uuid(), 'ses', 'clock', 'echo', '{}', '', 'key:k',
-         3, 1000, 10, 10, 1, false, 3600, 'failed', now(), now(), now() + %s
+         3, row(1000, 10, 10, false)::command.run_options, 1, 3600, 'failed', now(), now(), now() + %s
   from generate_series(1, %s)
   returning tenant_id, command_id
 ), attempts as (
