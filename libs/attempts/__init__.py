@@ -2,7 +2,7 @@
 
 from libs.attempts.codes import ClaimCode, ConnectionState, FenceCode, Outcome
 from libs.attempts.failure import AttemptFailedError, Failure, FailureCode
-from libs.attempts.finish import LARGE_RESULT_BYTES, Finish, Report
+from libs.attempts.finish import LARGE_RESULT_BYTES, Ending, Finish, Report
 from libs.attempts.outcomes import acknowledged, cancelled, ended_by, succeeded
 from libs.attempts.retry import MAX_RELEASES, GiveUp, Retry, RetryPolicy, decide
 from libs.attempts.store import Finishes, PostgresFinishes
@@ -13,6 +13,7 @@ __all__ = [
     "AttemptFailedError",
     "ClaimCode",
     "ConnectionState",
+    "Ending",
     "Failure",
     "FailureCode",
     "FenceCode",

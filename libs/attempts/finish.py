@@ -1,7 +1,14 @@
 """The records of an attempt: its end, and the reports before it."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 from uuid import UUID
+
+from libs.attempts.codes import FenceCode, Outcome
+from libs.attempts.failure import FailureCode
+
+Ending: TypeAlias = Outcome | Literal[FenceCode.FENCED]
+"""How an attempt ended, or `fenced` if its lease no longer held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,13 +17,13 @@ class Finish:
 
     command_id: UUID
     token: UUID
-    outcome: str
+    outcome: Outcome
     actor: str
     event: str
     charged: bool = True
     result: str | None = None
     error: str | None = None
-    reason: str | None = None
+    reason: FailureCode | None = None
     delay_ms: int = 0
     note: str | None = None
     counted: bool = True

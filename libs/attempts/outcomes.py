@@ -4,6 +4,7 @@ from uuid import UUID
 
 import orjson
 
+from libs.attempts.codes import Outcome
 from libs.attempts.failure import Failure
 from libs.attempts.finish import Finish, Report
 from libs.attempts.retry import GiveUp, Retry
@@ -19,13 +20,13 @@ def succeeded(command_id: UUID, token: UUID, attempt: int, actor: str, result: b
         event = head + b'"result":' + result + b"}"
     else:
         event = head + b'"resultBytes":%d}' % len(result)
-    return Finish(command_id, token, "succeeded", actor, event.decode(), result=result.decode())
+    return Finish(command_id, token, Outcome.SUCCEEDED, actor, event.decode(), result=result.decode())
 
 
 def cancelled(command_id: UUID, token: UUID, attempt: int, actor: str) -> Finish:
     """Return the finish of an attempt that the runner cancelled."""
     event = orjson.dumps({"attempt": attempt}).decode()
-    return Finish(command_id, token, "cancelled", actor, event, charged=False)
+    return Finish(command_id, token, Outcome.CANCELLED, actor, event, charged=False)
 
 
 def acknowledged(command_id: UUID, token: UUID, attempt: int, actor: str) -> Report:
@@ -48,11 +49,11 @@ def ended_by(
     event = orjson.dumps({"attempt": attempt, "error": error, "charged": failure.charged}).decode()
     if isinstance(decision, Retry):
         return Finish(
-            command_id, token, "retrying" if decision.charged else "released", actor, event,
+            command_id, token, Outcome.RETRYING if decision.charged else Outcome.RELEASED, actor, event,
             charged=decision.charged, error=text, delay_ms=decision.delay_ms,
         )  # fmt: skip
     note = orjson.dumps({"reason": decision.reason.value, "attempts": attempt}).decode()
     return Finish(
-        command_id, token, "failed", actor, event, charged=failure.charged, error=text, reason=decision.reason.value,
+        command_id, token, Outcome.FAILED, actor, event, charged=failure.charged, error=text, reason=decision.reason,
         note=note,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from libs.attempts.codes import FenceCode, Outcome
-from libs.attempts.finish import LARGE_RESULT_BYTES, Finish
+from libs.attempts.finish import LARGE_RESULT_BYTES, Ending, Finish
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
 
@@ -19,15 +19,15 @@ _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 class Finishes(Protocol):
     """Ends attempts. Every end is fenced by the lease token of its claim."""
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt. Returns how it ended, or `fenced` if the lease no longer holds."""
 
 
 @dataclass(slots=True)
 class _FinishRow(Appended):
     command_id: UUID
-    code: str
-    state: str | None
+    code: FenceCode
+    state: Outcome | None
     unblocked: bool
 
 
@@ -37,13 +37,13 @@ class PostgresFinishes:
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
         self._notifier = notifier
-        self._finishes: KeyedBatcher[tuple[str, int], Finish, str] = KeyedBatcher(self._flush_finishes)
+        self._finishes: KeyedBatcher[tuple[str, int], Finish, Ending] = KeyedBatcher(self._flush_finishes)
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt. Returns how it ended, or `fenced` if the lease no longer holds."""
         return await self._finishes.run((tenant_id, partition), finish)
 
-    async def _flush_finishes(self, key: tuple[str, int], finishes: Sequence[Finish]) -> Sequence[str]:
+    async def _flush_finishes(self, key: tuple[str, int], finishes: Sequence[Finish]) -> Sequence[Ending]:
         tenant_id, partition = key
         items = [_finish_item(finish) for finish in finishes]
         body = orjson.dumps(items).decode()
@@ -51,7 +51,7 @@ class PostgresFinishes:
         rows[0].announce(self._notifier, tenant_id, partition)
         if any(row.state in (Outcome.RETRYING, Outcome.RELEASED) or row.unblocked for row in rows):
             self._notifier.commands_waiting()
-        return [row.state or FenceCode.FENCED.value for row in rows]
+        return [row.state or FenceCode.FENCED for row in rows]
 
 
 def _finish_item(finish: Finish) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    code: str
+    code: KeyCode
     plan: str | None
     response: str | None
 
@@ -56,7 +56,7 @@ class PostgresKeys:
         """Take a key. With a `response` the key is done at once; without one it is leased for `lease` seconds."""
         values = {**_named(tenant_id, key), "hash": key.hash, "response": response, "lease": lease}
         (row,) = await self._queries.records(_Row, _SQL["take"], values)
-        return Taken(KeyCode(row.code), row.plan, row.response)
+        return Taken(row.code, row.plan, row.response)
 
     async def keep_plan(self, tenant_id: str, key: IdempotencyKey, plan: str) -> str:
         """Store the plan of a leased key, and return the plan that is stored: the first one is kept."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from libs.attempts import FailureCode, Finish
+from libs.attempts import FailureCode, Finish, Outcome
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
 from services.runner.attempts.ports import AttemptStore
@@ -187,7 +187,7 @@ class Runner:
     async def _release(self, tenant_id: str, partition: int, command_id: UUID, token: UUID) -> None:
         """Release a command whose claim committed although the reply never reached this runner (rule 11)."""
         event = f'{{"error":{{"code":"{FailureCode.RUNNER_SHUTDOWN}"}}}}'
-        finish = Finish(command_id, token, "released", f"runner:{self.runner_id}", event, charged=False)
+        finish = Finish(command_id, token, Outcome.RELEASED, f"runner:{self.runner_id}", event, charged=False)
         try:
             failpoint("runner.before_release")
             state = await self._stores.attempts.finish(tenant_id, partition, finish)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from libs.attempts import Finish, Report
+from libs.attempts import Finish, Outcome, Report
 from libs.calls import Actor
 from libs.calls import Actor as CommandActor
 from libs.db import Database
@@ -133,9 +133,9 @@ async def life_of_two(services: Services, costs: dict[str, int]) -> None:
 
     async def finish() -> None:
         pairs = zip(ids, tokens, strict=True)
-        ends = [Finish(one, token, "succeeded", actor, "{}", result="{}") for one, token in pairs]
+        ends = [Finish(one, token, Outcome.SUCCEEDED, actor, "{}", result="{}") for one, token in pairs]
         states = await asyncio.gather(*(services.attempts.finish(TENANT, PARTITION, end) for end in ends))
-        assert states == ["succeeded", "succeeded"]
+        assert states == [Outcome.SUCCEEDED, Outcome.SUCCEEDED]
 
     async def mark() -> None:
         dispatches = [Dispatch(TENANT, PARTITION, 1, services.runner, one, 1) for one in ids]

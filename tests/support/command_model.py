@@ -240,10 +240,10 @@ class CommandModel:
             session.owner, session.kill = runner, False
         return not runner.dead
 
-    def cancel(self, command: ModelCommand, mode: str, grace_ms: int) -> tuple[str, str]:
-        """Cancels a command, and returns the code and the state."""
+    def cancel(self, command: ModelCommand, mode: str, grace_ms: int) -> tuple[str, str | None]:
+        """Cancels a command, and returns the code, and the state if it exists."""
         if command.has_ended:
-            return ("gone", "") if command.forgotten else ("finished", command.state)
+            return ("gone", None) if command.forgotten else ("finished", command.state)
         if command.state == "running":
             if not command.cancel_requested:
                 command.events.append("command.cancel_requested")

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from libs.attempts import AttemptFailedError, ClaimCode, Failure, FailureCode, Finish, Report
+from libs.attempts import AttemptFailedError, ClaimCode, Ending, Failure, FailureCode, Finish, Report
 from libs.errors import Reason, ServiceError
 from services.runner.attempts.ports import Claim, Work
 from services.runner.attempts.service import Attempts
@@ -54,7 +54,7 @@ class Memory:
         self.reports.append(report)
         return True
 
-    async def finish(self, tenant_id: str, part: int, finish: Finish) -> str:
+    async def finish(self, tenant_id: str, part: int, finish: Finish) -> Ending:
         self.ends.append(finish)
         return finish.outcome
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.model import DEFAULT_RUN_OPTIONS, Command, SubmitCode, Submitted
+from services.command.commands.model import DEFAULT_RUN_OPTIONS, Command, CommandState, SubmitCode, Submitted
 from services.command.dead_letters.batch_answers import (
     Requeued,
     read_plan,
@@ -28,7 +28,7 @@ OLD = Command(
     **(DEFAULT_RUN_OPTIONS.run_options() | RUN),
     command_id=DEAD, session_id="ses-1", agent_id="clock", type="run_tool", params='{"a":1}', correlation_id="c",
     requested_by="key:k", requeued_from=None, max_attempts=3, priority=1, not_before=NOW, ordering_key="o",
-    retention_s=60, state="failed", attempt=3, charged=3, progress=None, result=None, error=None,
+    retention_s=60, state=CommandState.FAILED, attempt=3, charged=3, progress=None, result=None, error=None,
     cancel_requested_at=None, enqueued_at=NOW, started_at=NOW, finished_at=NOW, next_attempt_at=None,
 )  # fmt: skip
 

@@ -87,7 +87,7 @@ class Cancels:
         return CancelledMany(codes[CancelCode.CANCELLED], codes[CancelCode.REQUESTED], more)
 
     async def _cancelled(self, actor: Actor, command_id: UUID, done: Cancelled) -> Command:
-        if done.code == CancelCode.FINISHED and done.state != CommandState.CANCELLED:
+        if done.code == CancelCode.FINISHED and done.state not in (None, CommandState.CANCELLED):
             raise ServiceError(
                 Reason.COMMAND_FINISHED, f"command {command_id} has already ended as {done.state}",
                 metadata={"command_id": str(command_id), "state": done.state},

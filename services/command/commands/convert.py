@@ -19,13 +19,16 @@ from services.command.commands.model import (
     DEFAULT_RUN_OPTIONS,
     RUN_OPTIONS,
     Command,
+    CommandState,
     NewCommand,
     RunOptions,
     Submitted,
 )
 
 STATES = {
-    number: name.removeprefix("COMMAND_STATE_").lower() for name, number in commands_pb2.CommandState.items() if number
+    number: CommandState(name.removeprefix("COMMAND_STATE_").lower())
+    for name, number in commands_pb2.CommandState.items()
+    if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
 PRIORITIES = {0: 1, 1: 0, 2: 1, 3: 2}  # from the contract's number to the stored one

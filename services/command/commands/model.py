@@ -130,7 +130,7 @@ class Command(RunOptions):
     not_before: datetime | None
     ordering_key: str | None
     retention_s: int
-    state: str
+    state: CommandState
     attempt: int
     charged: int
     progress: str | None
@@ -153,7 +153,7 @@ class CommandFilter:
 
     session_id: str = ""
     agent_id: str = ""
-    states: tuple[str, ...] = ()
+    states: tuple[CommandState, ...] = ()
     type: str = ""
     correlation_id: str = ""
 
@@ -190,7 +190,7 @@ class OpenCommandFilter:
 
     session_id: str = ""
     agent_id: str = ""
-    states: tuple[str, ...] = ()
+    states: tuple[CommandState, ...] = ()
     type: str = ""
     correlation_id: str = ""
     enqueued_after: datetime | None = None
@@ -212,7 +212,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The answer to a cancel: `cancelled`, `requested`, `finished` or `gone`, and the command's state."""
+    """The answer to a cancel, and the command's state, None if there is no such command."""
 
     code: CancelCode
-    state: str
+    state: CommandState | None

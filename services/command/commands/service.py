@@ -56,11 +56,11 @@ def error_of(done: Submitted, command: NewCommand) -> ServiceError:
 
 
 def error_for(
-    code: str, agent: str, session: str = "", state: str = "", dead: UUID | None = None
+    code: SubmitCode, agent: str, session: str = "", state: str = "", dead: UUID | None = None
 ) -> ServiceError:  # fmt: skip
     """Return the error for the code of a rejected submit. `dead` is the dead letter that the submit requeues."""
     about = {"agent_id": agent, "session_id": session, "state": state}
-    errors: dict[str, tuple[Reason, str]] = {
+    errors: dict[SubmitCode, tuple[Reason, str]] = {
         SubmitCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
         SubmitCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
         SubmitCode.MOVED: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),

@@ -26,6 +26,7 @@ from services.command.commands.model import (
     Cancelled,
     Command,
     CommandFilter,
+    CommandState,
     NewCommand,
     OpenCommandFilter,
     SubmitCode,
@@ -42,7 +43,7 @@ _PARTITIONS_KEPT = 100_000
 @dataclass(slots=True)
 class _SubmitRow(Appended):
     ord: int
-    code: str
+    code: SubmitCode
     command_id: UUID
     correlation_id: str | None
     agent_id: str | None
@@ -55,8 +56,8 @@ class _SubmitRow(Appended):
 @dataclass(slots=True)
 class _CancelRow(Appended):
     command_id: UUID
-    code: str
-    state: str | None
+    code: CancelCode
+    state: CommandState | None
     runner_id: UUID | None
 
 
@@ -168,7 +169,7 @@ class PostgresCommands:
 
         async def one(command_id: UUID) -> Cancelled:
             if command_id not in partitions:
-                return Cancelled(CancelCode.GONE, "")
+                return Cancelled(CancelCode.GONE, None)
             item = {
                 "id": str(command_id), "mode": how.mode.value, "grace_ms": how.grace_ms, "reason": how.reason,
                 "actor": actor.name, "address": actor.address,
@@ -186,7 +187,7 @@ class PostgresCommands:
             self._notifier.commands_waiting()  # the next command of an ordering key may run
         for runner_id in {row.runner_id for row in rows if row.runner_id is not None}:
             self._notifier.runner_has_work(runner_id)
-        answers = {str(row.command_id): Cancelled(CancelCode(row.code), row.state or "") for row in rows}
+        answers = {str(row.command_id): Cancelled(row.code, row.state) for row in rows}
         return [answers[item["id"]] for item in items]
 
     async def cancel_key(self, actor: Actor, key: str, how: Cancel) -> UUID | None:
@@ -242,6 +243,6 @@ def _parameters(key: tuple[str, int, str], batch: Sequence[KeyedItem]) -> tuple[
 
 def _submitted(row: _SubmitRow) -> Submitted:
     return Submitted(
-        SubmitCode(row.code), row.command_id, row.correlation_id or "", row.agent_id or "", row.session_id or "",
+        row.code, row.command_id, row.correlation_id or "", row.agent_id or "", row.session_id or "",
         row.enqueued_at, row.state or "",
     )  # fmt: skip

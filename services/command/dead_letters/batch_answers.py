@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from libs.errors import Reason, ServiceError
-from services.command.commands.model import Submitted
+from services.command.commands.model import SubmitCode, Submitted
 from services.command.dead_letters.model import Plan
 
 
@@ -64,6 +64,7 @@ def _read_result(value: Mapping[str, Any]) -> Requeued:
         reason, message, metadata = value["refusal"]
         return Requeued(value["id"], error=ServiceError(Reason(reason), message, metadata=metadata))
     command = dict(value["command"])
+    command["code"] = SubmitCode(command["code"])
     command["command_id"] = UUID(command["command_id"])
     command["enqueued_at"] = datetime.fromisoformat(command["enqueued_at"])
     return Requeued(value["id"], command=Submitted(**command))

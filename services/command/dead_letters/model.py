@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from libs.attempts import FailureCode, Outcome
 from libs.idempotency import KeyCode
 from services.command.commands.model import Command, NewCommand
 
@@ -32,7 +33,7 @@ class Attempt:
 
     attempt: int
     runner_id: UUID | None
-    outcome: str
+    outcome: Outcome
     charged: bool
     error: str | None
     started_at: datetime
@@ -44,7 +45,7 @@ class DeadLetter:
     """A command that failed for good."""
 
     command: Command
-    reason: str
+    reason: FailureCode
     dead_at: datetime
     requeued_as: UUID | None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from libs.calls import Actor
 from libs.idempotency import IdempotencyKey
-from services.command.commands.model import Command, NewCommand, Submitted
+from services.command.commands.model import Command, NewCommand, SubmitCode, Submitted
 from services.command.dead_letters.model import (
     Attempt,
     DeadLetter,
@@ -40,7 +40,7 @@ class RequeueDestination:
     """Where an agent's commands would go now: the code of a submit, and the live session or the named one."""
 
     agent_id: str
-    code: str
+    code: SubmitCode
     session_id: str | None
     state: str | None
 

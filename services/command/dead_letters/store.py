@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from libs.attempts import FailureCode
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.idempotency import IdempotencyKey
 from services.command.commands.model import STORED, Command
@@ -37,14 +38,14 @@ _READ_BYTES = 8 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class _DeadLetterRow:
     command_id: UUID
-    reason: str
+    reason: FailureCode
     dead_at: datetime
     requeued_as: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Listed(Command):
-    reason: str
+    reason: FailureCode
     dead_at: datetime
     requeued_as: UUID | None
 
@@ -57,7 +58,7 @@ class _Read(Command):
 
 @dataclass(slots=True)
 class _PurgeRow:
-    code: str
+    code: PurgeCode
     answer: str
 
 
@@ -142,11 +143,10 @@ class PostgresDeadLetters:
 
     async def _purge_one(self, _: str, purges: Sequence[tuple[Any, ...]]) -> list[Purged]:
         (row,) = await self._database.records(_PurgeRow, _SQL["purge_many"], purges[0])
-        code = PurgeCode(row.code)
-        if code == PurgeCode.REUSED:
-            return [Purged(code)]
+        if row.code == PurgeCode.REUSED:
+            return [Purged(row.code)]
         answer = orjson.loads(row.answer)
-        return [Purged(code, tuple(map(UUID, answer["purged"])), answer["more"])]
+        return [Purged(row.code, tuple(map(UUID, answer["purged"])), answer["more"])]
 
 
 def _filter(tenant_id: str, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:

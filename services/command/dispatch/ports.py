@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.attempts import Finish
+from libs.attempts import Ending, FailureCode, Finish
 from services.command.dispatch.model import Dispatch
 
 
@@ -44,7 +44,7 @@ class PendingPublication:
     agent_id: str
     session_id: str
     type: str
-    reason: str
+    reason: FailureCode
 
 
 EVERYWHERE = 2**63 - 1
@@ -107,8 +107,8 @@ class DeliveryStore(Protocol):
     async def overdue_cancels(self) -> list[ExpiredLease]:
         """Return running commands that did not stop within the grace of their cancel."""
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt, fenced like one of a runner, and return its state."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt, fenced like one of a runner, and return how it ended."""
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:
         """Charge one attempt to queued commands whose dispatch no runner claimed. Returns how many."""

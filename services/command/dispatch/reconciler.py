@@ -13,6 +13,7 @@ from libs.attempts import (
     FailureCode,
     Finish,
     GiveUp,
+    Outcome,
     RetryPolicy,
     decide,
     ended_by,
@@ -122,4 +123,4 @@ class Reconciler:
 
 def _cancelled(lease: ExpiredLease) -> Finish:
     event = orjson.dumps({"attempt": lease.attempt, "forced": True}).decode()
-    return Finish(lease.command_id, lease.lease_token, "cancelled", _ACTOR, event, charged=False)
+    return Finish(lease.command_id, lease.lease_token, Outcome.CANCELLED, _ACTOR, event, charged=False)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from libs.attempts import Finish, Finishes
+from libs.attempts import Ending, Finish, Finishes, Outcome
 from libs.db import Database, load_statements
 from libs.idempotency import PostgresKeys
 from libs.notifications import Appended, Notifier
@@ -51,7 +51,7 @@ class _Group:
 @dataclass(slots=True)
 class _LostRow(Appended):
     command_id: UUID
-    state: str
+    state: Outcome
 
 
 class PostgresDelivery:
@@ -114,8 +114,8 @@ class PostgresDelivery:
         """Return running commands that did not stop within the grace of their cancel."""
         return await self._database.records(ExpiredLease, _SQL["overdue_cancels"])
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt, fenced like one of a runner, and return its state."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt, fenced like one of a runner, and return how it ended."""
         return await self._finishes.finish(tenant_id, partition, finish)
 
     async def dispatch_lost(self, tenant_id: str, command_ids: Sequence[UUID], error: str, actor: str) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.attempts import ClaimCode, Finish, Report
+from libs.attempts import ClaimCode, Ending, Finish, Report
 from services.runner.executors.ports import ExecutionOptions
 
 
@@ -48,5 +48,5 @@ class AttemptStore(Protocol):
     async def report(self, tenant_id: str, partition: int, report: Report) -> bool:
         """Store progress or output. Returns False if the lease no longer holds."""
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt. Returns how it ended, or `fenced` if the lease no longer holds."""

@@ -16,9 +16,12 @@ from structlog.contextvars import bind_contextvars
 from libs.attempts import (
     AttemptFailedError,
     ClaimCode,
+    Ending,
     Failure,
     FailureCode,
+    FenceCode,
     Finish,
+    Outcome,
     RetryPolicy,
     acknowledged,
     cancelled,
@@ -36,6 +39,8 @@ from services.runner.sources.ports import DeliveredCommand
 
 _log = structlog.get_logger(__name__)
 _FINISH_TRIES = 10
+_UNKNOWN = "unknown"
+"""Counts the attempts whose end could not be stored."""
 _CLAIM_WAITS = (0.1, 0.5, 2.0)  # seconds: the longest wait before each retry
 Result = TypeVar("Result")
 
@@ -74,7 +79,7 @@ class Attempts:
         """When set, failed claims are not retried. Running attempts continue."""
         self.shutting_down = False
         self.ended: Counter[str] = Counter()
-        """The number of attempts that ended here, by the state of their command afterwards."""
+        """The number of attempts that ended here, by how they ended."""
 
     @property
     def known(self) -> frozenset[UUID]:
@@ -132,7 +137,7 @@ class Attempts:
         began = time.monotonic()
         finish = await self._execute(command, claim, claim.lease_token, work)
         if finish is None:
-            self.ended["fenced"] += 1
+            self.ended[FenceCode.FENCED] += 1
             _log.info("attempt_fenced", seconds=round(time.monotonic() - began, 4))
             return
         try:
@@ -144,9 +149,9 @@ class Attempts:
             finish = self._failed(fault, claim, claim.lease_token, work)
             state = await self._finish(command, finish)
         failpoint("attempts.after_finish")
-        self.ended[state] += 1
-        log = _log.debug if state == "succeeded" else _log.info
-        log("attempt_ended", state=state, seconds=round(time.monotonic() - began, 4), reason=finish.reason)
+        self.ended[state or _UNKNOWN] += 1
+        log = _log.debug if state == Outcome.SUCCEEDED else _log.info
+        log("attempt_ended", state=state or _UNKNOWN, seconds=round(time.monotonic() - began, 4), reason=finish.reason)
 
     async def _claim(self, command: DeliveredCommand) -> tuple[Claim | None, Work | None]:
         """Claim the command and read it concurrently. Settle the delivery once the claim is decided.
@@ -261,7 +266,7 @@ class Attempts:
         )
         return replace(self._failed(lost, replace(claim, released=0), token, work), counted=False)
 
-    async def _finish(self, command: DeliveredCommand, finish: Finish) -> str:
+    async def _finish(self, command: DeliveredCommand, finish: Finish) -> Ending | None:
         """Write the end. Retries while the database is unavailable, because the lease may outlast the outage."""
         for attempt in range(_FINISH_TRIES):
             try:
@@ -270,7 +275,7 @@ class Attempts:
             except ServiceError as error:
                 _log.warning("finish_failed", reason=error.reason, attempt=attempt)
                 await asyncio.sleep(min(1.0, 0.05 * 2**attempt))
-        return "unknown"
+        return None
 
     async def _result(
         self, work: Work, connection: Connection, execution: Execution, reporter: AttemptReporter

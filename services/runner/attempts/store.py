@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from libs.attempts import ClaimCode, FenceCode, Finish, PostgresFinishes, Report
+from libs.attempts import ClaimCode, Ending, FenceCode, Finish, PostgresFinishes, Report
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
 from services.runner.attempts.ports import Claim, Work
@@ -21,7 +21,7 @@ _SQL = load_statements(
 @dataclass(slots=True)
 class _ClaimRow(Appended):
     command_id: UUID
-    code: str
+    code: ClaimCode
     lease_token: UUID | None
     attempt: int | None
     charged: int | None
@@ -31,7 +31,7 @@ class _ClaimRow(Appended):
 @dataclass(slots=True)
 class _ReportRow(Appended):
     command_id: UUID | None
-    code: str
+    code: FenceCode
 
 
 class PostgresAttempts:
@@ -91,11 +91,10 @@ class PostgresAttempts:
         fenced = {row.command_id for row in rows if row.code == FenceCode.FENCED}
         return [report.command_id not in fenced for report in reports]
 
-    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> str:
-        """End an attempt. Returns the command's new state, or `fenced` if the lease no longer holds."""
+    async def finish(self, tenant_id: str, partition: int, finish: Finish) -> Ending:
+        """End an attempt. Returns how it ended, or `fenced` if the lease no longer holds."""
         return await self._finishes.finish(tenant_id, partition, finish)
 
 
 def _claim(row: _ClaimRow) -> Claim:
-    code = ClaimCode(row.code)
-    return Claim(code, row.command_id, row.lease_token, row.attempt or 0, row.charged or 0, row.released or 0)
+    return Claim(row.code, row.command_id, row.lease_token, row.attempt or 0, row.charged or 0, row.released or 0)

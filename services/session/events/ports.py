@@ -8,6 +8,7 @@ from uuid import UUID
 from libs.calls import Actor
 from libs.idempotency import IdempotencyKey
 from services.session.events.model import AppendCode, Event, NewEvent
+from services.session.sessions.model import SessionState
 
 NotificationHandler = Callable[[int, int, bytes], None]
 """Called with the first and last appended position, and the events as lines, empty when they are too large."""
@@ -39,7 +40,7 @@ class SessionHead:
     session_uid: UUID
     partition: int
     agent_id: str
-    state: str
+    state: SessionState
     last_seq: int
     first_bucket: int
     incarnation: int

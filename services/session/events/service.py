@@ -17,7 +17,7 @@ from services.session.events.model import (
 )
 from services.session.events.ports import EventStore, SessionHead
 from services.session.events.subscriber import Batch, Subscriber
-from services.session.sessions.model import CLOSING_EVENTS, SessionState
+from services.session.sessions.model import CLOSING_EVENTS
 
 PAGE = 500
 PAGE_BYTES = 4 * 1024 * 1024
@@ -69,7 +69,7 @@ class SessionScope:
     @property
     def is_live(self) -> bool:
         """Whether the session had not ended when the stream began."""
-        return SessionState(self.head.state).is_live
+        return self.head.state.is_live
 
     @property
     def is_over(self) -> bool:

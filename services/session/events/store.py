@@ -25,7 +25,7 @@ _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 @dataclass(slots=True)
 class _AppendRow(notifications.Appended):
     ord: int
-    code: str
+    code: AppendCode
     first_seq: int | None
     last_seq: int | None
     detail: str | None
@@ -74,9 +74,7 @@ class PostgresEvents:
         rows = await self._database.records(_AppendRow, _SQL["append"], values)
         rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("events.after_append_before_answer")
-        answers = [
-            Appended(AppendCode(row.code), row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows
-        ]
+        answers = [Appended(row.code, row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows]
         return [answers[index] for index in indexes]
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:

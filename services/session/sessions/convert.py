@@ -7,14 +7,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from callboard.sessions.v1 import sessions_pb2
 from libs.jsontext import check_object
 from libs.rpc import shared_scalars, timestamp
-from services.session.sessions.model import Session, SessionFilter, SessionSpec
+from services.session.sessions.model import Session, SessionFilter, SessionSpec, SessionState
 
 _TYPES = {
     number: name.removeprefix("SESSION_TYPE_").lower() for name, number in sessions_pb2.SessionType.items() if number
 }
 _TYPE_NUMBERS = {name: number for number, name in _TYPES.items()}
 STATES = {
-    number: name.removeprefix("SESSION_STATE_").lower() for name, number in sessions_pb2.SessionState.items() if number
+    number: SessionState(name.removeprefix("SESSION_STATE_").lower())
+    for name, number in sessions_pb2.SessionState.items()
+    if number
 }
 _STATE_NUMBERS = {name: number for number, name in STATES.items()}
 _SPEC_SCALARS = shared_scalars(sessions_pb2.SessionSpec, SessionSpec)

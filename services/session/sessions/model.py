@@ -104,7 +104,7 @@ class Session:
     session_id: str
     agent_id: str
     partition: int
-    state: str
+    state: SessionState
     session_type: str
     mode: str
     title: str
@@ -134,7 +134,7 @@ class Session:
         ended_at = snapshot["endedAt"]
         return replace(
             self,
-            state=snapshot["state"],
+            state=SessionState(snapshot["state"]),
             version=snapshot["version"],
             updated_at=datetime.fromisoformat(snapshot["updatedAt"]),
             ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
@@ -149,7 +149,7 @@ class SessionFilter:
     """The filter of a list of sessions. None or empty means any."""
 
     agent_id: str = ""
-    states: tuple[str, ...] = ()
+    states: tuple[SessionState, ...] = ()
     session_type: str = ""
     mode: str = ""
     user_id: str = ""

@@ -110,7 +110,7 @@ class Lifecycle:
 def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceError:
     """Return the error for a code with which the database rejected a request."""
     agent_id, session_id = about.get("agent_id", ""), about.get("session_id", "")
-    errors: dict[str, tuple[Reason, str]] = {
+    errors: dict[StartCode | StopCode, tuple[Reason, str]] = {
         StopCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
         StopCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session_id}"),
         StartCode.STOPPING: (

@@ -17,6 +17,7 @@ from services.session.sessions.model import (
     Session,
     SessionFilter,
     SessionSpec,
+    SessionState,
     StartCode,
     StopCode,
 )
@@ -35,7 +36,7 @@ _SPEC = [field.name for field in fields(SessionSpec)]
 @dataclass(slots=True)
 class _StartRow(Appended):
     ord: int
-    code: str
+    code: StartCode
     session_uid: UUID | None
     snapshot: dict[str, Any] | None
     detail: str | None
@@ -43,7 +44,7 @@ class _StartRow(Appended):
 
 @dataclass(slots=True)
 class _StopRow(Appended):
-    code: str
+    code: StopCode
     session_uid: UUID | None
     snapshot: dict[str, Any] | None
     next_uid: UUID | None
@@ -88,9 +89,7 @@ class PostgresSessions:
             self._notifier.connections_wanted()
         uids = {row.session_uid for row in rows if row.snapshot is not None and row.session_uid is not None}
         found = await self._by_uid(tenant_id, list(uids)) if uids else {}
-        answers = [
-            Started(StartCode(row.code), _as_of(found, row.session_uid, row.snapshot), row.detail or "") for row in rows
-        ]
+        answers = [Started(row.code, _as_of(found, row.session_uid, row.snapshot), row.detail or "") for row in rows]
         return [answers[index] for index in indexes]
 
     async def stop(self, actor: Actor, request: StopRequest) -> StopStep:
@@ -104,7 +103,7 @@ class PostgresSessions:
         body = {
             "agent_id": request.agent_id or None,
             "session_id": request.session_id or None,
-            "state": "stopped",
+            "state": SessionState.STOPPED,
             "reason": request.reason or None,
             "actor": actor.name,
             "address": actor.address,
@@ -136,7 +135,7 @@ class PostgresSessions:
         uids = [uid for uid, snapshot in shown if uid is not None and snapshot is not None]
         found = await self._by_uid(tenant_id, uids) if uids else {}
         return StopStep(
-            StopCode(row.code),
+            row.code,
             row.session_uid,
             _as_of(found, row.session_uid, row.snapshot),
             _as_of(found, row.next_uid, row.next_snapshot),
