@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from libs.errors import Reason, ServiceError
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, AgentCode, NewAgent
 from services.session.agents.ports import AgentStore
 from services.session.agents.service import Agents
 
@@ -28,17 +28,17 @@ class OneAgent:
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
         return self.agent if agent_id == self.agent.agent_id else None
 
-    async def create(self, tenant_id: str, agent: NewAgent, key: Any) -> tuple[str, Agent | None]:
-        return "ok", self.agent
+    async def create(self, tenant_id: str, agent: NewAgent, key: Any) -> tuple[AgentCode, Agent | None]:
+        return AgentCode.OK, self.agent
 
-    async def update(self, tenant_id: str, agent: Agent, key: Any) -> tuple[str, Agent | None]:
+    async def update(self, tenant_id: str, agent: Agent, key: Any) -> tuple[AgentCode, Agent | None]:
         if self._rivals:
             self._rivals -= 1
             self.agent = replace(self.agent, display_name="a rival's", version=self.agent.version + 1)
         if agent.version != self.agent.version:
-            return "conflict", None
+            return AgentCode.CONFLICT, None
         self.agent = replace(agent, version=agent.version + 1)
-        return "ok", self.agent
+        return AgentCode.OK, self.agent
 
 
 def _agents(store: OneAgent, servers: Collection[str] | None = None) -> Agents:
@@ -86,6 +86,16 @@ async def test_unregistered_server_is_rejected_naming_it(servers: list[str]) -> 
 
 
 async def test_server_is_not_looked_up_without_a_name_or_a_registry() -> None:
-    await _agents(OneAgent(), ["disk"]).create("t", WANTED, None)
-    await _agents(OneAgent(), ["disk"]).update("t", WANTED, ["display_name"], None, None)
-    await _agents(OneAgent(), None).create("t", replace(WANTED, kind="mcp", server="anything"), None)
+    lookups = 0
+
+    def servers() -> list[str]:
+        nonlocal lookups
+        lookups += 1
+        return ["disk"]
+
+    agents = Agents(cast(AgentStore, OneAgent()), servers)
+    assert await agents.create("t", WANTED, None) == STORED
+    assert (await agents.update("t", WANTED, ["display_name"], None, None)).server == STORED.server
+    assert lookups == 0
+    unregistered = replace(WANTED, kind="mcp", server="anything")
+    assert await _agents(OneAgent(), None).create("t", unregistered, None) == STORED

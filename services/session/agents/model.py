@@ -3,6 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+from libs.idempotency import KeyCode
+
+
+class AgentCode(StrEnum):
+    """The result of a change of an agent."""
+
+    OK = "ok"
+    EXISTS = "exists"
+    MISSING = "missing"
+    CONFLICT = "conflict"
+    HAS_SESSION = "has_session"
+    REUSED = KeyCode.REUSED.value
+    IN_USE = KeyCode.IN_USE.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from typing import Protocol
 
 from libs.idempotency import IdempotencyKey
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, AgentCode, NewAgent
 
 
 class AgentStore(Protocol):
     """Stores agents."""
 
-    async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
+    async def create(
+        self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None
+    ) -> tuple[AgentCode, Agent | None]:
         """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `in_use`."""
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
@@ -18,8 +20,8 @@ class AgentStore(Protocol):
     async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
         """Return up to `limit` agents whose ids come after `after`, ordered by id."""
 
-    async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
+    async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[AgentCode, Agent | None]:
         """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `in_use`."""
 
-    async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> str:
+    async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> AgentCode:
         """Delete an agent. Returns `ok`, `missing`, `conflict`, `has_session`, `reused` or `in_use`."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from libs.errors import Reason, ServiceError
 from libs.idempotency import IdempotencyKey, check_key
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, AgentCode, NewAgent
 from services.session.agents.ports import AgentStore
 
 
@@ -64,19 +64,19 @@ class Agents:
         """Delete an agent that has no live session. Raises ServiceError."""
         code = await self._store.delete(tenant_id, agent_id, version, key)
         check_key(code)
-        if code == "missing":
+        if code == AgentCode.MISSING:
             raise _missing(agent_id)
-        if code == "conflict":
+        if code == AgentCode.CONFLICT:
             raise _changed(await self.get(tenant_id, agent_id))
-        if code == "has_session":
+        if code == AgentCode.HAS_SESSION:
             raise ServiceError(
                 Reason.AGENT_IN_USE, f"agent {agent_id} has a live session; stop the session first",
                 metadata={"agent_id": agent_id},
             )  # fmt: skip
 
     def _check_server(self, agent: NewAgent) -> None:
-        known = self._servers()
-        if agent.kind == "mcp" and known is not None and agent.server not in known:
+        known = self._servers() if agent.kind == "mcp" else None
+        if known is not None and agent.server not in known:
             names = ", ".join(sorted(known)) or "none"
             raise ServiceError(
                 Reason.SERVER_NOT_REGISTERED,

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from libs.db import Database, Queries, load_statements
 from libs.idempotency import IdempotencyKey, KeyCode, PostgresKeys, Taken
 from libs.ids import partition_of
-from services.session.agents.model import Agent, NewAgent
+from services.session.agents.model import Agent, AgentCode, NewAgent
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"), agent=[field.name for field in fields(Agent)])
 
@@ -22,7 +22,9 @@ class PostgresAgents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
+    async def create(
+        self, tenant_id: str, agent: NewAgent, key: IdempotencyKey | None
+    ) -> tuple[AgentCode, Agent | None]:
         """Store a new agent. Returns `ok` with it, or `exists`, `reused` or `in_use`."""
         async with self._database.transaction() as transaction:
             taken = await _take_key(transaction, tenant_id, key)
@@ -32,7 +34,7 @@ class PostgresAgents:
             values = (tenant_id, *row, Jsonb(dict(agent.labels)))
             stored = await transaction.records(Agent, _SQL["insert"], values)
             await _settle_key(transaction, tenant_id, key, orjson.dumps(stored[0]) if stored else None)
-            return ("ok", stored[0]) if stored else ("exists", None)
+            return (AgentCode.OK, stored[0]) if stored else (AgentCode.EXISTS, None)
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
         """Return an agent, None when there is none."""
@@ -43,7 +45,7 @@ class PostgresAgents:
         """Return up to `limit` agents whose ids come after `after`, ordered by id."""
         return await self._database.records(Agent, _SQL["list"], (tenant_id, after, limit))
 
-    async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[str, Agent | None]:
+    async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[AgentCode, Agent | None]:
         """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `in_use`."""
         async with self._database.transaction() as transaction:
             taken = await _take_key(transaction, tenant_id, key)
@@ -56,29 +58,29 @@ class PostgresAgents:
             }  # fmt: skip
             stored = await transaction.records(Agent, _SQL["update"], values)
             await _settle_key(transaction, tenant_id, key, orjson.dumps(stored[0]) if stored else None)
-            return ("ok", stored[0]) if stored else ("conflict", None)
+            return (AgentCode.OK, stored[0]) if stored else (AgentCode.CONFLICT, None)
 
-    async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> str:
+    async def delete(self, tenant_id: str, agent_id: str, version: int | None, key: IdempotencyKey | None) -> AgentCode:
         """Delete an agent. Returns `ok`, `missing`, `conflict`, `has_session`, `reused` or `in_use`."""
         async with self._database.transaction() as transaction:
             taken = await _take_key(transaction, tenant_id, key)
             if taken.code != KeyCode.TAKEN:
-                return "ok" if taken.code == KeyCode.REPLAY else taken.code
+                return AgentCode.OK if taken.code == KeyCode.REPLAY else AgentCode(taken.code)
             # A start takes the same lock. So it either ends before the delete begins, or finds no agent.
             await transaction.values(_SQL["lock_log"], (tenant_id, partition_of(agent_id)))
-            outcome = await _delete(transaction, tenant_id, agent_id, version)
-            await _settle_key(transaction, tenant_id, key, b"null" if outcome == "ok" else None)
-            return outcome
+            code = await _delete(transaction, tenant_id, agent_id, version)
+            await _settle_key(transaction, tenant_id, key, b"null" if code == AgentCode.OK else None)
+            return code
 
 
-async def _delete(transaction: Queries, tenant_id: str, agent_id: str, version: int | None) -> str:
+async def _delete(transaction: Queries, tenant_id: str, agent_id: str, version: int | None) -> AgentCode:
     found = await transaction.records(Agent, _SQL["get"], (tenant_id, agent_id))
     if not found:
-        return "missing"
+        return AgentCode.MISSING
     if version not in (None, found[0].version):
-        return "conflict"
+        return AgentCode.CONFLICT
     values = {"tenant": tenant_id, "agent_id": agent_id, "version": found[0].version}
-    return "ok" if await transaction.changed(_SQL["delete"], values) else "has_session"
+    return AgentCode.OK if await transaction.changed(_SQL["delete"], values) else AgentCode.HAS_SESSION
 
 
 async def _take_key(transaction: Queries, tenant_id: str, key: IdempotencyKey | None) -> Taken:
@@ -97,10 +99,10 @@ async def _settle_key(
         await PostgresKeys(transaction).finish(tenant_id, key, response.decode())
 
 
-def _answer_of(taken: Taken) -> tuple[str, Agent | None]:
+def _answer_of(taken: Taken) -> tuple[AgentCode, Agent | None]:
     """Return the stored agent for a replay, or the code that says why the key cannot be used."""
     if taken.response is None:
-        return taken.code, None
+        return AgentCode(taken.code), None
     kept: dict[str, Any] = orjson.loads(taken.response)
     times = {name: datetime.fromisoformat(kept[name]) for name in ("created_at", "updated_at")}
-    return "ok", Agent(**{**kept, **times})
+    return AgentCode.OK, Agent(**{**kept, **times})
