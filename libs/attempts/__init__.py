@@ -3,6 +3,7 @@
 from libs.attempts.codes import ClaimCode, ConnectionState, FenceCode, Outcome
 from libs.attempts.failure import AttemptFailedError, Failure, FailureCode
 from libs.attempts.finish import LARGE_RESULT_BYTES, Ending, Finish, Report
+from libs.attempts.lease import CommandLease
 from libs.attempts.outcomes import acknowledged, cancelled, ended_by, succeeded
 from libs.attempts.retry import MAX_RELEASES, GiveUp, Retry, RetryPolicy, decide
 from libs.attempts.store import Finishes, PostgresFinishes
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_RELEASES",
     "AttemptFailedError",
     "ClaimCode",
+    "CommandLease",
     "ConnectionState",
     "Ending",
     "Failure",

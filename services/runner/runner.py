@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from libs.attempts import FailureCode, Finish, Outcome
+from libs.attempts import CommandLease, FailureCode, Finish, Outcome
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
 from services.runner.attempts.ports import AttemptStore
@@ -16,7 +16,7 @@ from services.runner.attempts.service import Attempts
 from services.runner.connections.ports import ConnectionStore
 from services.runner.connections.service import Connections
 from services.runner.executors.ports import Executor
-from services.runner.leases.ports import LeaseStore
+from services.runner.leases.ports import HeldConnection, LeaseStore
 from services.runner.leases.service import Lease, LeaseLostError
 from services.runner.sources.inbox import Inbox
 from services.runner.sources.ports import CommandSource, DeliveredCommand
@@ -160,7 +160,8 @@ class Runner:
             self._instructions_pending.clear()
             try:
                 instructions = await self._stores.leases.instructions(self.runner_id, self._attempts.executing)
-                if await self._connections.release_unheld(instructions.owned):
+                owned = {one.session_uid: one.tenant_id for one in instructions.owned}
+                if await self._connections.release_unheld(owned):
                     self._connections_pending.set()
             except ServiceError:
                 continue
@@ -168,32 +169,32 @@ class Runner:
                 self._attempts.cancel(command_id)
             for command_id in instructions.abandon:
                 self._attempts.abandon(command_id)
-            for _, uid in instructions.kill:
-                self._start_side_task(self._connections.kill(uid), f"kill {uid}")
-            for tenant_id, uid in instructions.close:
-                self._start_side_task(self._close(tenant_id, uid), f"close {uid}")
-            for tenant_id, partition, command_id, token in instructions.running:
-                if command_id not in self._attempts.known:
-                    self._start_side_task(
-                        self._release(tenant_id, partition, command_id, token), f"release {command_id}"
-                    )
+            for one in instructions.kill:
+                self._start_side_task(self._connections.kill(one.session_uid), f"kill {one.session_uid}")
+            for one in instructions.close:
+                self._start_side_task(self._close(one), f"close {one.session_uid}")
+            for lease in instructions.running:
+                if lease.command_id not in self._attempts.known:
+                    self._start_side_task(self._release(lease), f"release {lease.command_id}")
 
-    async def _close(self, tenant_id: str, session_uid: UUID) -> None:
+    async def _close(self, held: HeldConnection) -> None:
         try:
-            await self._connections.close(tenant_id, session_uid)
+            await self._connections.close(held.tenant_id, held.session_uid)
         except ServiceError as error:
-            _log.warning("close_not_stored", session_uid=str(session_uid), reason=error.reason)
+            _log.warning("close_not_stored", session_uid=str(held.session_uid), reason=error.reason)
 
-    async def _release(self, tenant_id: str, partition: int, command_id: UUID, token: UUID) -> None:
+    async def _release(self, lease: CommandLease) -> None:
         """Release a command whose claim committed although the reply never reached this runner (rule 11)."""
         event = f'{{"error":{{"code":"{FailureCode.RUNNER_SHUTDOWN}"}}}}'
-        finish = Finish(command_id, token, Outcome.RELEASED, f"runner:{self.runner_id}", event, charged=False)
+        finish = Finish(
+            lease.command_id, lease.lease_token, Outcome.RELEASED, f"runner:{self.runner_id}", event, charged=False
+        )  # fmt: skip
         try:
             failpoint("runner.before_release")
-            state = await self._stores.attempts.finish(tenant_id, partition, finish)
-            _log.info("claim_released", command_id=str(command_id), state=state)
+            state = await self._stores.attempts.finish(lease.tenant_id, lease.partition, finish)
+            _log.info("claim_released", command_id=str(lease.command_id), state=state)
         except ServiceError as error:
-            _log.warning("release_failed", command_id=str(command_id), reason=error.reason)
+            _log.warning("release_failed", command_id=str(lease.command_id), reason=error.reason)
 
     async def _connect(self) -> None:
         while True:

@@ -161,7 +161,7 @@ async def test_abandoned_attempt_writes_nothing_and_cancelled_attempt_acknowledg
     abandoned, cancelled = delivered(), delivered()
     tasks = [asyncio.create_task(running.run(command)) for command in (abandoned, cancelled)]
     await eventually(lambda: agent.executing == 2)
-    assert {command_id for _, command_id, _ in running.executing} == {abandoned.command_id, cancelled.command_id}
+    assert {lease.command_id for lease in running.executing} == {abandoned.command_id, cancelled.command_id}
     for _ in range(2):
         running.abandon(abandoned.command_id)
         running.cancel(cancelled.command_id)

@@ -95,11 +95,11 @@ class ConnectionMachine(RuleBasedStateMachine):
 
     @rule()
     def heartbeat_lists_owned_sessions(self) -> None:
-        owned = [
-            (row.wanted.tenant_id, uid)
+        owned = {
+            uid: row.wanted.tenant_id
             for uid, row in self.database.rows.items()
             if row.owner == self.runner_id and row.state in {"connecting", "connected"}
-        ]
+        }
         self.side.append(self._start(self.connections.release_unheld, owned))
 
     @invariant()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.attempts import Ending, FailureCode, Finish
+from libs.attempts import CommandLease, Ending, FailureCode, Finish
 from services.command.dispatch.model import Dispatch
 
 
@@ -19,13 +19,9 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredLease:
+class ExpiredLease(CommandLease):
     """A running command whose runner is dead, or that did not stop within the grace of its cancel."""
 
-    tenant_id: str
-    partition: int
-    command_id: UUID
-    lease_token: UUID
     attempt: int
     charged: int
     released: int

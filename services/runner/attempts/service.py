@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars
 from libs.attempts import (
     AttemptFailedError,
     ClaimCode,
+    CommandLease,
     Ending,
     Failure,
     FailureCode,
@@ -87,10 +88,10 @@ class Attempts:
         return frozenset(self._known)
 
     @property
-    def executing(self) -> list[tuple[str, UUID, UUID]]:
-        """The commands that are being executed here, as (tenant, command, lease token)."""
+    def executing(self) -> list[CommandLease]:
+        """The commands that are being executed here."""
         return [
-            (execution.command.tenant_id, command_id, execution.token)
+            CommandLease(execution.command.tenant_id, execution.command.partition, command_id, execution.token)
             for command_id, execution in self._executing.items()
         ]
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -94,16 +94,18 @@ class Connections:
                 return
         _log.warning("connections_full", limit=self._limit, hint="start another runner, or raise the limit")
 
-    async def release_unheld(self, owned: Sequence[tuple[str, UUID]]) -> int:
+    async def release_unheld(self, owned: Mapping[UUID, str]) -> int:
         """Release sessions that the database has assigned to this runner and that it has not held for a while.
+
+        `owned` holds the tenants of the assigned sessions.
 
         A reply was lost: the one that assigned the session, or the one that ended it. No other runner takes a session
         from a live runner.
         """
         now = time.monotonic()
-        self._unheld_since = {uid: self._unheld_since.get(uid, now) for _, uid in owned if uid not in self._held}
+        self._unheld_since = {uid: self._unheld_since.get(uid, now) for uid in owned if uid not in self._held}
         released = 0
-        for tenant_id, uid in owned:
+        for uid, tenant_id in owned.items():
             if now - self._unheld_since.get(uid, now) >= _RELEASE_UNHELD_AFTER:
                 _log.warning("connection_released", session_uid=str(uid))
                 await self._store.connect_failed(tenant_id, uid, self._runner_id, 0.0)

@@ -5,22 +5,32 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from libs.attempts import CommandLease
+
+
+@dataclass(frozen=True, slots=True)
+class HeldConnection:
+    """The connection of a session, which the runner holds according to the database."""
+
+    tenant_id: str
+    session_uid: UUID
+
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
     """What a runner has to do, and what it holds according to the database.
 
     `cancel` lists commands whose cancel was requested, `abandon` commands that the runner no longer owns. `close` and
-    `kill` list connections as (tenant, session). `owned` lists the connections that belong to the runner, as (tenant,
-    session). `running` lists the commands that it has held for a while, as (tenant, partition, command, lease token).
+    `kill` list connections to end, `owned` those that belong to the runner. `running` lists the commands that it has
+    held for a while.
     """
 
     cancel: Sequence[UUID]
     abandon: Sequence[UUID]
-    close: Sequence[tuple[str, UUID]]
-    kill: Sequence[tuple[str, UUID]]
-    owned: Sequence[tuple[str, UUID]]
-    running: Sequence[tuple[str, int, UUID, UUID]]
+    close: Sequence[HeldConnection]
+    kill: Sequence[HeldConnection]
+    owned: Sequence[HeldConnection]
+    running: Sequence[CommandLease]
 
 
 class LeaseStore(Protocol):
@@ -35,5 +45,5 @@ class LeaseStore(Protocol):
     async def leave(self, runner_id: UUID) -> None:
         """Declare the runner dead at its own request. Whatever it still holds is freed at once."""
 
-    async def instructions(self, runner_id: UUID, executing: Sequence[tuple[str, UUID, UUID]]) -> Instructions:
-        """Return the instructions for a runner. `executing` lists its commands as (tenant, command, lease token)."""
+    async def instructions(self, runner_id: UUID, executing: Sequence[CommandLease]) -> Instructions:
+        """Return the instructions for a runner. `executing` lists the commands that it executes."""
