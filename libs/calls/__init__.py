@@ -1,6 +1,15 @@
-"""Values that all calls and lists share: the actor, and page tokens."""
+"""What all calls and lists share: the actor, and pages with their tokens."""
 
 from libs.calls.identity import Actor
 from libs.calls.page_token import read_page_token, write_page_token
+from libs.calls.pages import DEFAULT_PAGE_SIZE, Page, list_scope, read_page
 
-__all__ = ["Actor", "read_page_token", "write_page_token"]
+__all__ = [
+    "DEFAULT_PAGE_SIZE",
+    "Actor",
+    "Page",
+    "list_scope",
+    "read_page",
+    "read_page_token",
+    "write_page_token",
+]

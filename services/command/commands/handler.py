@@ -1,11 +1,14 @@
 """The gRPC servicer of commands."""
 
+from dataclasses import asdict
 from datetime import UTC
+from functools import partial
+from operator import attrgetter
 
 from google.protobuf.duration_pb2 import Duration
 
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
-from libs.calls import read_page_token, write_page_token
+from libs.calls import list_scope, read_page
 from libs.errors import ServiceError
 from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
@@ -30,7 +33,7 @@ from services.command.commands.model import (
 from services.command.commands.ports import CommandStore
 from services.command.commands.service import Commands
 
-_KEYSET = frozenset({"at", "id"})
+_KEYSET = {"at": attrgetter("enqueued_at"), "id": attrgetter("command_id")}
 _MODES = {
     commands_pb2.CANCEL_MODE_UNSPECIFIED: CancelMode.GRACEFUL,
     commands_pb2.CANCEL_MODE_GRACEFUL: CancelMode.GRACEFUL,
@@ -83,17 +86,10 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
             request.session_id, request.agent_id, tuple(STATES[state] for state in request.states), request.type,
             request.correlation_id,
         )  # fmt: skip
-        size = request.page_size or 50
-        keyset = read_page_token(repr(wanted), request.page_token, keys=_KEYSET)
-        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
-        token = ""
-        if len(found) > size:
-            last = found[size - 1]
-            token = write_page_token(
-                repr(wanted), {"at": last.enqueued_at.isoformat(), "id": str(last.command_id)}
-            )  # fmt: skip
+        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        page = await read_page(list_scope("commands", asdict(wanted)), request, _KEYSET, find)
         return commands_pb2.ListCommandsResponse(
-            commands=[command_message(command) for command in found[:size]], next_page_token=token
+            commands=[command_message(command) for command in page.items], next_page_token=page.next_token
         )
 
     async def CancelCommand(

@@ -1,6 +1,7 @@
 """Converts between the contract's messages and the values of dead letters."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -8,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from callboard.commands.v1 import commands_pb2
-from libs.calls import read_page_token, write_page_token
+from libs.calls import list_scope, read_page_token, write_page_token
 from libs.errors import ServiceError, field_invalid
 from libs.jsontext import check_object
 from libs.rpc import timestamp
@@ -103,7 +104,7 @@ def token_after(plan: Plan, wanted: Selection) -> str:
 
 
 def _scope(matching: DeadLetterFilter | None) -> str:
-    return f"requeue{matching!r}"
+    return list_scope("dead_letters.requeue", asdict(matching) if matching else {})
 
 
 def changes_of(options: commands_pb2.RequeueOptions, params_json: str | None = None) -> Changes:

@@ -1,7 +1,11 @@
 """The gRPC servicer of dead letters."""
 
+from dataclasses import asdict
+from functools import partial
+from operator import attrgetter
+
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
-from libs.calls import read_page_token, write_page_token
+from libs.calls import list_scope, read_page
 from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
 from services.command.commands.convert import (
@@ -22,7 +26,7 @@ from services.command.dead_letters.convert import (
 from services.command.dead_letters.ports import DeadLetterStore
 from services.command.dead_letters.service import DeadLetters
 
-_KEYSET = frozenset({"at", "id"})
+_KEYSET = {"at": attrgetter("dead_at"), "id": attrgetter("command.command_id")}
 
 
 class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
@@ -47,17 +51,10 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     ) -> commands_pb2.ListDeadLettersResponse:
         """Return a page of dead letters."""
         wanted = listed_filter(request)
-        size, scope = request.page_size or 50, f"dead{wanted!r}"
-        keyset = read_page_token(scope, request.page_token, keys=_KEYSET)
-        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
-        token = ""
-        if len(found) > size:
-            last = found[size - 1]
-            token = write_page_token(
-                scope, {"at": last.dead_at.isoformat(), "id": str(last.command.command_id)}
-            )  # fmt: skip
+        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        page = await read_page(list_scope("dead_letters", asdict(wanted)), request, _KEYSET, find)
         return commands_pb2.ListDeadLettersResponse(
-            dead_letters=[dead_letter_message(one, []) for one in found[:size]], next_page_token=token
+            dead_letters=[dead_letter_message(one, []) for one in page.items], next_page_token=page.next_token
         )
 
     async def RequeueDeadLetter(

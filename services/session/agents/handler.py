@@ -1,7 +1,10 @@
 """The gRPC servicer of agents."""
 
+from functools import partial
+from operator import attrgetter
+
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
-from libs.calls import read_page_token, write_page_token
+from libs.calls import list_scope, read_page
 from libs.idempotency import key_of
 from libs.rpc import Context, current_caller
 from services.session.agents.convert import (
@@ -11,7 +14,8 @@ from services.session.agents.convert import (
 )
 from services.session.agents.service import Agents
 
-_KEYSET = frozenset({"after"})
+_SCOPE = list_scope("agents", {})
+_KEYSET = {"after": attrgetter("agent_id")}
 
 
 class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
@@ -37,12 +41,10 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
         self, request: agents_pb2.ListAgentsRequest, context: Context
     ) -> agents_pb2.ListAgentsResponse:
         """Return a page of agents."""
-        size = request.page_size or 50
-        keyset = read_page_token("agents", request.page_token, keys=_KEYSET)
-        found = await self._agents.find(current_caller().tenant_id, keyset["after"] if keyset else "", size + 1)
-        token = write_page_token("agents", {"after": found[size - 1].agent_id}) if len(found) > size else ""
+        find = partial(self._agents.find, current_caller().tenant_id)
+        page = await read_page(_SCOPE, request, _KEYSET, find)
         return agents_pb2.ListAgentsResponse(
-            agents=[agent_message(agent) for agent in found[:size]], next_page_token=token
+            agents=[agent_message(agent) for agent in page.items], next_page_token=page.next_token
         )
 
     async def UpdateAgent(

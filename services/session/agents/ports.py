@@ -1,6 +1,7 @@
 """The storage that the use cases of agents need."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from libs.idempotency import IdempotencyKey
 from services.session.agents.model import Agent, AgentCode, NewAgent
@@ -17,8 +18,8 @@ class AgentStore(Protocol):
     async def get(self, tenant_id: str, agent_id: str) -> Agent | None:
         """Return an agent, None when there is none."""
 
-    async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
+    async def find(self, tenant_id: str, after: Mapping[str, Any] | None, limit: int) -> list[Agent]:
+        """Return up to `limit` agents, ordered by id, after the keyset `{"after"}`."""
 
     async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[AgentCode, Agent | None]:
         """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `in_use`."""

@@ -1,7 +1,8 @@
 """The use cases of agents: create, read, change and delete."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from libs.errors import Reason, ServiceError
 from libs.idempotency import IdempotencyKey, check_key
@@ -36,8 +37,8 @@ class Agents:
             raise _missing(agent_id)
         return agent
 
-    async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
+    async def find(self, tenant_id: str, after: Mapping[str, Any] | None, limit: int) -> list[Agent]:
+        """Return up to `limit` agents, ordered by id, after the keyset `{"after"}`."""
         return await self._store.find(tenant_id, after, limit)
 
     async def update(

@@ -1,5 +1,6 @@
 """Stores agents in Postgres."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -41,9 +42,9 @@ class PostgresAgents:
         found = await self._database.records(Agent, _SQL["get"], (tenant_id, agent_id))
         return found[0] if found else None
 
-    async def find(self, tenant_id: str, after: str, limit: int) -> list[Agent]:
-        """Return up to `limit` agents whose ids come after `after`, ordered by id."""
-        return await self._database.records(Agent, _SQL["list"], (tenant_id, after, limit))
+    async def find(self, tenant_id: str, after: Mapping[str, Any] | None, limit: int) -> list[Agent]:
+        """Return up to `limit` agents, ordered by id, after the keyset `{"after"}`."""
+        return await self._database.records(Agent, _SQL["list"], (tenant_id, after["after"] if after else "", limit))
 
     async def update(self, tenant_id: str, agent: Agent, key: IdempotencyKey | None) -> tuple[AgentCode, Agent | None]:
         """Replace an agent of the same version. Returns `ok` with it, or `conflict`, `reused` or `in_use`."""

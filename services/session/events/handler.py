@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from callboard.events.v1 import events_pb2, events_pb2_grpc
-from libs.calls import read_page_token, write_page_token
+from libs.calls import DEFAULT_PAGE_SIZE, list_scope, read_page_token, write_page_token
 from libs.errors import Reason, ServiceError
 from libs.idempotency import key_error, key_of
 from libs.jsontext import check_object
@@ -35,12 +35,13 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         self, request: events_pb2.ListEventsRequest, context: Context
     ) -> events_pb2.ListEventsResponse:
         """Return a page of a session's events."""
-        tenant_id, size = current_caller().tenant_id, request.page_size or 50
+        tenant_id, size = current_caller().tenant_id, request.page_size or DEFAULT_PAGE_SIZE
         head = await self._events.head(tenant_id, request.session_id)
         if head is None:
             raise _no_session(request.session_id)
         wanted = EventFilter.of(request.types, request.levels)
-        scope = f"events/{request.session_id}/{sorted(request.types)}/{sorted(request.levels)}"
+        filters = {"types": sorted(request.types), "levels": sorted(request.levels)}
+        scope = list_scope("events", {"session_id": request.session_id, **filters})
         found, has_more = await self._found(tenant_id, head, _after(request, scope), wanted, size)
         token = write_page_token(scope, {"seq": str(found[-1].seq)}) if has_more else ""
         return events_pb2.ListEventsResponse(events=[event_message(event) for event in found], next_page_token=token)

@@ -80,7 +80,7 @@ def filter_of(request: sessions_pb2.ListSessionsRequest) -> SessionFilter:
         **{name: getattr(request, name) for name in _FILTER_SCALARS},
         states=tuple(STATES[state] for state in request.states),
         session_type=session_type(request.session_type),
-        labels=dict(sorted(request.labels.items())),
+        labels=dict(request.labels),
         created_after=moment(request.created_after) if request.HasField("created_after") else None,
         created_before=moment(request.created_before) if request.HasField("created_before") else None,
     )

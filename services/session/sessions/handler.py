@@ -1,7 +1,11 @@
 """The gRPC servicer of sessions."""
 
+from dataclasses import asdict
+from functools import partial
+from operator import attrgetter
+
 from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
-from libs.calls import read_page_token, write_page_token
+from libs.calls import list_scope, read_page
 from libs.errors import Reason, ServiceError
 from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
@@ -14,7 +18,7 @@ from services.session.sessions.model import SessionSpec
 from services.session.sessions.ports import SessionStore, StopRequest
 from services.session.sessions.service import STOP_GRACE, Lifecycle
 
-_KEYSET = frozenset({"at", "uid"})
+_KEYSET = {"at": attrgetter("created_at"), "uid": attrgetter("session_uid")}
 
 
 class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
@@ -88,15 +92,9 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         self, request: sessions_pb2.ListSessionsRequest, context: Context
     ) -> sessions_pb2.ListSessionsResponse:
         """Return a page of sessions."""
-        size, wanted = request.page_size or 50, filter_of(request)
-        keyset = read_page_token(repr(wanted), request.page_token, keys=_KEYSET)
-        found = await self._store.find(current_caller().tenant_id, wanted, keyset, size + 1)
-        token = ""
-        if len(found) > size:
-            last = found[size - 1]
-            token = write_page_token(
-                repr(wanted), {"at": last.created_at.isoformat(), "uid": str(last.session_uid)}
-            )  # fmt: skip
+        wanted = filter_of(request)
+        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        page = await read_page(list_scope("sessions", asdict(wanted)), request, _KEYSET, find)
         return sessions_pb2.ListSessionsResponse(
-            sessions=[session_message(session) for session in found[:size]], next_page_token=token
+            sessions=[session_message(session) for session in page.items], next_page_token=page.next_token
         )
