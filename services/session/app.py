@@ -25,10 +25,10 @@ from services.session.events.handler import EventServicer
 from services.session.events.hub import Hub
 from services.session.events.notifications import BusNotificationSource
 from services.session.events.registration import EVENT_SERVICE, add_event_servicer
-from services.session.events.service import Follower
+from services.session.events.service import Events, Follower
 from services.session.events.store import PostgresEvents
 from services.session.sessions.handler import SessionServicer
-from services.session.sessions.service import Lifecycle
+from services.session.sessions.service import Lifecycle, Sessions
 from services.session.sessions.store import PostgresSessions
 from services.session.settings import SessionSettings
 from services.session.upkeep import StopRounds, keep_tables
@@ -98,7 +98,7 @@ def _services(
         Service(
             "callboard.sessions.v1.SessionService",
             sessions_pb2_grpc.add_SessionServiceServicer_to_server,
-            SessionServicer(lifecycle, sessions),
+            SessionServicer(lifecycle, Sessions(sessions)),
         ),
-        Service(EVENT_SERVICE, add_event_servicer, EventServicer(events, follower)),
+        Service(EVENT_SERVICE, add_event_servicer, EventServicer(Events(events), follower)),
     ]

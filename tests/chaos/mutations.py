@@ -120,7 +120,7 @@ MUTATIONS = (
     ),
     one_patch(
         "a cursor's own event comes again",
-        "services/session/events/service.py",
+        "services/session/events/scopes.py",
         "self.after = wanted.at",
         "self.after = max(0, wanted.at - 1)",
         "F2",

@@ -6,19 +6,13 @@ from typing import Any
 
 from callboard.events.v1 import events_pb2, events_pb2_grpc
 from libs.calls import DEFAULT_PAGE_SIZE, list_scope, read_page_token, write_page_token
-from libs.errors import Reason, ServiceError
-from libs.idempotency import key_error, key_of
+from libs.errors import ServiceError
+from libs.idempotency import key_of
 from libs.jsontext import check_object
 from libs.rpc import Context, actor, current_caller
 from services.session.events.convert import event_message
-from services.session.events.model import AppendCode, Cursor, Event, EventFilter, NewEvent
-from services.session.events.ports import EventStore, SessionHead
-from services.session.events.service import (
-    PAGE,
-    PAGE_BYTES,
-    Follower,
-    Step,
-)
+from services.session.events.model import Cursor, EventFilter, NewEvent
+from services.session.events.service import Events, Follower, Step
 
 _ENDED = (("callboard-stream", "ended"),)
 _LIVE = (("callboard-stream", "live"),)
@@ -27,7 +21,7 @@ _LIVE = (("callboard-stream", "live"),)
 class EventServicer(events_pb2_grpc.EventServiceServicer):
     """Converts and delegates. The interceptor has validated and authorised each request."""
 
-    def __init__(self, events: EventStore, follower: Follower) -> None:
+    def __init__(self, events: Events, follower: Follower) -> None:
         self._events = events
         self._follower = follower
 
@@ -37,32 +31,12 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
         """Return a page of a session's events."""
         tenant_id, size = current_caller().tenant_id, request.page_size or DEFAULT_PAGE_SIZE
         head = await self._events.head(tenant_id, request.session_id)
-        if head is None:
-            raise _no_session(request.session_id)
         wanted = EventFilter.of(request.types, request.levels)
         filters = {"types": sorted(request.types), "levels": sorted(request.levels)}
         scope = list_scope("events", {"session_id": request.session_id, **filters})
-        found, has_more = await self._found(tenant_id, head, _after(request, scope), wanted, size)
+        found, has_more = await self._events.find(tenant_id, head, wanted, _after(request, scope), size)
         token = write_page_token(scope, {"seq": str(found[-1].seq)}) if has_more else ""
         return events_pb2.ListEventsResponse(events=[event_message(event) for event in found], next_page_token=token)
-
-    async def _found(
-        self, tenant_id: str, head: SessionHead, after: int, wanted: EventFilter, size: int
-    ) -> tuple[list[Event], bool]:
-        """Return up to `size` matching events, fewer when they are large, and whether there may be more."""
-        found: list[Event] = []
-        taken = 0
-        while True:
-            page = await self._events.of_session(tenant_id, head, after, PAGE, PAGE_BYTES)
-            for event in page:
-                if wanted.takes(event):
-                    if len(found) == size or taken > PAGE_BYTES:
-                        return found, True
-                    found.append(event)
-                    taken += len(event.payload)
-            if not page:
-                return found, False
-            after = page[-1].seq
 
     async def StreamEvents(
         self, request: events_pb2.StreamEventsRequest, context: Context
@@ -94,14 +68,8 @@ class EventServicer(events_pb2_grpc.EventServiceServicer):
     ) -> events_pb2.AppendEventsResponse:
         """Append the caller's events."""
         events = [_new_event(event, index) for index, event in enumerate(request.events)]
-        head = await self._events.head(current_caller().tenant_id, request.session_id)
-        if head is None:
-            raise _no_session(request.session_id)
-        key = key_of("append", request)
-        done = await self._events.append(actor(), head.partition, request.session_id, events, key)
-        if done.code == AppendCode.OK:
-            return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
-        raise _append_error(done.code, request.session_id, done.detail)
+        done = await self._events.append(actor(), request.session_id, events, key_of("append", request))
+        return events_pb2.AppendEventsResponse(first_seq=done.first_seq, last_seq=done.last_seq)
 
 
 def _after(request: events_pb2.ListEventsRequest, scope: str) -> int:
@@ -145,19 +113,3 @@ def _response(step: Step) -> Any:
         response = events_pb2.StreamEventsResponse(batch=events_pb2.EventBatch(events=streamed), cursor=cursor)
         step.batch.wire = response.SerializeToString()
     return step.batch.wire
-
-
-def _no_session(session_id: str) -> ServiceError:
-    return ServiceError(
-        Reason.SESSION_NOT_FOUND, f"there is no session {session_id}", metadata={"session_id": session_id}
-    )
-
-
-def _append_error(code: str, session_id: str, state: str) -> ServiceError:
-    if code == AppendCode.NOT_ACTIVE:
-        return ServiceError(
-            Reason.SESSION_NOT_ACTIVE,
-            f"session {session_id} is {state} and accepts no events",
-            metadata={"session_id": session_id, "state": state},
-        )
-    return key_error(code) or _no_session(session_id)

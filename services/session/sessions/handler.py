@@ -6,7 +6,6 @@ from operator import attrgetter
 
 from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
 from libs.calls import list_scope, read_page
-from libs.errors import Reason, ServiceError
 from libs.idempotency import key_of
 from libs.rpc import Context, actor, current_caller
 from services.session.sessions.convert import (
@@ -15,8 +14,8 @@ from services.session.sessions.convert import (
     spec_of,
 )
 from services.session.sessions.model import SessionSpec
-from services.session.sessions.ports import SessionStore, StopRequest
-from services.session.sessions.service import STOP_GRACE, Lifecycle
+from services.session.sessions.ports import StopRequest
+from services.session.sessions.service import STOP_GRACE, Lifecycle, Sessions
 
 _KEYSET = {"at": attrgetter("created_at"), "uid": attrgetter("session_uid")}
 
@@ -24,9 +23,9 @@ _KEYSET = {"at": attrgetter("created_at"), "uid": attrgetter("session_uid")}
 class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
     """Converts and delegates. The interceptor has validated and authorised each request."""
 
-    def __init__(self, lifecycle: Lifecycle, store: SessionStore) -> None:
+    def __init__(self, lifecycle: Lifecycle, sessions: Sessions) -> None:
         self._lifecycle = lifecycle
-        self._store = store
+        self._sessions = sessions
 
     async def StartSession(
         self, request: sessions_pb2.StartSessionRequest, context: Context
@@ -79,13 +78,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         self, request: sessions_pb2.GetSessionRequest, context: Context
     ) -> sessions_pb2.GetSessionResponse:
         """Return a session."""
-        session = await self._store.get(current_caller().tenant_id, request.session_id)
-        if session is None:
-            raise ServiceError(
-                Reason.SESSION_NOT_FOUND,
-                f"there is no session {request.session_id}",
-                metadata={"session_id": request.session_id},
-            )
+        session = await self._sessions.get(current_caller().tenant_id, request.session_id)
         return sessions_pb2.GetSessionResponse(session=session_message(session))
 
     async def ListSessions(
@@ -93,7 +86,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
     ) -> sessions_pb2.ListSessionsResponse:
         """Return a page of sessions."""
         wanted = filter_of(request)
-        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        find = partial(self._sessions.find, current_caller().tenant_id, wanted)
         page = await read_page(list_scope("sessions", asdict(wanted)), request, _KEYSET, find)
         return sessions_pb2.ListSessionsResponse(
             sessions=[session_message(session) for session in page.items], next_page_token=page.next_token

@@ -1,8 +1,9 @@
-"""The use cases of sessions: start, stop and restart."""
+"""The use cases of sessions: start, stop, restart and read."""
 
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
@@ -10,7 +11,7 @@ from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
 from libs.idempotency import IdempotencyKey, key_error
-from services.session.sessions.model import Session, SessionSpec, StartCode, StopCode
+from services.session.sessions.model import Session, SessionFilter, SessionSpec, StartCode, StopCode
 from services.session.sessions.ports import (
     SessionStore,
     StopRequest,
@@ -26,6 +27,26 @@ _COMMANDS_PER_STEP = 500
 
 _STOPPED = frozenset({StopCode.STOPPED, StopCode.STOPPING, StopCode.STARTED, StopCode.NONE, StopCode.REPLAYED})
 """The codes of a stop or restart that was not rejected."""
+
+
+class Sessions:
+    """Reads sessions."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+
+    async def get(self, tenant_id: str, session_id: str) -> Session:
+        """Return a session; raises ServiceError SESSION_NOT_FOUND."""
+        session = await self._store.get(tenant_id, session_id)
+        if session is None:
+            raise session_missing(session_id)
+        return session
+
+    async def find(
+        self, tenant_id: str, wanted: SessionFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[Session]:
+        """Return up to `limit` sessions, newest first, after the keyset `{"at", "uid"}`."""
+        return await self._store.find(tenant_id, wanted, after, limit)
 
 
 class Lifecycle:
@@ -110,9 +131,10 @@ class Lifecycle:
 def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceError:
     """Return the error for a code with which the database rejected a request."""
     agent_id, session_id = about.get("agent_id", ""), about.get("session_id", "")
+    if code == StopCode.SESSION_NOT_FOUND:
+        return session_missing(session_id, agent_id)
     errors: dict[StartCode | StopCode, tuple[Reason, str]] = {
         StopCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent_id}"),
-        StopCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session_id}"),
         StartCode.STOPPING: (
             Reason.SESSION_STOPPING,
             f"session {session_id} is stopping; try again when it has stopped",
@@ -131,3 +153,10 @@ def _error_of(code: StartCode | StopCode, about: Mapping[str, str]) -> ServiceEr
         return error
     reason, message = errors[code]
     return ServiceError(reason, message, metadata=given)
+
+
+def session_missing(session_id: str, agent_id: str = "") -> ServiceError:
+    """Return the error for a session that does not exist, or that is not the named agent's."""
+    about = {"agent_id": agent_id, "session_id": session_id}
+    given = {name: value for name, value in about.items() if value}
+    return ServiceError(Reason.SESSION_NOT_FOUND, f"there is no session {session_id}", metadata=given)
