@@ -103,11 +103,11 @@ def _services(database: Database, commands: PostgresCommands) -> list[Service]:
         Service(
             "callboard.commands.v1.CommandService",
             commands_pb2_grpc.add_CommandServiceServicer_to_server,
-            CommandServicer(Commands(commands), cancels, commands),
+            CommandServicer(Commands(commands), cancels),
         ),
         Service(
             "callboard.commands.v1.DeadLetterService",
             commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
-            DeadLetterServicer(DeadLetters(store, commands), batches, store),
+            DeadLetterServicer(DeadLetters(store, commands), batches),
         ),
     ]

@@ -30,7 +30,6 @@ from services.command.commands.model import (
     NewCommand,
     OpenCommandFilter,
 )
-from services.command.commands.ports import CommandStore
 from services.command.commands.service import Commands
 
 _KEYSET = {"at": attrgetter("enqueued_at"), "id": attrgetter("command_id")}
@@ -45,10 +44,9 @@ _MODES = {
 class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
     """Converts and delegates. The interceptor has validated and authorised each request."""
 
-    def __init__(self, commands: Commands, cancels: Cancels, store: CommandStore) -> None:
+    def __init__(self, commands: Commands, cancels: Cancels) -> None:
         self._commands = commands
         self._cancels = cancels
-        self._store = store
 
     async def SubmitCommand(
         self, request: commands_pb2.SubmitCommandRequest, context: Context
@@ -86,7 +84,7 @@ class CommandServicer(commands_pb2_grpc.CommandServiceServicer):
             request.session_id, request.agent_id, tuple(STATES[state] for state in request.states), request.type,
             request.correlation_id,
         )  # fmt: skip
-        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        find = partial(self._commands.find, current_caller().tenant_id, wanted)
         page = await read_page(list_scope("commands", asdict(wanted)), request, _KEYSET, find)
         return commands_pb2.ListCommandsResponse(
             commands=[command_message(command) for command in page.items], next_page_token=page.next_token

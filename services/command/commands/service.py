@@ -1,14 +1,15 @@
 """The use cases that submit and read commands."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from libs.calls import Actor
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
 from libs.idempotency import key_error
-from services.command.commands.model import Command, NewCommand, SubmitCode, Submitted
+from services.command.commands.model import Command, CommandFilter, NewCommand, SubmitCode, Submitted
 from services.command.commands.ports import CommandStore
 
 
@@ -48,6 +49,12 @@ class Commands:
             raise command_missing()
         return command
 
+    async def find(
+        self, tenant_id: str, wanted: CommandFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[Command]:
+        """Return up to `limit` commands, newest first, after the keyset `{"at", "id"}`."""
+        return await self._store.find(tenant_id, wanted, after, limit)
+
 
 def error_of(done: Submitted, command: NewCommand) -> ServiceError:
     """Return the error of a rejected submit."""
@@ -60,10 +67,11 @@ def error_for(
 ) -> ServiceError:  # fmt: skip
     """Return the error for the code of a rejected submit. `dead` is the dead letter that the submit requeues."""
     about = {"agent_id": agent, "session_id": session, "state": state}
+    session_missing = (Reason.SESSION_NOT_FOUND, f"there is no session {session}")
     errors: dict[SubmitCode, tuple[Reason, str]] = {
         SubmitCode.AGENT_NOT_FOUND: (Reason.AGENT_NOT_FOUND, f"there is no agent {agent}"),
-        SubmitCode.SESSION_NOT_FOUND: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
-        SubmitCode.MOVED: (Reason.SESSION_NOT_FOUND, f"there is no session {session}"),
+        SubmitCode.SESSION_NOT_FOUND: session_missing,
+        SubmitCode.MOVED: session_missing,
         SubmitCode.NOT_ITS_SESSION: (
             Reason.SESSION_NOT_FOUND,
             f"session {session} does not belong to the dead command's agent",

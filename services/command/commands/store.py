@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -86,15 +86,20 @@ class PostgresCommands:
         key = IdempotencyKey(method, command.key, command.hash) if command.key else None
         item = KeyedItem(key, _item(actor, command))
         partition = await self._partition(actor.tenant_id, command)
+        if partition is None:
+            return _no_session(item)
         done = await self._submits.run((actor.tenant_id, partition, method), item)
         if done.code == SubmitCode.MOVED:
             # The session was deleted since its partition was read, and its id was used for another one.
             self._partitions.pop((actor.tenant_id, command.session_id), None)
             partition = await self._partition(actor.tenant_id, command)
+            if partition is None:
+                return _no_session(item)
             done = await self._submits.run((actor.tenant_id, partition, method), item)
         return done
 
-    async def _partition(self, tenant_id: str, command: NewCommand) -> int:
+    async def _partition(self, tenant_id: str, command: NewCommand) -> int | None:
+        """Return the log partition of a command's session, None when there is no such session."""
         if command.agent_id:
             return partition_of(command.agent_id)
         kept = self._partitions.get((tenant_id, command.session_id))
@@ -102,11 +107,7 @@ class PostgresCommands:
             return kept
         found = await self._database.values(_SQL["partition_of_session"], (tenant_id, command.session_id))
         if not found:
-            raise ServiceError(
-                Reason.SESSION_NOT_FOUND,
-                f"there is no session {command.session_id}",
-                metadata={"session_id": command.session_id},
-            )
+            return None
         if len(self._partitions) >= _PARTITIONS_KEPT:
             self._partitions.clear()
         partition: int = found[0]
@@ -239,6 +240,11 @@ def _parameters(key: tuple[str, int, str], batch: Sequence[KeyedItem]) -> tuple[
     keys, hashes = key_columns(batch)
     responses = [body["id"] for body in bodies] if keys else []
     return tenant_id, partition, orjson.dumps(bodies).decode(), method, agents, sessions, keys, hashes, responses
+
+
+def _no_session(item: KeyedItem) -> Submitted:
+    now = datetime.now(UTC)
+    return Submitted(SubmitCode.SESSION_NOT_FOUND, UUID(item.body["id"]), item.body["correlation_id"], "", "", now, "")
 
 
 def _submitted(row: _SubmitRow) -> Submitted:

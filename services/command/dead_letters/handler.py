@@ -23,7 +23,6 @@ from services.command.dead_letters.convert import (
     requeue_selection,
     token_after,
 )
-from services.command.dead_letters.ports import DeadLetterStore
 from services.command.dead_letters.service import DeadLetters
 
 _KEYSET = {"at": attrgetter("dead_at"), "id": attrgetter("command.command_id")}
@@ -32,10 +31,9 @@ _KEYSET = {"at": attrgetter("dead_at"), "id": attrgetter("command.command_id")}
 class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     """Converts and delegates. The interceptor has validated and authorised each request."""
 
-    def __init__(self, dead_letters: DeadLetters, batches: DeadLetterBatches, store: DeadLetterStore) -> None:
+    def __init__(self, dead_letters: DeadLetters, batches: DeadLetterBatches) -> None:
         self._dead_letters = dead_letters
         self._batches = batches
-        self._store = store
 
     async def GetDeadLetter(
         self, request: commands_pb2.GetDeadLetterRequest, context: Context
@@ -43,7 +41,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
         """Return a dead letter with its attempts."""
         tenant_id, command_id = current_caller().tenant_id, command_id_of(request.command_id)
         dead_letter = await self._dead_letters.get(tenant_id, command_id)
-        attempts = await self._store.attempts(tenant_id, dead_letter.command.command_id)
+        attempts = await self._dead_letters.attempts(tenant_id, dead_letter.command.command_id)
         return commands_pb2.GetDeadLetterResponse(dead_letter=dead_letter_message(dead_letter, attempts))
 
     async def ListDeadLetters(
@@ -51,7 +49,7 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
     ) -> commands_pb2.ListDeadLettersResponse:
         """Return a page of dead letters."""
         wanted = listed_filter(request)
-        find = partial(self._store.find, current_caller().tenant_id, wanted)
+        find = partial(self._dead_letters.find, current_caller().tenant_id, wanted)
         page = await read_page(list_scope("dead_letters", asdict(wanted)), request, _KEYSET, find)
         return commands_pb2.ListDeadLettersResponse(
             dead_letters=[dead_letter_message(one, []) for one in page.items], next_page_token=page.next_token

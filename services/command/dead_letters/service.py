@@ -1,5 +1,7 @@
 """The use cases of single dead letters."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from libs.calls import Actor
@@ -8,7 +10,14 @@ from libs.failpoints import failpoint
 from libs.idempotency import IdempotencyKey, check_key
 from services.command.commands.model import SubmitCode, Submitted
 from services.command.commands.service import error_of
-from services.command.dead_letters.model import Changes, DeadLetter, PurgeCode, requeued_command
+from services.command.dead_letters.model import (
+    Attempt,
+    Changes,
+    DeadLetter,
+    DeadLetterFilter,
+    PurgeCode,
+    requeued_command,
+)
 from services.command.dead_letters.ports import Commands, DeadLetterStore
 
 
@@ -25,6 +34,16 @@ class DeadLetters:
         if dead_letter is None:
             raise dead_letter_missing(command_id)
         return dead_letter
+
+    async def attempts(self, tenant_id: str, command_id: UUID) -> list[Attempt]:
+        """Return the ended attempts of a dead command, oldest first."""
+        return await self._store.attempts(tenant_id, command_id)
+
+    async def find(
+        self, tenant_id: str, wanted: DeadLetterFilter, after: Mapping[str, Any] | None, limit: int
+    ) -> list[DeadLetter]:
+        """Return up to `limit` dead letters, newest first, after the keyset `{"at", "id"}`."""
+        return await self._store.find(tenant_id, wanted, after, limit)
 
     async def requeue(self, actor: Actor, command_id: UUID | None, changes: Changes, key: str) -> Submitted:
         """Submit a dead command again, as a new one in the agent's live session. Raises ServiceError.
