@@ -2,6 +2,9 @@
 
 Rejects, naming the broken rule: malformed JSON, duplicate keys, NaN and Infinity (also a number too large for a
 double), nesting deeper than 64, NUL characters, and lone surrogates. Postgres can store neither of the last two.
+
+JSON that gRPC callers send as text (`libs.jsontext`) may give a key twice, because it is passed on unchanged. Here the
+value is read and written again, so the second of two equal keys would silently replace the first.
 """
 
 import json
@@ -10,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from libs.errors import FieldViolation, Reason, ServiceError
-from libs.jsontext import MAX_DEPTH
+from libs.jsontext import MAX_DEPTH, is_too_deep, texts
 
 _HIDDEN = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 """An escape that may stand for a NUL or a lone surrogate. Unescaped, a NUL is not JSON and a surrogate not UTF-8."""
@@ -28,10 +31,11 @@ def read_json(body: bytes) -> Any:
         raise _too_deep() from None
     except ValueError:  # the only cause left: an integer with more digits than Python reads
         raise _error_of("", "must not hold a number of thousands of digits") from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+    if is_too_deep(value, body.count(b"{") + body.count(b"[")):
         raise _too_deep()
     if _HIDDEN.search(body):
-        _check_texts(value)
+        for path, text in texts(value):
+            _check_text(path, text)
     return value
 
 
@@ -69,38 +73,6 @@ def _finite(text: str) -> float:
 
 def _reject_constant(text: str) -> Any:
     raise _error_of("", f"must not hold {text}")
-
-
-def _is_deeper(value: Any, limit: int) -> bool:
-    level, depth = [value], 0
-    while level:
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        depth += 1
-        if depth >= limit and any(isinstance(item, dict | list) for item in level):
-            return True
-    return False
-
-
-def _check_texts(value: Any) -> None:
-    stack: list[tuple[str, Any]] = [("", value)]
-    while stack:
-        path, item = stack.pop()
-        match item:
-            case str():
-                _check_text(path, item)
-            case dict():
-                for key, child in item.items():
-                    _check_text(path, key)
-                    stack.append((f"{path}.{key}" if path else key, child))
-            case list():
-                stack.extend((f"{path}[{index}]", child) for index, child in enumerate(item))
-            case _:
-                pass
 
 
 def _check_text(path: str, text: str) -> None:

@@ -91,6 +91,11 @@ def test_many_sibling_brackets_do_not_count_as_nesting() -> None:
     assert check_object(text, "f") == text
 
 
+def test_key_that_is_given_twice_is_passed_on() -> None:
+    text = '{"a": 1, "a": {"b": 2, "b": 3}}'
+    assert check_object(text, "f") == text
+
+
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 400])
 def test_numbers_outside_the_range_of_doubles_are_rejected(number: str) -> None:
     """Such a number once failed a whole batch when the database parsed it (concurrency, rule 8)."""
