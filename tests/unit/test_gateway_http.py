@@ -58,7 +58,18 @@ def test_router_prefers_literals_to_parameters() -> None:
     )  # fmt: skip
     assert router.find(b"/a") is router.find(b"/a/") is router.find(b"/a/x/c") is router.find(b"/a/%ff") is None
     with pytest.raises(ValueError, match="twice"):
-        router.add("GET", "/a/{other}", "x")
+        router.add("GET", "/a/{id}", "x")
+
+
+@pytest.mark.parametrize("path", ["/a/{other}", "/a/{other}/b", "/a/{id}/b/{id}"])
+def test_router_rejects_another_name_for_the_parameter_of_a_place(path: str) -> None:
+    router: Router[str] = Router()
+    router.add("GET", "/a/{id}/b/{part}", "first")
+    with pytest.raises(ValueError, match=r"names \{(other|id)\} what another path names \{(id|part)\}"):
+        router.add("POST", path, "second")
+    found = router.find(b"/a/1/b/2")
+    assert found is not None
+    assert found.parameters == {"id": "1", "part": "2"}
 
 
 def test_every_operation_of_the_contract_has_one_route() -> None:

@@ -31,13 +31,19 @@ class Router(Generic[Target]):
         self._root: _Node[Target] = _Node()
 
     def add(self, method: str, path: str, target: Target) -> None:
-        """Add a target; raises ValueError when the path already has one for this method."""
+        """Add a target.
+
+        Raises ValueError when the path already has one for this method, and when another path has a parameter of
+        another name in the same place.
+        """
         node = self._root
         for word in path.encode().split(b"/")[1:]:
             if word.startswith(b"{"):
-                node.any_word = node.any_word or _Node()
+                name = word.decode().strip("{}")
+                node.any_word = node.any_word or _Node(name=name)
                 node = node.any_word
-                node.name = word.decode().strip("{}")
+                if node.name != name:
+                    raise ValueError(f"{path} names {{{name}}} what another path names {{{node.name}}}")
             else:
                 node = node.words.setdefault(word, _Node())
         if method in node.targets:
