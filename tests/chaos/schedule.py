@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,6 @@ class Schedule:
         raw = json.loads(path.read_text(encoding="utf-8"))
         steps = tuple(Step(**step) for step in raw["steps"])
         return cls(raw["seed"], tuple(raw["faults"]), raw["seconds"], steps)
-
-
-Drawn = Iterator[tuple[float, Step]]
 
 
 def plan(seed: int, faults: Sequence[str], seconds: float) -> Schedule:

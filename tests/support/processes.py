@@ -122,10 +122,6 @@ class Suite:
         found = await eventually(name, 20)
         return next(part for part in self.runners if part.name == found)
 
-    def other_runner(self, than: SuiteProcess) -> SuiteProcess:
-        """Another runner than this one."""
-        return next(part for part in self.runners if part is not than)
-
     def tool_pids(self) -> dict[str, set[int]]:
         """The processes in which the trial server ran each command, by command id."""
         pids: dict[str, set[int]] = {}

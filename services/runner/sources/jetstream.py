@@ -38,12 +38,10 @@ class JetStreamSource:
         self._streams = Streams(bus)
         self._notifications = Notifications(bus)
         self._subscriptions: list[NotificationSubscription] = []
-        self._sink: CommandSink | None = None
         self._pulls: list[PullLoop] = []
 
     async def open(self, sink: CommandSink) -> None:
         """Subscribe to wake-ups. Deliveries start with `run`."""
-        self._sink = sink
         wake_ups: dict[str, Callable[[], None]] = {
             runner_subject(self._runner_id): sink.instructed,
             CONNECTIONS_WANTED: sink.connections_wanted,
