@@ -91,8 +91,11 @@ def test_missing_arguments_default_to_an_empty_object() -> None:
     assert Parameters({"arguments": None}, ("arguments",)).arguments() == {}
 
 
-def test_valid_arguments_pass_the_schema() -> None:
-    ArgumentSchema("t", SCHEMA).check({"text": "a", "items": [{"size": 1}]})
+def test_valid_arguments_pass_the_schema_and_stay_as_they_are() -> None:
+    schema, arguments = ArgumentSchema("t", SCHEMA), {"text": "a", "items": [{"size": 1}]}
+    schema.check(arguments)
+    assert arguments == {"text": "a", "items": [{"size": 1}]}
+    assert failure_of(lambda: schema.check({**arguments, "more": 1})).code is FailureCode.INVALID_ARGUMENTS
 
 
 @pytest.mark.parametrize(
