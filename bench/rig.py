@@ -24,10 +24,10 @@ from libs.rpc.stubs import Stubs
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.database import ensure_development_key, migrate
 from services.cli.defaults import LOOPBACK
-from services.cli.embedded import Engines, start_engines
 from services.cli.home import SOURCE_ROOT, Home
-from services.cli.processes import describe_services
-from services.cli.settings import Addresses, UpSettings
+from services.cli.up.embedded import Engines, start_engines
+from services.cli.up.processes import describe_services
+from services.cli.up.settings import Addresses, UpSettings
 
 PORTS = ("CALLBOARD_HTTP_PORT", "CALLBOARD_SESSION_PORT", "CALLBOARD_COMMAND_PORT")
 _MAX_SUSPENSION = 3.0  # seconds; of the lease of 6, up to 2 may have passed

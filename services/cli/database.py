@@ -1,5 +1,6 @@
-"""Migrates the database and creates the development key."""
+"""Finds the database, migrates it and creates the development key."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -8,12 +9,25 @@ from libs.identity.admin import connected, restore_key
 from libs.identity.keys import new_key
 from libs.private_files import create_private
 from services.cli.errors import CliError, NewerDatabaseError
+from services.cli.home import Home, home_from
 
 DEVELOPMENT_TENANT = "default"
 _START_EMPTY = (
     "to start with an empty database, drop the database and create it again, or remove $CALLBOARD_HOME/postgres if "
     "`callboard up` created it"
 )
+
+
+def database_of(environment: Mapping[str, str]) -> str:
+    """Return the URL of the database: DATABASE_URL, or that of the `up` on this home. Raises CliError."""
+    home = home_from(environment)
+    url = environment.get("DATABASE_URL") or Home(home).admin_url()
+    if not url:
+        raise CliError(
+            f"no database: `callboard up` does not run on {home}. "
+            "Start it, or set CALLBOARD_HOME to the home it runs on, or DATABASE_URL"
+        )
+    return url
 
 
 def migrate(admin_url: str) -> None:

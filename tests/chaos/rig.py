@@ -21,11 +21,11 @@ from libs.identity.admin import create_key
 from libs.rpc.stubs import Stubs
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.defaults import LOOPBACK
-from services.cli.embedded import Engines
 from services.cli.home import Home
-from services.cli.processes import describe_services
 from services.cli.schema import schema_sources
-from services.cli.settings import Addresses
+from services.cli.up.embedded import Engines
+from services.cli.up.processes import describe_services
+from services.cli.up.settings import Addresses
 from tests.chaos.disks import ENGINES, own_disk, own_image
 from tests.chaos.journal import Journal
 from tests.chaos.proxy import Link

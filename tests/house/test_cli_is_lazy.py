@@ -19,7 +19,7 @@ print("imported", *(name for name in sys.modules if "." not in name))
 
 
 @pytest.mark.parametrize(
-    "arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"], ["call", "--help"]]
+    "arguments", [["version"], ["up", "--help"], ["--help"], ["dlq", "--help"], ["keys", "--help"], ["call", "--help"]]
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     allowed = {"rich"} if "--help" in arguments else set()  # typer prints help with it

@@ -11,10 +11,10 @@ import yaml
 
 from libs.embedded import ChildSpec
 from libs.server_registry import ServerRegistryFile
-from services.cli.embedded import Engines
 from services.cli.home import Home
-from services.cli.processes import describe_services
-from services.cli.settings import Addresses
+from services.cli.up.embedded import Engines
+from services.cli.up.processes import describe_services
+from services.cli.up.settings import Addresses
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -1,6 +1,6 @@
 """Starts the suite as real processes, with its own engines.
 
-Command lines and environments are those of `callboard up` (`services.cli.processes`).
+Command lines and environments are those of `callboard up` (`services.cli.up.processes`).
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from libs.embedded import (
 from libs.identity.admin import create_key
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.defaults import LOOPBACK
-from services.cli.embedded import Engines
 from services.cli.home import Home
-from services.cli.processes import describe_services
-from services.cli.settings import Addresses
+from services.cli.up.embedded import Engines
+from services.cli.up.processes import describe_services
+from services.cli.up.settings import Addresses
 from tests.support.engines import FAST, reachable_home
 from tests.support.processes import TENANT, Suite
 from tests.support.suite_process import SuiteProcess

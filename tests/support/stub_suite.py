@@ -17,13 +17,13 @@ from libs.embedded import (
     free_port,
 )
 from services.cli.checks import http_ok
-from services.cli.embedded import Engines
 from services.cli.errors import CliError
 from services.cli.home import SOURCE_ROOT, Home
-from services.cli.output import Output
-from services.cli.processes import Services, describe_services
-from services.cli.settings import Addresses, UpSettings
-from services.cli.up import run_up
+from services.cli.up.embedded import Engines
+from services.cli.up.output import UpOutput
+from services.cli.up.processes import Services, describe_services
+from services.cli.up.run import run_up
+from services.cli.up.settings import Addresses, UpSettings
 
 _SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
 _CRASH = "import sys; print('the last word', flush=True); sys.exit(9)"
@@ -57,7 +57,7 @@ def _stub(spec: ChildSpec, port: int, argv: list[str]) -> ChildSpec:
 def main() -> int:
     """Runs it; the exit code is `up`'s."""
     logging.basicConfig(level=logging.WARNING, format="  %(message)s", stream=sys.stdout)
-    show = Output()
+    show = UpOutput()
     try:
         asyncio.run(run_up(UpSettings.from_environment(os.environ), show, describe_stubs))
     except CliError as error:

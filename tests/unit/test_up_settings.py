@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.errors import SettingError
-from services.cli.settings import Addresses, UpSettings
+from services.cli.up.settings import Addresses, UpSettings
 
 _ANY = {"CALLBOARD_HTTP_PORT": "0", "CALLBOARD_SESSION_PORT": "0", "CALLBOARD_COMMAND_PORT": "0"}
 _VARIABLES = tuple(_ANY)

@@ -1,0 +1,1 @@
+"""`callboard call`: calls any method of the contract."""

@@ -20,7 +20,7 @@ _SHOWN_ROWS = 50
 _MOST_COUNTED = 10_000
 
 
-class Output:
+class DeadLetterOutput:
     """Prints responses on standard output. With `as_json` it prints one JSON document and nothing else."""
 
     def __init__(self, *, as_json: bool, console: Console | None = None) -> None:

@@ -19,7 +19,7 @@ from services.cli.dead_letters.options import (
     read_params,
     select,
 )
-from services.cli.dead_letters.output import Output
+from services.cli.dead_letters.output import DeadLetterOutput
 from services.cli.errors import UsageError
 
 _Result = TypeVar("_Result")
@@ -44,12 +44,14 @@ def list_dead_letters(
     """Print dead letters, newest first."""
     matching = filters.read(datetime.now(UTC))
     found = _call(environment, lambda service: requests.find(service, matching, limit, page_token))
-    Output(as_json=as_json).listing(found)
+    DeadLetterOutput(as_json=as_json).listing(found)
 
 
 def show_dead_letter(environment: _Environment, command_id: str, *, as_json: bool) -> None:
     """Print one dead letter."""
-    Output(as_json=as_json).dead_letter(_call(environment, lambda service: requests.show(service, command_id)))
+    DeadLetterOutput(as_json=as_json).dead_letter(
+        _call(environment, lambda service: requests.show(service, command_id))
+    )
 
 
 def requeue_dead_letters(
@@ -77,7 +79,7 @@ def requeue_dead_letters(
         response = _call(
             environment, lambda service: requests.requeue_one(service, selection.ids[0], text, options, batch.key)
         )
-    Output(as_json=batch.as_json).requeued(response)
+    DeadLetterOutput(as_json=batch.as_json).requeued(response)
     _end(response)
 
 
@@ -90,7 +92,7 @@ def purge_dead_letters(environment: _Environment, ids: Sequence[str], filters: F
         environment,
         lambda service: requests.purge(service, selection, limit=batch.limit, dry_run=batch.dry_run, key=batch.key),
     )
-    Output(as_json=batch.as_json).purged(response)
+    DeadLetterOutput(as_json=batch.as_json).purged(response)
     _end(response)
 
 

@@ -13,17 +13,17 @@ from libs.embedded import (
     end_leftovers,
 )
 from services.cli.database import ensure_development_key, migrate
-from services.cli.embedded import Engines, start_engines
 from services.cli.errors import CliError
 from services.cli.home import Home
-from services.cli.output import Output
-from services.cli.processes import Services, describe_services
-from services.cli.settings import Addresses, UpSettings
+from services.cli.up.embedded import Engines, start_engines
+from services.cli.up.output import UpOutput
+from services.cli.up.processes import Services, describe_services
+from services.cli.up.settings import Addresses, UpSettings
 
 DescribeServices = Callable[[Addresses, Engines, Home, int], Services]
 
 
-async def run_up(settings: UpSettings, output: Output, describe: DescribeServices = describe_services) -> None:
+async def run_up(settings: UpSettings, output: UpOutput, describe: DescribeServices = describe_services) -> None:
     """Start everything, and return after SIGINT, SIGTERM or SIGHUP.
 
     Raises CliError and EngineError before anything is started, and ChildError if a part fails. When it returns or
@@ -37,7 +37,7 @@ async def run_up(settings: UpSettings, output: Output, describe: DescribeService
         raise CliError(f"{error.filename}: {error.strerror}; did another user create this home?") from error
 
 
-async def _run_on(home: Home, settings: UpSettings, output: Output, describe: DescribeServices) -> None:
+async def _run_on(home: Home, settings: UpSettings, output: UpOutput, describe: DescribeServices) -> None:
     with FileLock(home.lock, f"the home {home.path}"), ExitStack() as held:
         addresses = Addresses.claim(settings)
         for name in end_leftovers(home.run):
@@ -51,7 +51,7 @@ class Suite:
     """One run of all parts on one home."""
 
     def __init__(
-        self, settings: UpSettings, output: Output, home: Home, addresses: Addresses, describe: DescribeServices
+        self, settings: UpSettings, output: UpOutput, home: Home, addresses: Addresses, describe: DescribeServices
     ) -> None:
         self._settings = settings
         self._output = output

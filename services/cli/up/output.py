@@ -8,12 +8,12 @@ from rich.console import Console
 
 from libs.embedded import ChildError
 from services.cli.home import Home
-from services.cli.settings import Addresses
+from services.cli.up.settings import Addresses
 
 _JSON = '-H "Content-Type: application/json"'
 
 
-class Output:
+class UpOutput:
     """Prints lines for people. They are plain when standard output is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -9,9 +9,9 @@ from functools import partial
 from libs.embedded import ChildSpec, free_port
 from services.cli.checks import grpc_serves, http_ok
 from services.cli.defaults import LOOPBACK
-from services.cli.embedded import Engines
 from services.cli.home import SOURCE_ROOT, Home
-from services.cli.settings import Addresses
+from services.cli.up.embedded import Engines
+from services.cli.up.settings import Addresses
 
 _READY_SECONDS = 60.0  # the imports take seconds on a busy machine
 

@@ -16,7 +16,7 @@ from libs.embedded import (
 )
 from services.cli.errors import SettingError
 from services.cli.home import Home
-from services.cli.settings import UpSettings
+from services.cli.up.settings import UpSettings
 
 _ANSWER_SECONDS = 5
 _OLDEST_POSTGRES = 18

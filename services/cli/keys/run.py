@@ -11,8 +11,8 @@ import psycopg
 import typer
 
 from libs.identity.admin import StoredKey, UnknownKeyError, connected, create_key, list_keys, revoke_key
+from services.cli.database import database_of
 from services.cli.errors import CliError
-from services.cli.home import Home, home_from
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_NAME = 200
@@ -24,18 +24,6 @@ class Role(StrEnum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMIN = "admin"
-
-
-def database_of(environment: dict[str, str]) -> str:
-    """Return the URL of the database: DATABASE_URL, or that of the `up` on this home. Raises CliError."""
-    home = home_from(environment)
-    url = environment.get("DATABASE_URL") or Home(home).admin_url()
-    if not url:
-        raise CliError(
-            f"no database: `callboard up` does not run on {home}. "
-            "Start it, or set CALLBOARD_HOME to the home it runs on, or DATABASE_URL"
-        )
-    return url
 
 
 def create(tenant: str, role: Role, name: str) -> None:
@@ -84,7 +72,7 @@ def _state(key: StoredKey, now: datetime) -> str:
 @contextmanager
 def _database() -> Iterator[psycopg.Connection]:
     try:
-        with connected(database_of(dict(os.environ))) as connection:
+        with connected(database_of(os.environ)) as connection:
             yield connection
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable) as error:
         raise CliError("the database has no Callboard schema yet: run `callboard migrate`") from error

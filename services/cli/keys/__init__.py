@@ -1,0 +1,1 @@
+"""`callboard keys`: creates, lists and revokes API keys."""

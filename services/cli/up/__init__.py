@@ -1,0 +1,1 @@
+"""`callboard up`: runs everything on this machine."""
