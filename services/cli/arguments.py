@@ -8,13 +8,13 @@ from pathlib import Path
 
 from services.cli.errors import UsageError
 
-SPAN = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
+DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def read_span(option: str, text: str) -> timedelta:
+def read_duration(option: str, text: str) -> timedelta:
     """Parse a duration such as `90s`, `15m`, `2h` or `7d`; raises UsageError."""
-    match = SPAN.fullmatch(text)
+    match = DURATION.fullmatch(text)
     try:
         if match:
             return timedelta(seconds=int(match[1]) * _UNITS[match[2]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
-from services.cli.arguments import read_span
+from services.cli.arguments import read_duration
 from services.cli.connection import ServiceName, address_of, key_of
 from services.cli.dead_letters.options import (
     Filters,
@@ -65,7 +65,7 @@ def test_invalid_filter_is_rejected_naming_its_option(filters: dict[str, Any], s
     ("text", "seconds"), [("250ms", 0.25), ("30s", 30), ("15m", 900), ("2h", 7200), ("7d", 604800)]
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
-    assert read_span("--timeout", text).total_seconds() == seconds
+    assert read_duration("--timeout", text).total_seconds() == seconds
 
 
 @given(st.text(max_size=12))

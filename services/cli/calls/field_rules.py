@@ -48,7 +48,7 @@ def _value_rules(field: Field) -> list[str]:
             pattern = words_of(field.enum).pattern
             return [f"matches {pattern}" if pattern else _words(field)]
         case Kind.DURATION:
-            return _span_rules(field.rules.duration)
+            return _duration_rules(field.rules.duration)
         case _:
             return []
 
@@ -62,9 +62,9 @@ def _text_rules(field: Field) -> list[str]:
     return [*rules, f"matches {field.pattern}"] if field.pattern else rules
 
 
-def _span_rules(span: Any) -> list[str]:
-    rules = [f"at least {_seconds(span.gte)}"] if span.HasField("gte") else []
-    return [*rules, f"at most {_seconds(span.lte)}"] if span.HasField("lte") else rules
+def _duration_rules(duration: Any) -> list[str]:
+    rules = [f"at least {_seconds(duration.gte)}"] if duration.HasField("gte") else []
+    return [*rules, f"at most {_seconds(duration.lte)}"] if duration.HasField("lte") else rules
 
 
 def _bounds(noun: str, least: int, most: int) -> list[str]:
@@ -78,5 +78,5 @@ def _words(field: Field) -> str:
     return " | ".join(str(word).lower() if isinstance(word, bool) else word for word in words)
 
 
-def _seconds(span: Any) -> str:
-    return f"{span.seconds + span.nanos / 1e9:.12g}"
+def _seconds(duration: Any) -> str:
+    return f"{duration.seconds + duration.nanos / 1e9:.12g}"

@@ -9,7 +9,7 @@ import typer
 from google.protobuf.message import Message
 
 from libs.contract import Method, all_methods
-from services.cli.arguments import read_bytes, read_span
+from services.cli.arguments import read_bytes, read_duration
 from services.cli.calls.description import describe, summarize
 from services.cli.calls.methods import choose_service, find, needs_key
 from services.cli.calls.pipes import run_while_read
@@ -97,7 +97,7 @@ async def _print(environment: Mapping[str, str], call: PreparedCall) -> None:
 
 
 def _seconds(timeout: str) -> float:
-    seconds = read_span("--timeout", timeout).total_seconds()
+    seconds = read_duration("--timeout", timeout).total_seconds()
     if not seconds:
         raise UsageError("--timeout: must be more than 0")
     return seconds

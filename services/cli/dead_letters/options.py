@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
-from services.cli.arguments import SPAN, read_bytes, read_span
+from services.cli.arguments import DURATION, read_bytes, read_duration
 from services.cli.errors import UsageError
 
 _Value = TypeVar("_Value")
@@ -88,7 +88,7 @@ def read_options(
     """Return the options of requeued commands."""
     return commands_pb2.RequeueOptions(
         max_attempts=attempts,
-        timeout=_duration(read_span("--timeout", timeout)) if timeout else None,
+        timeout=_duration(read_duration("--timeout", timeout)) if timeout else None,
         priority=one_of("--priority", priority, _PRIORITIES),
         not_before=read_moment("--not-before", not_before, datetime.now(UTC), ahead=True),
         session_id=into,
@@ -119,12 +119,12 @@ def read_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -
     """Return a time, given in RFC 3339 or as a duration such as `2h`: before now, or after now if `ahead`."""
     if not text:
         return None
-    no_time = UsageError(f"{option}: {text!r} is not a time; write 2026-01-31T09:30:00Z, or a span such as 2h")
+    no_time = UsageError(f"{option}: {text!r} is not a time; write 2026-01-31T09:30:00Z, or a duration such as 2h")
     made = Timestamp()
     try:
-        if SPAN.fullmatch(text):
-            span = read_span(option, text)
-            moment = now + span if ahead else now - span
+        if DURATION.fullmatch(text):
+            duration = read_duration(option, text)
+            moment = now + duration if ahead else now - duration
         else:
             moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
@@ -142,7 +142,7 @@ def one_of(option: str, text: str, values: Mapping[str, _Value]) -> _Value:
     return values[text]
 
 
-def _duration(span: timedelta) -> Duration:
+def _duration(duration: timedelta) -> Duration:
     made = Duration()
-    made.FromTimedelta(span)
+    made.FromTimedelta(duration)
     return made
