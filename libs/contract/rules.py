@@ -1,5 +1,6 @@
-"""The rules of single values: each a condition for generated code, and the text that REST reports."""
+"""The rules of single values: for each, a condition for generated code and the rule that REST reports."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,43 +13,36 @@ _MOST_INT64 = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition that rejects the value `v`, and an expression for the text of the rule."""
+    """A condition that rejects the value `v`, and the rule that it breaks then."""
 
     condition: str
     rule: str
-
-
-def check(condition: str, rule: str) -> Check:
-    """Make a check whose rule is a constant."""
-    return Check(condition, repr(rule))
 
 
 def type_checks(kind: Kind) -> list[Check]:
     """Return the check of the type of a JSON value."""
     match kind:
         case Kind.STRING:
-            return [check("type(v) is not str", "Input should be a valid string")]
+            return [Check("type(v) is not str", "must be a string")]
         case Kind.INTEGER:
-            return [check("type(v) is not int", "Input should be a valid integer")]
+            return [Check("type(v) is not int", "must be a whole number")]
         case Kind.NUMBER:
-            return [check("type(v) is not int and type(v) is not float", "Input should be a valid number")]
+            return [Check("type(v) is not int and type(v) is not float", "must be a number")]
         case Kind.BOOLEAN:
-            return [check("v is not True and v is not False", "Input should be a valid boolean")]
+            return [Check("v is not True and v is not False", "must be true or false")]
         case _:
-            return [check("type(v) is not dict", "Input should be a valid dictionary")]
+            return [Check("type(v) is not dict", "must be an object")]
 
 
 def string_checks(field: Field, pattern: str, match: str) -> list[Check]:
     """Return the checks of a text's length and form; `match` names the compiled match of `pattern`."""
     rules, checks = field.rules.string, []
     if rules.max_len and not field.option.pattern:
-        rule = f"String should have at most {_count(rules.max_len, 'character')}"
-        checks.append(check(f"len(v) > {rules.max_len}", rule))
+        checks.append(Check(f"len(v) > {rules.max_len}", f"must be at most {_count(rules.max_len, 'character')}"))
     if rules.min_len and not field.option.pattern:
-        rule = f"String should have at least {_count(rules.min_len, 'character')}"
-        checks.append(check(f"len(v) < {rules.min_len}", rule))
+        checks.append(Check(f"len(v) < {rules.min_len}", f"must be at least {_count(rules.min_len, 'character')}"))
     if pattern:
-        checks.append(check(f"{match}(v) is None", f"String should match pattern '{pattern}'"))
+        checks.append(Check(f"{match}(v) is None", f"must match {pattern}"))
     return checks
 
 
@@ -67,15 +61,15 @@ def integer_checks(field: Field) -> list[Check]:
     """Return the checks of a whole number's size."""
     least, most = integer_bounds(field)
     return [
-        check(f"v < {least}", f"Input should be greater than or equal to {least}"),
-        check(f"v > {most}", f"Input should be less than or equal to {most}"),
+        Check(f"v < {least}", f"must be at least {least}"),
+        Check(f"v > {most}", f"must be at most {most}"),
     ]
 
 
-def one_of(values: list[Any]) -> str:
+def one_of(values: Iterable[Any]) -> str:
     """Return the rule that a value must be one of a few."""
-    *others, last = [repr(value) for value in values]
-    return f"Input should be {', '.join(others)} or {last}" if others else f"Input should be {last}"
+    *others, last = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
 
 
 def enum_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
@@ -86,16 +80,10 @@ def enum_numbers(field: Field, *, as_text: bool) -> dict[Any, int]:
     return {flags.get(word, word): number for word, number in numbers.items() if not allowed or number in allowed}
 
 
-def most_checks(kind: str, most: int) -> list[Check]:
-    """Return the check of the size of a list or a dictionary."""
-    number = "{len(v)}" if kind == "List" else "more"
-    rule = f"f'{kind} should have at most {_count(most, 'item')} after validation, not {number}'"
-    return [Check(f"len(v) > {most}", rule)] if most else []
-
-
-def too_short(kind: str) -> str:
-    """Return the rule that a list must not be empty."""
-    return f"{kind} should have at least 1 item after validation, not 0"
+def size_checks(most: int, *, least: int = 0) -> list[Check]:
+    """Return the checks of the size of a list or an object; without `most` it may be any."""
+    checks = [Check(f"len(v) > {most}", f"must have at most {_count(most, 'item')}")] if most else []
+    return [*checks, Check(f"len(v) < {least}", f"must have at least {_count(least, 'item')}")] if least else checks
 
 
 def exactly_one(names: list[str], *, is_required: bool) -> str:

@@ -31,7 +31,7 @@ def checked(checks: list[Check], at: str, then: Lines) -> Lines:
     """
     lines: Lines = []
     for number, one in enumerate(checks):
-        lines += [f"{'elif' if number else 'if'} {one.condition}:", f"    errors.append(({at}, {one.rule}))"]
+        lines += [f"{'elif' if number else 'if'} {one.condition}:", f"    errors.append(({at}, {one.rule!r}))"]
     return [*lines, "else:", *indented(then)] if lines else then
 
 

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor
 
 from libs.contract import rules
 from libs.contract.fields import Field, Kind, field_of
-from libs.contract.rules import Check, check
+from libs.contract.rules import Check
 from libs.contract.source import Lines, Names, checked, indented
 from libs.contract.words import words_of
 
@@ -40,7 +40,7 @@ class ValueSource:
                     f"{attribute}.SetInParent()",
                     f"{self._nested(field.message)}(v, {attribute}, {at} + '.', errors, late)",
                 ]
-                return checked([_message_check(field)], at, read)
+                return checked(rules.type_checks(field.kind), at, read)
             case _:
                 checks, result = self._scalar(field)
                 return checked(checks, at, [f"{attribute} = {result}"])
@@ -53,14 +53,14 @@ class ValueSource:
             case Kind.ENUM:
                 return self._enum_checks(field), "n"
             case Kind.INTEGER:
-                is_whole = check("not digits(v) or (v := int(v)) is None", "must be a whole number")
+                is_whole = Check("not digits(v) or (v := int(v)) is None", "must be a whole number")
                 first = [is_whole] if self._as_text else rules.type_checks(field.kind)
                 return [*first, *rules.integer_checks(field)], "v"
             case Kind.JSON:
                 text = "write_json(v)" if field.descriptor.has_presence else "write_json(v) if v else ''"
                 return rules.type_checks(field.kind), text
             case Kind.BOOLEAN if self._as_text:
-                return [check("v != 'true' and v != 'false'", "must be true or false")], "v == 'true'"
+                return [Check("v != 'true' and v != 'false'", "must be true or false")], "v == 'true'"
             case _:
                 return rules.type_checks(field.kind), "v"
 
@@ -68,7 +68,7 @@ class ValueSource:
         allowed = list(getattr(field.rules.string, "in"))
         if allowed:
             values = self._names.keep("values", frozenset(allowed))
-            return [check(f"type(v) is not str or v not in {values}", rules.one_of(allowed))]
+            return [Check(f"type(v) is not str or v not in {values}", rules.one_of(allowed))]
         return [*rules.type_checks(Kind.STRING), *rules.string_checks(field, field.pattern, self._match(field.pattern))]
 
     def _enum_checks(self, field: Field) -> list[Check]:
@@ -76,22 +76,18 @@ class ValueSource:
         has_flags = any(type(word) is bool for word in numbers)
         can_be = "type(v) is not dict and type(v) is not list" if has_flags else "type(v) is str"
         name = self._names.keep("numbers", numbers)
-        return [check(f"(n := {name}.get(v) if {can_be} else None) is None", rules.one_of(list(numbers)))]
+        return [Check(f"(n := {name}.get(v) if {can_be} else None) is None", rules.one_of(numbers))]
 
     def _list(self, field: Field, at: str, attribute: str) -> Lines:
         own = field.own_rules.repeated
-        checks = [
-            check("type(v) is not list", "Input should be a valid list"),
-            *rules.most_checks("List", own.max_items),
-        ]
-        if own.min_items or field.option.not_empty:
-            checks.append(check("not v", rules.too_short("List")))
+        least = own.min_items or int(field.option.not_empty)
+        checks = [Check("type(v) is not list", "must be a list"), *rules.size_checks(own.max_items, least=least)]
         item_at = f"{at} + f'[{{i}}]'"
         if field.kind is Kind.ENUM and words_of(field.enum).pattern:
             return checked(checks, at, self._long_words(field, at, item_at, attribute))
         if field.kind is Kind.MESSAGE:
             read = f"{self._nested(field.message)}(v, items.add(), {item_at} + '.', errors, late)"
-            item = checked([_message_check(field)], item_at, [read])
+            item = checked(rules.type_checks(field.kind), item_at, [read])
         else:
             item_checks, result = self._scalar(field)
             item = checked(item_checks, item_at, [f"items.append({result})"])
@@ -104,7 +100,7 @@ class ValueSource:
         """
         words = words_of(field.enum)
         numbers = self._names.keep("numbers", words.numbers)
-        form = check(f"{self._match(words.pattern)}(v) is None", f"String should match pattern '{words.pattern}'")
+        form = Check(f"{self._match(words.pattern)}(v) is None", f"must match {words.pattern}")
         item = checked([*rules.type_checks(Kind.STRING), form], item_at, [f"found[v] = {numbers}.get(v)"])
         lines = ["found = {}", "for i, v in enumerate(v):", *indented(item)]
         lines += ["if None in found.values():", f"    late.append(({at}, {words.rule!r}))"]
@@ -118,7 +114,7 @@ class ValueSource:
         entry = ["v = key", *checked(key_checks, item_at, ["pass"])]
         entry += ["v = value", *checked(value_checks, item_at, [f"items[key] = {result}"])]
         lines = [f"items = {attribute}", "for key, value in v.items():", *indented(entry)]
-        return checked([*rules.type_checks(Kind.MESSAGE), *rules.most_checks("Dictionary", own.max_pairs)], at, lines)
+        return checked([*rules.type_checks(Kind.MESSAGE), *rules.size_checks(own.max_pairs)], at, lines)
 
     def _labels(self, field: Field, at: str, attribute: str) -> Lines:
         """Generate code that reads the `name:value` pairs of a query."""
@@ -131,12 +127,7 @@ class ValueSource:
             "        break",
             "    items[key] = value",
         ]
-        return checked(rules.most_checks("List", field.own_rules.map.max_pairs), at, lines)
+        return checked(rules.size_checks(field.own_rules.map.max_pairs), at, lines)
 
     def _match(self, pattern: str) -> str:
         return self._names.keep("match", re.compile(pattern).fullmatch) if pattern else ""
-
-
-def _message_check(field: Field) -> Check:
-    name = field.message.name
-    return check("type(v) is not dict", f"Input should be a valid dictionary or instance of {name}")

@@ -112,7 +112,7 @@ async def test_request_id_is_the_idempotency_key(rig: CallRig, name: str, reques
     assert (heard if field else heard.command).request_id == "key-1"
     with pytest.raises(UsageError, match="the request has another requestId"):
         await rig.call(name, {**request_, "requestId": "key-2"}, request_id="key-1")
-    with pytest.raises(UsageError, match=r"requestId: String should match"):
+    with pytest.raises(UsageError, match=r"requestId: must match"):
         await rig.call(name, request_, request_id="a key")
     with pytest.raises(UsageError, match=r"AgentService.GetAgent takes no idempotency key"):
         await rig.call("GetAgent", {"agentId": "clock"}, request_id="key-1")
@@ -181,7 +181,7 @@ async def test_request_comes_from_an_argument_a_file_or_standard_input(rig: Call
         (("GetAgent", "[]"), "JSON_INVALID: the body must be a JSON object"),
         (("GetAgent", '{"agentId": "a", "agentId": "b"}'), "JSON_INVALID: agentId: is given twice"),
         (("GetAgent", '{"agentId": "clock", "x": 1}'), "FIELD_INVALID: x: is not a field of this request"),
-        (("GetAgent", '{"agentId": 1}'), "FIELD_INVALID: agentId: Input should be a valid string"),
+        (("GetAgent", '{"agentId": 1}'), "FIELD_INVALID: agentId: must be a string"),
         (("AppendEvents", "{}"), "(and 1 more)\n  events: is required"),
         (("GetAgent", "@/missing"), "REQUEST: cannot read /missing"),
         (("GetAgent", "@\x00"), "REQUEST: cannot read"),

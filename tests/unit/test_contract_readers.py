@@ -92,6 +92,37 @@ def test_invalid_time_is_rejected(value: Any) -> None:
     assert violation.rule.startswith("must be a time")
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "rule"),
+    [
+        ("GetAgent", {"agentId": 1}, "must be a string"),
+        ("GetAgent", {"agentId": "a b"}, "must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"),
+        ("CreateAgent", {"agentId": "a", "connector": "echo"}, "must be an object"),
+        ("CreateAgent", {"agentId": "a", "connector": {"kind": "http"}}, "must be mcp or echo"),
+        (
+            "CreateAgent",
+            {"agentId": "a", "connector": {"kind": "echo"}, "displayName": "x" * 201},
+            "must be at most 200 characters",
+        ),
+        (
+            "CreateAgent",
+            {"agentId": "a", "connector": {"kind": "echo"}, "labels": {f"l{n}": "x" for n in range(65)}},
+            "must have at most 64 items",
+        ),
+        ("SubmitCommand", {"agentId": "a", "type": "a", "maxAttempts": "3"}, "must be a whole number"),
+        ("SubmitCommand", {"agentId": "a", "type": "a", "maxAttempts": 0}, "must be at least 1"),
+        ("SubmitCommand", {"agentId": "a", "type": "a", "maxAttempts": 26}, "must be at most 25"),
+        ("SubmitCommand", {"agentId": "a", "type": "a", "priority": "urgent"}, "must be high, normal or low"),
+        ("StartSession", {"agentId": "a", "restart": 1}, "must be true or false"),
+        ("AppendEvents", {"sessionId": "s", "events": {}}, "must be a list"),
+        ("AppendEvents", {"sessionId": "s", "events": []}, "must have at least 1 item"),
+        ("ListDeadLetters", {"requeued": "no"}, "must be true, false or any"),
+    ],
+)
+def test_broken_rule_is_told_in_words_of_json(method: str, given: dict[str, Any], rule: str) -> None:
+    assert [violation.rule for violation in error_of(method, given).violations] == [rule]
+
+
 def test_null_leaves_a_field_out_unless_a_value_is_required() -> None:
     assert submit(params=None, timeout=None, priority=None).options == submit().options
     assert fields("SubmitCommand", {"agentId": "a", "type": None}) == ["type"]
