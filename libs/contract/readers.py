@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from libs.contract.adjustments import ADJUSTMENTS
 from libs.contract.fields import field_at
 from libs.contract.reader_source import ReaderSources
 from libs.contract.slots import Limits, scope_of
@@ -35,6 +36,7 @@ def compile_reader(name: str, message: Descriptor, limits: Limits, *, as_text: b
     if name not in made.sources:
         made.declare(name, scope_of(message, limits))
     read_object = made.names.namespace[name]
+    adjust = ADJUSTMENTS.get(message.full_name)
 
     def read(given: Mapping[str, Any], filled: Message) -> None:
         errors: list[tuple[str, str]] = []
@@ -42,6 +44,8 @@ def compile_reader(name: str, message: Descriptor, limits: Limits, *, as_text: b
         read_object(given, filled, "", errors, late)
         if errors or late:
             raise invalid(errors or late)
+        if adjust is not None:
+            adjust(filled)
 
     return read
 

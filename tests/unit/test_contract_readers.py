@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from protovalidate import Validator
 
 from callboard.agents.v1 import agents_pb2
 from callboard.commands.v1 import commands_pb2
@@ -133,6 +134,25 @@ def test_two_names_of_one_field_must_agree() -> None:
     assert submit(attempts=4).options.max_attempts == submit(attempts=4, maxAttempts=4).options.max_attempts == 4
     error = error_of("SubmitCommand", {"agentId": "a", "type": "a", "attempts": 3, "maxAttempts": 4})
     assert error.message == "attempts contradicts maxAttempts"
+
+
+@pytest.mark.parametrize(
+    ("place", "start", "cursor"),
+    [
+        ("start", events_pb2.STREAM_START_BEGINNING, ""),
+        ("now", events_pb2.STREAM_START_NOW, ""),
+        ("c1", events_pb2.STREAM_START_UNSPECIFIED, "c1"),
+    ],
+)
+def test_stream_begins_at_a_word_or_after_a_cursor(place: str, start: int, cursor: str) -> None:
+    request: Any = find_method("StreamEvents").read({"sessionId": "s", "from": place})
+    assert (request.start, request.cursor) == (start, cursor)
+
+
+def test_update_without_a_connector_is_valid_and_leaves_it_unchanged() -> None:
+    request: Any = find_method("UpdateAgent").read({"agentId": "a", "displayName": "A"})
+    assert list(request.update_mask.paths) == ["display_name"]
+    assert not Validator().collect_violations(request)
 
 
 def test_flag_sets_an_enum_value() -> None:

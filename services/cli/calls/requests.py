@@ -1,11 +1,10 @@
 """Reads the request of `callboard call` from JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 
-from callboard.events.v1 import events_pb2
 from libs.contract import Method
 from libs.contract.operations import key_path
 from libs.contract.strict_json import read_object
@@ -15,8 +14,6 @@ from services.cli.connection import body_of, text_of
 from services.cli.errors import UsageError
 
 _KEY = "requestId"
-_STARTS = {"start": events_pb2.STREAM_START_BEGINNING, "now": events_pb2.STREAM_START_NOW}
-_UNREAD = "echo"
 
 
 def read_request(method: Method, given: bytes, request_id: str) -> Message:
@@ -25,11 +22,9 @@ def read_request(method: Method, given: bytes, request_id: str) -> Message:
         fields = read_object(given)
         if request_id:
             fields = _with_key(method, fields, request_id)
-        request = method.read(fields)
+        return method.read(fields)
     except ServiceError as error:
         raise UsageError(text_of(error)) from None
-    _ADJUSTMENTS.get(method.name, _nothing)(request)
-    return request
 
 
 def _with_key(method: Method, fields: Mapping[str, Any], request_id: str) -> dict[str, Any]:
@@ -38,23 +33,3 @@ def _with_key(method: Method, fields: Mapping[str, Any], request_id: str) -> dic
     if fields.get(_KEY, request_id) != request_id:
         raise UsageError(f"--request-id: the request has another {_KEY}")
     return {**fields, _KEY: request_id}
-
-
-def _begin(request: Any) -> None:
-    """Set where a stream begins. `from` is a cursor, `start` or `now`, as in REST."""
-    if start := _STARTS.get(request.cursor):
-        request.start, request.cursor = start, ""
-
-
-def _fill_connector(request: Any) -> None:
-    """Set a connector if none is given. The contract requires one even when the update leaves it unchanged."""
-    if not request.agent.HasField("connector"):
-        request.agent.connector.kind = _UNREAD
-
-
-def _nothing(request: Any) -> None:
-    """Change nothing."""
-
-
-_ADJUSTMENTS: Mapping[str, Callable[[Any], None]] = {"StreamEvents": _begin, "UpdateAgent": _fill_connector}
-"""What REST does with the requests of these methods beyond the contract."""

@@ -5,12 +5,10 @@ from functools import cache
 
 from libs.contract import all_methods
 from libs.contract.operations import Operation
-from services.gateway.rest.overrides.agents import update_agent
 from services.gateway.rest.overrides.events import agent_events, append_events, session_events
 from services.gateway.rest.routes import Route, compiled_route
 
 OVERRIDES: Mapping[str, Callable[[Operation], Route]] = {
-    "updateAgent": update_agent,
     "getSessionEvents": session_events,
     "appendSessionEvents": append_events,
     "followAgentEvents": agent_events,

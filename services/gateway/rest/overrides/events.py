@@ -1,4 +1,4 @@
-"""The routes of events: pages and streams on one path, the start of a stream, and a single event as a body."""
+"""The routes of events: pages and streams on one path, and a single event as a body."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,6 @@ from services.gateway.rest.requests import ParsedRequest
 from services.gateway.rest.routes import Route, response_writer
 
 _STREAM = events_pb2.DESCRIPTOR.services_by_name["EventService"].methods_by_name["StreamEvents"]
-_STARTS = {"start": events_pb2.STREAM_START_BEGINNING, "now": events_pb2.STREAM_START_NOW}
 _PAGE_NAMES = ("pageSize", "pageToken")
 
 
@@ -40,7 +39,7 @@ def session_events(operation: Operation) -> Route:
         for name in _PAGE_NAMES:
             if name in values:
                 raise field_invalid(name, "is for pages; ask for application/json")
-        return _begun(stream, request)
+        return _resumed(stream, request)
 
     return Route(
         operation, read, response_writer(operation), follow, more_query=(field_at(_STREAM.input_type, "cursor"),)
@@ -52,7 +51,7 @@ def agent_events(operation: Operation) -> Route:
     reader = OperationReader(operation)
 
     def follow(request: ParsedRequest) -> Message:
-        return _begun(reader(request), request)
+        return _resumed(reader(request), request)
 
     return Route(operation, follow, response_writer(operation), follow)
 
@@ -72,10 +71,8 @@ def append_events(operation: Operation) -> Route:
     )
 
 
-def _begun(stream: Any, request: ParsedRequest) -> Message:
-    """Set where a stream begins: after Last-Event-ID if given, otherwise at `from`, an event's id or a word."""
-    if start := _STARTS.get(stream.cursor):
-        stream.start, stream.cursor = start, ""
+def _resumed(stream: Any, request: ParsedRequest) -> Message:
+    """Let Last-Event-ID, which a client that reconnects sends, override where the query says to begin."""
     if request.last_event_id:
         stream.cursor = request.last_event_id
     return stream  # type: ignore[no-any-return]
