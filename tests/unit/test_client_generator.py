@@ -100,6 +100,18 @@ def test_new_rpc_becomes_a_new_method(tmp_path: Path) -> None:
     assert "    def inspect(" in (tmp_path / "callboard/resources/synchronous.py").read_text()
 
 
+def test_new_service_becomes_an_attribute_of_both_clients(tmp_path: Path) -> None:
+    def rename(files: FileDescriptorSet) -> None:
+        _service(files, "identity", "IdentityService").name = "QuotaService"
+        _service(files, "commands", "DeadLetterService").name = "GraveService"
+
+    write_clients(read_catalog(_changed(rename)), tmp_path)
+    for name in ("client", "sync_client"):
+        text = (tmp_path / f"callboard/{name}.py").read_text()
+        assert "self.quota = Quota(session)" in text
+        assert "self.grave = Grave(command)" in text
+
+
 def test_stream_without_a_handwritten_method_is_reported() -> None:
     def stream(files: FileDescriptorSet) -> None:
         _method(files, "agents", "GetAgent").server_streaming = True

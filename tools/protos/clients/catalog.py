@@ -21,10 +21,10 @@ from tools.protos.clients.methods import (
     describe_method,
     flattened_field,
     parameter_sources,
-    resource_name,
 )
 from tools.protos.clients.names import module_of, package_of, word
 from tools.protos.clients.schema import ContractError, Schema, map_value, own_messages
+from tools.protos.clients.services import attributes, resource_name
 
 _TYPES_MODULE = "_types."  # no parameter has this name
 
@@ -68,6 +68,8 @@ class Resource:
     """A service's methods."""
 
     name: str
+    attributes: dict[str, str]
+    """The client's attributes that hold it, each with the connection that it uses: `session` or `command`."""
     comment: str
     methods: list[Method]
 
@@ -166,4 +168,7 @@ def _given(schema: Schema, message: Descriptor, names: TypeNames) -> Given:
 
 def _resource(schema: Schema, service: ServiceDescriptor, names: TypeNames) -> Resource:
     methods = [describe_method(schema, method, names) for method in client_methods(service)]
-    return Resource(name=resource_name(service), comment=schema.comment(service.full_name), methods=methods)
+    return Resource(
+        name=resource_name(service), attributes=attributes(service), comment=schema.comment(service.full_name),
+        methods=methods,
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from tools.protos.clients.fields import (
     given_field,
     python_name,
 )
-from tools.protos.clients.names import method_name, module_of, plural, resource_noun
+from tools.protos.clients.names import method_name, module_of, resource_noun
 from tools.protos.clients.schema import ContractError, Schema
 
 WRITTEN_BY_HAND = {"callboard.events.v1.EventService.StreamEvents"}  # `follow`, which resumes on its own
@@ -194,9 +194,3 @@ def _check_names(method: MethodDescriptor, parameters: list[GivenField]) -> None
 
 def _message_name(message: Descriptor) -> str:
     return f"{module_of(message.file.name)}.{message.name}"
-
-
-def resource_name(service: ServiceDescriptor) -> str:
-    """Return the name of a service's class: `Agents`, or `Identity` when there is only one."""
-    noun = resource_noun(service.name)
-    return plural(noun) if f"List{plural(noun)}" in service.methods_by_name else noun

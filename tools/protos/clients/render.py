@@ -13,6 +13,8 @@ from tools.protos.compiler import BIN
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = {
     "callboard/types.py": ("types.py.jinja", False),
+    "callboard/client.py": ("client.py.jinja", True),
+    "callboard/sync_client.py": ("client.py.jinja", False),
     "callboard/resources/readers.py": ("readers.py.jinja", False),
     "callboard/resources/asynchronous.py": ("resources.py.jinja", True),
     "callboard/resources/synchronous.py": ("resources.py.jinja", False),
