@@ -2,10 +2,11 @@
 
 import orjson
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 
 from callboard.events.v1 import events_pb2
 from libs.contract import all_methods
-from libs.errors import Reason, ServiceError
+from libs.errors import FieldViolation, Reason, ServiceError
 from services.gateway.http.problems import problem
 from services.gateway.http.router import Router
 from services.gateway.rest.requests import read_query
@@ -76,3 +77,10 @@ def test_every_operation_of_the_contract_has_one_route() -> None:
     ids = [route.operation.id for route in routes()]
     assert sorted(ids) == sorted({one.id for method in all_methods() for one in method.operations})
     assert set(ids) >= OVERRIDES.keys()
+
+
+def test_error_of_a_whole_request_names_no_header() -> None:
+    error = ServiceError(Reason.FIELD_INVALID, "x", violations=[FieldViolation("", "is contradictory")])
+    for route in routes():
+        message = GetMessageClass(route.operation.method.input_type)()
+        assert route.in_rest_words(error, message).message == "is contradictory"

@@ -48,7 +48,9 @@ class Route:
         operation, descriptor = self.operation, cast(Descriptor, message.DESCRIPTOR)
         body = operation.limits.body
         keys = dict.fromkeys((key_path(descriptor, body), KEY_FIELD), "Idempotency-Key")
-        return in_rest_words(error, descriptor, body=body, headers={**keys, operation.option.if_match: "If-Match"})
+        headers = {**keys, operation.option.if_match: "If-Match"}
+        headers.pop("", None)  # not every operation has both
+        return in_rest_words(error, descriptor, body=body, headers=headers)
 
 
 def compiled_route(operation: Operation) -> Route:
