@@ -30,7 +30,7 @@ def read_json(body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except ValueError:  # the only cause left: an integer with more digits than Python reads
-        raise _error_of("", "must not hold a number of thousands of digits") from None
+        raise _error_of("", "must not hold an integer of more than 4300 digits") from None
     if is_too_deep(value, body.count(b"{") + body.count(b"[")):
         raise _too_deep()
     if _HIDDEN.search(body):

@@ -62,7 +62,7 @@ def set_timestamp(time: Timestamp, value: object) -> None:
     try:
         moment = datetime.fromisoformat(f"{day}T{clock}{zone.upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("must be a time that exists") from None
+        raise ValueError("must be a valid time") from None
     since = moment - _EPOCH  # not `timestamp()`: a float loses nanoseconds
     time.seconds, time.nanos = since.days * 86_400 + since.seconds, int((fraction or "").ljust(9, "0"))
 

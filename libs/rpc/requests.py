@@ -90,10 +90,12 @@ def _path(elements: Iterable[Any]) -> str:
 
 
 def _unknown(message: Message) -> ServiceError:
-    rule = "is no field of the contract"
+    rule = "is not a field of the contract"
     paths = islice(_unknown_fields(message, ""), _MOST_VIOLATIONS)  # a request can have a million of them
     found = [FieldViolation(path, rule) for path in paths]
-    return _invalid(found or [FieldViolation("", f"something in the request {rule}")], max(0, len(found) - 1))
+    return _invalid(
+        found or [FieldViolation("", "the request has a field that is not in the contract")], max(0, len(found) - 1)
+    )
 
 
 def _unknown_fields(message: Message, path: str) -> Iterable[str]:

@@ -129,7 +129,7 @@ async def test_unknown_field_is_rejected(served: TrialServer, name: str) -> None
     raw = ask("a").SerializeToString() + b"\x9a\x06\x03abc"
     error = await raw_refused(served, name, raw)
     assert error.reason is Reason.FIELD_INVALID
-    assert error.violations == (FieldViolation("99", "is no field of the contract"),)
+    assert error.violations == (FieldViolation("99", "is not a field of the contract"),)
 
 
 @pytest.mark.parametrize("name", ARITIES)

@@ -25,7 +25,7 @@ def find_connection(api_key: str | None, session_address: str | None, command_ad
     """
     key = (os.environ.get("CALLBOARD_KEY", "") if api_key is None else api_key).strip()
     if not key:
-        raise ValueError("api_key: there is none; pass one, or set CALLBOARD_KEY")
+        raise ValueError("api_key: is required; pass it, or set CALLBOARD_KEY")
     if not (key.isascii() and key.isprintable()):
         raise ValueError("api_key: contains invalid characters")
     return Connection(

@@ -140,7 +140,7 @@ def _seconds(value: Any, path: str) -> timedelta:
     try:
         return timedelta(seconds=value)
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"{path}: {value} is no number of seconds") from error
+        raise ValueError(f"{path}: must be a number of seconds that a timedelta can hold, not {value}") from error
 
 
 def _scalar(field: FieldDescriptor, value: Any, path: str) -> Any:
