@@ -4,31 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import psycopg
 from psycopg.rows import class_row
 
+from libs.db import load_statements
 from libs.identity.keys import NewKey, hash_key, new_key, parse_key_id
 
 ROLES = ("viewer", "operator", "admin")
 _CONNECT_SECONDS = 5
-
-_INSERT = """
-    insert into identity.api_keys (tenant_id, key_id, key_hash, role, name)
-    values (%s, %s, %s, %s, %s)
-    on conflict do nothing
-"""
-_LIST = """
-    select tenant_id, key_id, role, name, created_at, expires_at, revoked_at
-    from identity.api_keys
-    order by tenant_id, created_at, key_id
-"""
-_REVOKE = "update identity.api_keys set revoked_at = now() where key_id = %s and revoked_at is null"
-_IS_KNOWN = "select 1 from identity.api_keys where key_id = %s"
-_OPENS = """
-    select 1 from identity.api_keys
-    where key_hash = %s and revoked_at is null and (expires_at is null or expires_at > now())
-"""
+_SQL = load_statements(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -74,24 +60,29 @@ def restore_key(connection: psycopg.Connection, text: str, tenant_id: str, role:
     if key_id is None:
         raise ValueError("this is not an API key")
     _store(connection, NewKey(key_id, text, hash_key(text)), tenant_id, role, name)
-    return connection.execute(_OPENS, [hash_key(text)]).fetchone() is not None
+    return _rows(connection, "valid", hash_key(text)) == 1
 
 
 def list_keys(connection: psycopg.Connection) -> list[StoredKey]:
     """Return all keys of all tenants, sorted by tenant and age."""
     with connection.cursor(row_factory=class_row(StoredKey)) as cursor:
-        return cursor.execute(_LIST).fetchall()
+        return cursor.execute(_SQL["all"].encode()).fetchall()
 
 
 def revoke_key(connection: psycopg.Connection, key_id: str) -> bool:
     """Revoke a key; return False if it was revoked before. Raises UnknownKeyError."""
-    if connection.execute(_REVOKE, [key_id]).rowcount:
+    if _rows(connection, "revoke", key_id):
         return True
-    if connection.execute(_IS_KNOWN, [key_id]).fetchone() is None:
+    if not _rows(connection, "known", key_id):
         raise UnknownKeyError(key_id)
     return False
 
 
 def _store(connection: psycopg.Connection, key: NewKey, tenant_id: str, role: str, name: str) -> None:
-    connection.execute("select session.ensure_tenant(%s)", [tenant_id])
-    connection.execute(_INSERT, [tenant_id, key.key_id, key.key_hash, role, name])
+    _rows(connection, "ensure_tenant", tenant_id)
+    _rows(connection, "insert", tenant_id, key.key_id, key.key_hash, role, name)
+
+
+def _rows(connection: psycopg.Connection, name: str, *values: str | bytes) -> int:
+    """Run a statement, and return how many rows it found or changed."""
+    return connection.execute(_SQL[name].encode(), values).rowcount

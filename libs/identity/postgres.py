@@ -1,16 +1,14 @@
 """Looks up keys in Postgres."""
 
+from pathlib import Path
+
 from psycopg_pool import AsyncConnectionPool
 
-from libs.db import Database
+from libs.db import Database, load_statements
 from libs.identity.authenticator import Lookup
 from libs.identity.principal import KeyRecord
 
-_FIND = """
-    select tenant_id, key_id, key_hash, role, expires_at, revoked_at is not null as revoked
-    from identity.api_keys
-    where key_hash = %s
-"""
+_SQL = load_statements(Path(__file__).with_name("queries.sql"))
 
 
 def key_lookup(pool: AsyncConnectionPool) -> Lookup:
@@ -18,7 +16,7 @@ def key_lookup(pool: AsyncConnectionPool) -> Lookup:
     database = Database(pool)
 
     async def find(key_hash: bytes) -> KeyRecord | None:
-        found = await database.records(KeyRecord, _FIND, [key_hash])
+        found = await database.records(KeyRecord, _SQL["find"], [key_hash])
         return found[0] if found else None
 
     return find
