@@ -1,16 +1,12 @@
-"""The composition root of the runner process."""
+"""The composition root of the runner."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from functools import partial
 
-from libs.bus import Bus, Notifications
 from libs.db import Database
-from libs.notifications import BusNotifier
+from libs.notifications import Notifier
+from libs.runtime.runtime import Runtime
 from libs.server_registry import ServerRegistryFile
-from libs.telemetry.metrics import MetricsServer, new_registry
-from libs.telemetry.readings import Readings
-from libs.telemetry.tasks import TaskWatch
 from services.runner.attempts.store import PostgresAttempts
 from services.runner.connections.store import PostgresConnections
 from services.runner.executors.echo import EchoExecutor
@@ -22,53 +18,28 @@ from services.runner.runner import Runner, RunnerLimits, RunnerStores
 from services.runner.settings import RunnerSettings
 from services.runner.sources.jetstream import JetStreamSource
 
-_SWEEP_INTERVAL = 60.0  # seconds
-
 
 async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
-    """Run until `stop` is set, then close everything that was opened, in reverse order."""
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database.opened(
-                settings.database_url.get_secret_value(), role="callboard_command", name="callboard-runner",
-                size=settings.database_connections,
-            )
-        )  # fmt: skip
-        bus = await stack.enter_async_context(Bus.opened(settings.nats_url.get_secret_value(), "callboard-runner"))
-        mcp = McpExecutor(ServerRegistryFile(settings.servers_file))
-        tasks = await stack.enter_async_context(TaskWatch())
-        tasks.start("sweep", _sweep(mcp))
-        executors = ExecutorRegistry({"mcp": mcp, "echo": EchoExecutor()})
-        stores, source_of = stores_on(database, bus), partial(JetStreamSource, bus)
-        limits = _limits(settings)
-        incarnations = Incarnations(
-            lambda: Runner(stores, source_of, executors, limits), pause=settings.heartbeat
-        )  # fmt: skip
-        registry = new_registry()
-        incarnations.measure(Readings(registry))
-        await stack.enter_async_context(
-            MetricsServer(registry, incarnations.is_healthy, port=settings.metrics_port, host=settings.host)
-        )
-        await incarnations.run(stop)
-
-
-def stores_on(database: Database, bus: Bus) -> RunnerStores:
-    """Return the stores of a runner. They send notifications over the bus."""
-    notifier = BusNotifier(Notifications(bus))
-    return RunnerStores(
-        PostgresLeases(database), PostgresConnections(database, notifier), PostgresAttempts(database, notifier)
-    )
-
-
-def _limits(settings: RunnerSettings) -> RunnerLimits:
-    return RunnerLimits(
+    """Run until `stop` is set. Then close everything in reverse order of opening."""
+    limits = RunnerLimits(
         settings.runner_name, settings.runner_slots, settings.runner_connections, settings.lease, settings.heartbeat,
         settings.drain,
     )  # fmt: skip
+    async with Runtime.opened(settings, name="callboard-runner", role="callboard_command") as runtime:
+        mcp = McpExecutor(ServerRegistryFile(settings.servers_file))
+        runtime.tasks.start("sweep", mcp.keep_swept())
+        executors = ExecutorRegistry({"mcp": mcp, "echo": EchoExecutor()})
+        stores, source_of = stores_on(runtime.database, runtime.notifier), partial(JetStreamSource, runtime.bus)
+        incarnations = Incarnations(
+            lambda: Runner(stores, source_of, executors, limits), pause=settings.heartbeat
+        )  # fmt: skip
+        incarnations.measure(runtime.readings)
+        await runtime.expose_metrics(incarnations.is_healthy)
+        await incarnations.run(stop)
 
 
-async def _sweep(mcp: McpExecutor) -> None:
-    """Kill the agent processes that dead runners left behind: at the start, then once a minute."""
-    while True:
-        await mcp.sweep()
-        await asyncio.sleep(_SWEEP_INTERVAL)
+def stores_on(database: Database, notifier: Notifier) -> RunnerStores:
+    """Return the stores of a runner."""
+    return RunnerStores(
+        PostgresLeases(database), PostgresConnections(database, notifier), PostgresAttempts(database, notifier)
+    )

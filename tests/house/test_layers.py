@@ -85,3 +85,9 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_module_without_a_layer_or_with_a_wrong_import_is_rejected(findings: str, stray: str) -> None:
     module = stray.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     assert module in findings
+
+
+@pytest.mark.parametrize("root", sorted(ROOT.glob("services/*/app.py")), ids=lambda path: path.parent.name)
+def test_composition_root_is_short(root: Path) -> None:
+    """What services share in it has one home, `libs/runtime`, and slices offer their own part."""
+    assert len(root.read_text().splitlines()) < 50

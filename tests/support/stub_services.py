@@ -13,8 +13,8 @@ from callboard.health.v1 import health_pb2_grpc
 from callboard.identity.v1 import identity_pb2_grpc
 from libs.errors import ServiceError
 from libs.identity.authenticator import Authenticator
-from libs.readiness import IdentityServicer, ReadinessServicer
 from libs.rpc import RpcServer, Service
+from libs.runtime.servicers import IdentityServicer, ReadinessServicer
 from libs.telemetry import TaskWatch
 from tests.support.stub_messages import default_answers
 

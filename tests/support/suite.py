@@ -11,10 +11,11 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from libs.bus import Bus
+from libs.bus import Bus, Notifications
 from libs.db import Database
 from libs.embedded.ports import free_port
 from libs.identity.admin import create_key
+from libs.notifications import BusNotifier
 from libs.rpc.stubs import Stubs
 from services.command.app import serve as serve_commands
 from services.command.settings import CommandSettings
@@ -118,7 +119,7 @@ class Suite:
             stack.push_async_callback(database.close)
             bus = await Bus.connect(self.nats_url, limits.name)
             stack.push_async_callback(bus.close)
-            stores, source_of = stores_on(database, bus), partial(JetStreamSource, bus)
+            stores, source_of = stores_on(database, BusNotifier(Notifications(bus))), partial(JetStreamSource, bus)
             while not stop.is_set():
                 with contextlib.suppress(LeaseLostError):
                     await Runner(stores, source_of, executor, limits).run(stop)

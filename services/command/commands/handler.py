@@ -10,8 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import list_scope, read_page
 from libs.errors import ServiceError
-from libs.idempotency import key_of
-from libs.rpc import Context, actor, current_caller
+from libs.idempotency import KeyStore, key_of
+from libs.rpc import Context, Service, actor, current_caller
 from services.command.commands.cancels import Cancels
 from services.command.commands.convert import (
     STATES,
@@ -30,6 +30,7 @@ from services.command.commands.model import (
     NewCommand,
     OpenCommandFilter,
 )
+from services.command.commands.ports import CommandStore
 from services.command.commands.service import Commands
 
 _KEYSET = {"at": attrgetter("enqueued_at"), "id": attrgetter("command_id")}
@@ -135,3 +136,12 @@ def _open_filter(given: commands_pb2.OpenCommandFilter) -> OpenCommandFilter:
         given.enqueued_after.ToDatetime(UTC) if given.HasField("enqueued_after") else None,
         given.enqueued_before.ToDatetime(UTC) if given.HasField("enqueued_before") else None,
     )  # fmt: skip
+
+
+def command_service(store: CommandStore, keys: KeyStore) -> Service:
+    """Return the service for a server."""
+    return Service(
+        "callboard.commands.v1.CommandService",
+        commands_pb2_grpc.add_CommandServiceServicer_to_server,
+        CommandServicer(Commands(store), Cancels(store, keys)),
+    )

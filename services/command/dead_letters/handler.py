@@ -6,8 +6,8 @@ from operator import attrgetter
 
 from callboard.commands.v1 import commands_pb2, commands_pb2_grpc
 from libs.calls import list_scope, read_page
-from libs.idempotency import key_of
-from libs.rpc import Context, actor, current_caller
+from libs.idempotency import KeyStore, key_of
+from libs.rpc import Context, Service, actor, current_caller
 from services.command.commands.convert import (
     accepted,
     command_id_of,
@@ -23,6 +23,7 @@ from services.command.dead_letters.convert import (
     requeue_selection,
     token_after,
 )
+from services.command.dead_letters.ports import Commands, DeadLetterStore
 from services.command.dead_letters.service import DeadLetters
 
 _KEYSET = {"at": attrgetter("dead_at"), "id": attrgetter("command.command_id")}
@@ -103,3 +104,12 @@ class DeadLetterServicer(commands_pb2_grpc.DeadLetterServiceServicer):
             purged=len(done.ids) - len(done.errors), refused=len(done.errors), more=done.more,
             dry_run=request.dry_run, matched=done.matched,
         )  # fmt: skip
+
+
+def dead_letter_service(dead_letters: DeadLetterStore, commands: Commands, keys: KeyStore) -> Service:
+    """Return the service for a server."""
+    return Service(
+        "callboard.commands.v1.DeadLetterService",
+        commands_pb2_grpc.add_DeadLetterServiceServicer_to_server,
+        DeadLetterServicer(DeadLetters(dead_letters, commands), DeadLetterBatches(dead_letters, commands, keys)),
+    )

@@ -14,6 +14,7 @@ import structlog
 from libs.dispatches import PRIORITIES
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
+from libs.telemetry.readings import Readings
 from libs.telemetry.tasks import TaskWatch
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
@@ -69,6 +70,15 @@ class Dispatcher:
         tasks.start("enqueued", self.publish_enqueued())
         tasks.start("marks", self.mark_published())
         tasks.start("dispatch", self.rounds())
+
+    def measure(self, readings: Readings) -> None:
+        """Expose what is in the stream."""
+        readings.gauge(
+            "callboard_dispatches_in_flight",
+            "Dispatches in the stream that no runner has claimed",
+            "priority",
+            lambda: self.in_flight,
+        )
 
     @property
     def in_flight(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Protocol
 import structlog
 
 from libs.errors import ServiceError
+from libs.telemetry.readings import Readings
 
 _log = structlog.get_logger(__name__)
 _EVERY = 15.0
@@ -27,6 +28,15 @@ class Snapshots:
         self._warned = False
         self.oldest_seconds = 0.0
         """Seconds, as of the last reading; 0 when no snapshot is held."""
+
+    def measure(self, readings: Readings) -> None:
+        """Expose the last reading."""
+        readings.gauge(
+            "callboard_oldest_snapshot_seconds",
+            "How long the oldest snapshot of the database has been held",
+            "",
+            lambda: {"": self.oldest_seconds},
+        )
 
     async def watch(self) -> None:
         """Read the age every 15 s until cancelled."""

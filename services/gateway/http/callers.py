@@ -35,8 +35,8 @@ class Caller:
 class Callers:
     """Authenticates callers. Concurrent requests with one key share a call, and its result is cached for 2 s."""
 
-    def __init__(self, identity: identity_pb2_grpc.IdentityServiceStub) -> None:
-        self._identity = identity
+    def __init__(self, session: grpc.aio.Channel) -> None:
+        self._identity = identity_pb2_grpc.IdentityServiceStub(session)
         self._lookups = Lookups[Caller](_MOST, _SECONDS)
 
     async def authenticate(self, header: bytes | None, request_id: str) -> Caller:

@@ -1,6 +1,7 @@
 """Reports the readiness of the suite: the gateway asks both services."""
 
 import asyncio
+from collections.abc import Mapping
 
 import grpc
 
@@ -16,8 +17,8 @@ _ORDER = ("ready", "degraded", _NOT_READY)
 class Readiness:
     """Responds with 503 until all parts have been ready once, and later while a service is not ready."""
 
-    def __init__(self, services: dict[str, health_pb2_grpc.ReadinessServiceStub]) -> None:
-        self._services = services
+    def __init__(self, services: Mapping[str, grpc.aio.Channel]) -> None:
+        self._services = {name: health_pb2_grpc.ReadinessServiceStub(channel) for name, channel in services.items()}
         self._was_ready = False
 
     async def respond(self) -> Response:

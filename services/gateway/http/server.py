@@ -1,15 +1,19 @@
 """The HTTP server and its listening socket."""
 
+import asyncio
 import contextlib
 import math
 import socket
 from collections.abc import Iterator
 from typing import Any
 
+import structlog
 import uvicorn
 
+from libs.telemetry.tasks import TaskWatch
 from services.gateway.http.connection import Connection
 
+_log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 _IDLE_SECONDS = 75
 
@@ -19,23 +23,40 @@ class ListenError(OSError):
 
 
 class HttpServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to the process."""
+    """A uvicorn server that leaves signals to the process. When it finishes, requests have `drain` seconds to end."""
+
+    def __init__(self, app: Any, listener: socket.socket, drain: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+                server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
+                timeout_graceful_shutdown=math.ceil(drain),
+            )
+        )  # fmt: skip
+        self._listener = listener
+        self._serving: asyncio.Task[Any] | None = None
+
+    @property
+    def address(self) -> str:
+        """The address for clients."""
+        host, port = self._listener.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def start(self, tasks: TaskWatch) -> None:
+        """Serve in the background."""
+        self._serving = tasks.start("http", self.serve([self._listener]), may_end=True)
+        _log.info("serving", address=self.address)
+
+    async def finish(self) -> None:
+        """Accept no more requests, and wait until those in progress have ended."""
+        self.should_exit = True
+        if self._serving is not None:
+            await self._serving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture no signals."""
         yield
-
-
-def http_server(app: Any, drain: float) -> HttpServer:
-    """Return a server for an application. At its exit, requests in progress have `drain` seconds to end."""
-    return HttpServer(
-        uvicorn.Config(
-            app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
-            server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
-            timeout_graceful_shutdown=math.ceil(drain),
-        )
-    )  # fmt: skip
 
 
 def listen(host: str, port: int, write_deadline: float) -> socket.socket:

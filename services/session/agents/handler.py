@@ -6,7 +6,7 @@ from operator import attrgetter
 from callboard.agents.v1 import agents_pb2, agents_pb2_grpc
 from libs.calls import list_scope, read_page
 from libs.idempotency import key_of
-from libs.rpc import Context, current_caller
+from libs.rpc import Context, Service, current_caller
 from services.session.agents.convert import (
     agent_message,
     agent_of,
@@ -71,3 +71,12 @@ class AgentServicer(agents_pb2_grpc.AgentServiceServicer):
             key_of("delete_agent", request),
         )
         return agents_pb2.DeleteAgentResponse()
+
+
+def agent_service(agents: Agents) -> Service:
+    """Return the service for a server."""
+    return Service(
+        "callboard.agents.v1.AgentService",
+        agents_pb2_grpc.add_AgentServiceServicer_to_server,
+        AgentServicer(agents),
+    )

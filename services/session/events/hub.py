@@ -8,6 +8,7 @@ import structlog
 
 from libs.errors import Reason, ServiceError
 from libs.failpoints import failpoint
+from libs.telemetry.readings import Readings
 from services.session.events.ports import EventStore, NotificationSource
 from services.session.events.subscriber import Subscriber
 from services.session.events.tail import Tail
@@ -47,6 +48,12 @@ class Hub:
         tails = [task.result() for task in self._tails.values() if task.done() and not task.cancelled()
                  and task.exception() is None]  # fmt: skip
         return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails)}
+
+    def measure(self, readings: Readings) -> None:
+        """Expose what is followed."""
+        readings.gauge(
+            "callboard_followed", "Partitions that are followed live, and their readers", "kind", lambda: self.followed
+        )
 
     async def _tail(self, tenant_id: str, partition: int) -> Tail:
         task = self._tails.get((tenant_id, partition))

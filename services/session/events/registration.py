@@ -8,13 +8,20 @@ from typing import Any
 import grpc
 
 from callboard.events.v1 import events_pb2
+from libs.rpc import Service
 from services.session.events.handler import EventServicer
+from services.session.events.ports import EventStore
+from services.session.events.service import Events, Follower
 
-EVENT_SERVICE = "callboard.events.v1.EventService"
+_NAME = "callboard.events.v1.EventService"
 
 
-def add_event_servicer(servicer: EventServicer, server: grpc.aio.Server) -> None:
-    """Add the event service to a server."""
+def event_service(events: EventStore, follower: Follower) -> Service:
+    """Return the service for a server."""
+    return Service(_NAME, _register, EventServicer(Events(events), follower))
+
+
+def _register(servicer: EventServicer, server: grpc.aio.Server) -> None:
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "ListEvents": grpc.unary_unary_rpc_method_handler(
             servicer.ListEvents,
@@ -32,7 +39,7 @@ def add_event_servicer(servicer: EventServicer, server: grpc.aio.Server) -> None
             response_serializer=events_pb2.AppendEventsResponse.SerializeToString,
         ),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(EVENT_SERVICE, handlers),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_NAME, handlers),))
 
 
 def _encoded(response: Any) -> bytes:

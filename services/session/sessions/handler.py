@@ -7,14 +7,14 @@ from operator import attrgetter
 from callboard.sessions.v1 import sessions_pb2, sessions_pb2_grpc
 from libs.calls import list_scope, read_page
 from libs.idempotency import key_of
-from libs.rpc import Context, actor, current_caller
+from libs.rpc import Context, Service, actor, current_caller
 from services.session.sessions.convert import (
     filter_of,
     session_message,
     spec_of,
 )
 from services.session.sessions.model import SessionSpec
-from services.session.sessions.ports import StopRequest
+from services.session.sessions.ports import SessionStore, StopRequest
 from services.session.sessions.service import STOP_GRACE, Lifecycle, Sessions
 
 _KEYSET = {"at": attrgetter("created_at"), "uid": attrgetter("session_uid")}
@@ -91,3 +91,12 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         return sessions_pb2.ListSessionsResponse(
             sessions=[session_message(session) for session in page.items], next_page_token=page.next_token
         )
+
+
+def session_service(lifecycle: Lifecycle, sessions: SessionStore) -> Service:
+    """Return the service for a server."""
+    return Service(
+        "callboard.sessions.v1.SessionService",
+        sessions_pb2_grpc.add_SessionServiceServicer_to_server,
+        SessionServicer(lifecycle, Sessions(sessions)),
+    )

@@ -19,6 +19,7 @@ from services.runner.executors.mcp.stdio import StdioTransport
 from services.runner.executors.ports import Connector, SessionRef
 
 _log = structlog.get_logger(__name__)
+_SWEEP_SECONDS = 60.0
 
 
 class McpExecutor:
@@ -56,10 +57,16 @@ class McpExecutor:
             raise _unavailable(entry, error) from error
         return connection
 
+    async def keep_swept(self) -> None:
+        """Sweep at once, then once a minute until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
     async def sweep(self) -> list[int]:
         """Kill agent processes that no connection owns any more, and return their ids.
 
-        The runner calls it at start-up and periodically. It finds processes that a killed runner left behind, and
+        It finds processes that a killed runner left behind, and
         processes that a server of this runner started outside its process group.
         """
         killed = await asyncio.to_thread(orphans.sweep, self._live.__contains__)
