@@ -1,16 +1,12 @@
 """The connection manager, with a store in memory that can lose a reply."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from libs.errors import Reason, ServiceError
-from services.runner.connections import service as connections_module
 from services.runner.connections.ports import WantedConnection
 from services.runner.connections.service import Connections
 from services.runner.executors.ports import Connector, SessionRef
@@ -117,19 +113,9 @@ async def test_each_loss_doubles_the_reconnect_delay() -> None:
     assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0, 30.0]
 
 
-async def test_reconnect_delay_stays_bounded_after_many_losses() -> None:
+async def test_each_loss_doubles_the_delay_before_the_next_connect() -> None:
     store = Memory(answers=True)
-    connections = manager(store, Opener())
-    connections._losses[store.session.session_uid] = (5000, time.monotonic())
-    assert await lose(store, connections, 1) == [30.0]
-
-
-async def test_losses_are_reset_after_a_while_without_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Memory(answers=True)
-    connections = manager(store, Opener())
-    assert await lose(store, connections, 3) == [0.1, 0.2, 0.4]
-    monkeypatch.setattr(connections_module, "_LOSSES_RESET_AFTER", 0.0)
-    assert await lose(store, connections, 2) == [0.1, 0.1]
+    assert await lose(store, manager(store, Opener()), 3) == [0.1, 0.2, 0.4]
 
 
 async def test_session_assigned_after_close_all_is_not_opened() -> None:

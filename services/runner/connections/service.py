@@ -17,6 +17,7 @@ from libs.attempts import (
 )
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
+from services.runner.connections.model import CLOSE_GRACE, Losses, connect_delay, reconnect_delay
 from services.runner.connections.ports import ConnectionStore, WantedConnection
 from services.runner.executors.ports import (
     Connection,
@@ -27,10 +28,6 @@ from services.runner.executors.ports import (
 
 _log = structlog.get_logger(__name__)
 
-MAX_CONNECT_ATTEMPTS = 3
-CLOSE_GRACE = 5.0
-_MAX_RECONNECT_DELAY = 30.0
-_LOSSES_RESET_AFTER = 120.0  # seconds without a loss; longer than the longest delay plus a slow start
 _RELEASE_UNHELD_AFTER = 5.0  # seconds
 
 
@@ -62,7 +59,8 @@ class Connections:
         self._limit = limit
         self._held: dict[UUID, _HeldSession] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._losses: dict[UUID, tuple[int, float]] = {}
+        self._losses = Losses()
+        self._random = random.Random()  # noqa: S311 - jitter
         self._unheld_since: dict[UUID, float] = {}
         self._closed = False
 
@@ -177,8 +175,8 @@ class Connections:
     async def _handle_failure(self, wanted: WantedConnection, failure: Failure) -> None:
         """Retry the connect later, or fail the session after the last attempt."""
         _log.warning("agent_not_connected", code=failure.code, error=failure.message, attempt=wanted.attempts)
-        if failure.retryable and wanted.attempts < MAX_CONNECT_ATTEMPTS:
-            delay = random.uniform(0.1, 0.5 * 2**wanted.attempts)  # noqa: S311 - jitter
+        delay = connect_delay(wanted.attempts, self._random) if failure.retryable else None
+        if delay is not None:
             await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
             return
         error = orjson.dumps({"code": failure.code.value, "message": failure.message}).decode()
@@ -188,20 +186,12 @@ class Connections:
 
     async def _handle_loss(self, wanted: WantedConnection, connection: Connection) -> None:
         """Clean up a lost connection and release the session. Each loss doubles the delay before the next connect."""
-        losses = self._count_loss(wanted.session_uid)
-        delay = min(_MAX_RECONNECT_DELAY, 0.05 * 2 ** min(losses, 10))
+        losses = self._losses.count(wanted.session_uid, time.monotonic())
+        delay = reconnect_delay(losses)
         _log.warning("agent_connection_lost", agent_id=wanted.agent_id, losses=losses, retry_in=delay)
         await connection.close(CLOSE_GRACE)
         failpoint("connections.after_loss_before_release")
         await self._store.connect_failed(wanted.tenant_id, wanted.session_uid, self._runner_id, delay)
-
-    def _count_loss(self, session_uid: UUID) -> int:
-        """Count a loss, and return how many the session has had in close succession."""
-        now = time.monotonic()
-        self._losses = {uid: loss for uid, loss in self._losses.items() if now - loss[1] < _LOSSES_RESET_AFTER}
-        previous, _ = self._losses.get(session_uid, (0, now))
-        self._losses[session_uid] = (previous + 1, now)
-        return previous + 1
 
     async def close(self, tenant_id: str, session_uid: UUID) -> None:
         """Close the connection of a session that has ended, and record it. The session need not be held here."""
@@ -209,7 +199,7 @@ class Connections:
         if held is not None:
             if held.closing:
                 return
-            self._losses.pop(session_uid, None)
+            self._losses.forget(session_uid)
             await asyncio.wait({held.close()})
         failpoint("connections.after_close_before_report")
         await self._store.closed(tenant_id, session_uid, self._runner_id)

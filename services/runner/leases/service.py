@@ -9,6 +9,7 @@ import structlog
 
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
+from services.runner.leases.model import LeaseTerm
 from services.runner.leases.ports import LeaseStore
 
 _log = structlog.get_logger(__name__)
@@ -22,25 +23,27 @@ class LeaseLostError(Exception):
 
 
 class Lease:
-    """The lease of one incarnation of a runner. Durations are in seconds.
-
-    The database's clock decides which runners are dead. This class measures only durations (failures, row 21).
-    """
+    """The lease of one incarnation of a runner. Durations are in seconds."""
 
     def __init__(self, runner_id: UUID, store: LeaseStore, length: float, heartbeat: float) -> None:
         self._runner_id = runner_id
         self._store = store
-        self._length = length
-        self._heartbeat = heartbeat
-        self._renewed = time.monotonic()
-        self.in_doubt = False
+        self._term = LeaseTerm(length, heartbeat, time.monotonic())
+
+    @property
+    def in_doubt(self) -> bool:
         """Whether the last heartbeat failed. The runner pulls nothing while the database is unavailable (rule 7)."""
-        self.was_renewed = False
+        return self._term.in_doubt
+
+    @property
+    def was_renewed(self) -> bool:
+        """Whether a heartbeat has succeeded."""
+        return self._term.was_renewed
 
     async def take(self, name: str, slots: int) -> None:
         """Register the runner with its first lease."""
-        self._renewed = time.monotonic()
-        await self._store.register(self._runner_id, name, slots, self._length)
+        self._term.begin(time.monotonic())
+        await self._store.register(self._runner_id, name, slots, self._term.length)
 
     async def renew(self, on_renewed: Callable[[], None]) -> None:
         """Renew the lease until cancelled. Raises LeaseLostError if the runner was declared dead."""
@@ -48,22 +51,21 @@ class Lease:
             began = time.monotonic()
             try:
                 failpoint("runner.before_heartbeat")
-                if not await self._store.heartbeat(self._runner_id, self._length):
+                if not await self._store.heartbeat(self._runner_id, self._term.length):
                     raise LeaseLostError("the runner was declared dead")
-                self._renewed, self.in_doubt, self.was_renewed = began, False, True
+                self._term.renew(began)
                 on_renewed()
             except ServiceError as error:
-                self.in_doubt = True
-                lease_left = self._length - (began - self._renewed)
-                _log.warning("heartbeat_failed", reason=error.reason, lease_left=lease_left)
-            await asyncio.sleep(self._heartbeat / 4 if self.in_doubt else self._heartbeat)
+                self._term.doubt()
+                _log.warning("heartbeat_failed", reason=error.reason, lease_left=self._term.left(began))
+            await asyncio.sleep(self._term.pause)
 
     async def expire(self) -> None:
         """Raise LeaseLostError once the lease has expired, so that a runner that was paused stops its work at once.
 
         This is a separate timer because a heartbeat may wait for a long time.
         """
-        while (left := self._renewed + self._length - time.monotonic()) > 0:  # noqa: ASYNC110 - it waits for time
+        while (left := self._term.left(time.monotonic())) > 0:  # noqa: ASYNC110 - it waits for time
             await asyncio.sleep(left)
         raise LeaseLostError("the lease expired before it was renewed")
 
