@@ -1,1 +1,1 @@
-"""The runner. Its slices, in order: attempts, connections, leases, executors, sources."""
+"""The runner. None of its slices may import another: attempts, connections, leases."""

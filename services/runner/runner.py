@@ -16,7 +16,8 @@ from services.runner.attempts.service import Attempts
 from services.runner.connections.ports import ConnectionStore
 from services.runner.connections.service import Connections
 from services.runner.executors.ports import Executor
-from services.runner.leases.ports import HeldConnection, LeaseStore
+from services.runner.leases.model import HeldConnection
+from services.runner.leases.ports import LeaseStore
 from services.runner.leases.service import Lease, LeaseLostError
 from services.runner.sources.inbox import Inbox
 from services.runner.sources.ports import CommandSource, DeliveredCommand

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from services.command.commands.model import CancelMode
-from services.runner.attempts.ports import Claim
+from services.runner.attempts.model import Claim
 from tests.support.command_model import ENDED, WAITING, ModelCommand, ModelRunner, SubmitRequest
 from tests.support.command_pair import CommandPair
 from tests.support.command_stores import AGENTS, CommandStores

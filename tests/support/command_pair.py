@@ -10,7 +10,7 @@ from libs.attempts import Report
 from libs.errors import ServiceError
 from services.command.commands.model import Cancel, CancelMode
 from services.command.dead_letters.model import Changes
-from services.runner.attempts.ports import Claim
+from services.runner.attempts.model import Claim
 from tests.support.command_checks import assert_as_modelled, assert_sound
 from tests.support.command_model import (
     MAX_RELEASES,

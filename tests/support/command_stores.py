@@ -37,7 +37,7 @@ from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import Broker
 from services.command.dispatch.reconciler import Reconciler
 from services.command.dispatch.store import PostgresDelivery
-from services.runner.attempts.ports import Claim
+from services.runner.attempts.model import Claim
 from services.runner.attempts.store import PostgresAttempts
 from services.runner.connections.store import PostgresConnections
 from services.runner.leases.store import PostgresLeases

@@ -12,7 +12,7 @@ from libs.attempts import (
     FailureCode,
 )
 from libs.errors import Reason, ServiceError
-from services.runner.connections.ports import WantedConnection
+from services.runner.connections.model import WantedConnection
 from services.runner.executors.ports import Connector, SessionRef
 
 SESSIONS = 2

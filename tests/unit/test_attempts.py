@@ -9,7 +9,7 @@ import orjson
 
 from libs.attempts import AttemptFailedError, ClaimCode, Ending, Failure, FailureCode, Finish, Report
 from libs.errors import Reason, ServiceError
-from services.runner.attempts.ports import Claim, Work
+from services.runner.attempts.model import Claim, Work
 from services.runner.attempts.service import Attempts
 from services.runner.executors.ports import EXECUTION_OPTIONS, Execution, Reporter
 from services.runner.sources.jetstream import BatchAcknowledgement

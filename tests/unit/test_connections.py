@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from libs.errors import Reason, ServiceError
-from services.runner.connections.ports import WantedConnection
+from services.runner.connections.model import WantedConnection
 from services.runner.connections.service import Connections
 from services.runner.executors.ports import Connector, SessionRef
 from tests.support.eventually import eventually

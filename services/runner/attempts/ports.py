@@ -1,39 +1,10 @@
 """The storage that attempts need."""
 
-from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from libs.attempts import ClaimCode, Ending, Finish, Report
-from services.runner.executors.ports import ExecutionOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The result of a claim: `ok` with the lease, or the reason why it was rejected."""
-
-    code: ClaimCode
-    command_id: UUID
-    lease_token: UUID | None
-    attempt: int
-    charged: int
-    released: int
-
-
-@dataclass(frozen=True, slots=True)
-class Work(ExecutionOptions):
-    """What a runner reads of a command: the fields that never change, and the last attempt's error as JSON text."""
-
-    command_id: UUID
-    session_uid: UUID
-    type: str
-    params: str
-    correlation_id: str
-    timeout_ms: int
-    max_attempts: int
-    backoff_ms: int
-    max_backoff_ms: int
-    error: str | None
+from libs.attempts import Ending, Finish, Report
+from services.runner.attempts.model import Claim, Work
 
 
 class AttemptStore(Protocol):

@@ -4,9 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -23,7 +23,6 @@ from libs.attempts import (
     FenceCode,
     Finish,
     Outcome,
-    RetryPolicy,
     acknowledged,
     cancelled,
     decide,
@@ -33,7 +32,8 @@ from libs.attempts import (
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
 from services.runner.attempts.isolation import Isolation
-from services.runner.attempts.ports import AttemptStore, Claim, Work
+from services.runner.attempts.model import Claim, Work
+from services.runner.attempts.ports import AttemptStore
 from services.runner.attempts.reports import AttemptReporter
 from services.runner.executors.ports import Connection, Execution
 from services.runner.sources.ports import DeliveredCommand
@@ -251,8 +251,7 @@ class Attempts:
         raise asyncio.CancelledError
 
     def _failed(self, failure: Failure, claim: Claim, token: UUID, work: Work) -> Finish:
-        policy = RetryPolicy(work.max_attempts, work.backoff_ms, work.max_backoff_ms)
-        decision = decide(failure, policy, charged=claim.charged, released=claim.released, draw=self._random)
+        decision = decide(failure, work.policy, charged=claim.charged, released=claim.released, draw=self._random)
         return ended_by(failure, decision, work.command_id, token, claim.attempt, self._actor)
 
     def _not_started(self, claim: Claim, token: UUID, work: Work) -> Finish:
@@ -261,7 +260,7 @@ class Attempts:
         The release does not count. The command stays a suspect if it was one; otherwise a command that kills its agent
         would run beside the others again.
         """
-        details = _suspicion(work.error)
+        details = work.suspicion
         lost = Failure(
             FailureCode.CONNECTION_LOST, "the session has no connection", True, charged=False, details=details
         )
@@ -282,16 +281,7 @@ class Attempts:
         self, work: Work, connection: Connection, execution: Execution, reporter: AttemptReporter
     ) -> bytes:  # fmt: skip
         """Execute the command and return its result as JSON text."""
-        async with self._isolation.running(work.session_uid, alone=bool(_suspicion(work.error))):
+        async with self._isolation.running(work.session_uid, alone=bool(work.suspicion)):
             if connection.lost.is_set():
                 raise _NotStartedError
             return orjson.dumps(await connection.execute(execution, reporter))
-
-
-def _suspicion(error: str | None) -> Mapping[str, Any]:
-    """Return the details of the last failure if the command may have caused it: it ran when the connection was lost."""
-    if error is None:
-        return {}
-    last = orjson.loads(error)
-    is_suspect = last["code"] == FailureCode.CONNECTION_LOST and last["details"].get("suspects")
-    return {"suspects": last["details"]["suspects"]} if is_suspect else {}

@@ -10,7 +10,7 @@ import orjson
 from libs.attempts import ClaimCode, Ending, FenceCode, Finish, PostgresFinishes, Report
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
-from services.runner.attempts.ports import Claim, Work
+from services.runner.attempts.model import Claim, Work
 from services.runner.executors.ports import EXECUTION_OPTIONS
 
 _SQL = load_statements(

@@ -1,5 +1,6 @@
-"""When a lost or failed connection is tried again."""
+"""The connections that a runner has to open, and when a lost or failed one is tried again."""
 
+from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
@@ -8,6 +9,20 @@ CLOSE_GRACE = 5.0
 """How long an agent may take to end, in seconds."""
 _LONGEST_DELAY = 30.0
 _LOSSES_RESET_AFTER = 120.0  # seconds without a loss; longer than the longest delay plus a slow start
+
+
+@dataclass(frozen=True, slots=True)
+class WantedConnection:
+    """A session whose agent the runner has to connect."""
+
+    tenant_id: str
+    session_uid: UUID
+    partition: int
+    session_id: str
+    agent_id: str
+    kind: str
+    server: str
+    attempts: int
 
 
 def connect_delay(attempts: int, draw: Random) -> float | None:

@@ -1,22 +1,9 @@
 """The storage that connections need."""
 
-from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-
-@dataclass(frozen=True, slots=True)
-class WantedConnection:
-    """A session whose agent the runner has to connect."""
-
-    tenant_id: str
-    session_uid: UUID
-    partition: int
-    session_id: str
-    agent_id: str
-    kind: str
-    server: str
-    attempts: int
+from services.runner.connections.model import WantedConnection
 
 
 class ConnectionStore(Protocol):

@@ -17,8 +17,8 @@ from libs.attempts import (
 )
 from libs.errors import ServiceError
 from libs.failpoints import failpoint
-from services.runner.connections.model import CLOSE_GRACE, Losses, connect_delay, reconnect_delay
-from services.runner.connections.ports import ConnectionStore, WantedConnection
+from services.runner.connections.model import CLOSE_GRACE, Losses, WantedConnection, connect_delay, reconnect_delay
+from services.runner.connections.ports import ConnectionStore
 from services.runner.executors.ports import (
     Connection,
     Connector,

@@ -9,7 +9,7 @@ import orjson
 
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
-from services.runner.connections.ports import WantedConnection
+from services.runner.connections.model import WantedConnection
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 

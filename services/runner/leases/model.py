@@ -1,6 +1,35 @@
-"""How long a runner's lease still holds, as a value."""
+"""What a runner has to do, and how long its lease still holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
+
+from libs.attempts import CommandLease
+
+
+@dataclass(frozen=True, slots=True)
+class HeldConnection:
+    """The connection of a session, which the runner holds according to the database."""
+
+    tenant_id: str
+    session_uid: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What a runner has to do, and what it holds according to the database.
+
+    `cancel` lists commands whose cancel was requested, `abandon` commands that the runner no longer owns. `close` and
+    `kill` list connections to end, `owned` those that belong to the runner. `running` lists the commands that it has
+    held for a while.
+    """
+
+    cancel: Sequence[UUID]
+    abandon: Sequence[UUID]
+    close: Sequence[HeldConnection]
+    kill: Sequence[HeldConnection]
+    owned: Sequence[HeldConnection]
+    running: Sequence[CommandLease]
 
 
 @dataclass(slots=True)

@@ -1,36 +1,11 @@
 """The storage that a runner's lease needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from libs.attempts import CommandLease
-
-
-@dataclass(frozen=True, slots=True)
-class HeldConnection:
-    """The connection of a session, which the runner holds according to the database."""
-
-    tenant_id: str
-    session_uid: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Instructions:
-    """What a runner has to do, and what it holds according to the database.
-
-    `cancel` lists commands whose cancel was requested, `abandon` commands that the runner no longer owns. `close` and
-    `kill` list connections to end, `owned` those that belong to the runner. `running` lists the commands that it has
-    held for a while.
-    """
-
-    cancel: Sequence[UUID]
-    abandon: Sequence[UUID]
-    close: Sequence[HeldConnection]
-    kill: Sequence[HeldConnection]
-    owned: Sequence[HeldConnection]
-    running: Sequence[CommandLease]
+from services.runner.leases.model import Instructions
 
 
 class LeaseStore(Protocol):

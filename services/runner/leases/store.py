@@ -8,7 +8,7 @@ import orjson
 
 from libs.attempts import CommandLease
 from libs.db import Database, load_statements
-from services.runner.leases.ports import HeldConnection, Instructions
+from services.runner.leases.model import HeldConnection, Instructions
 
 _SQL = load_statements(Path(__file__).with_name("queries.sql"))
 
