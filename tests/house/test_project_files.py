@@ -57,6 +57,8 @@ def test_code_owners_are_teams() -> None:
     lines = [line for line in (ROOT / ".github/CODEOWNERS").read_text().splitlines() if line and line[0] != "#"]
     assert lines
     assert all(re.fullmatch(r"\S+(\s+@[a-z-]+/[a-z-]+)+", line) for line in lines)
+    owned = [line.split()[0] for line in lines]
+    assert [path for path in owned if path[0] == "/" and not (ROOT / path[1:]).exists()] == []
 
 
 def test_security_policy_keeps_reports_private_and_has_no_address() -> None:
