@@ -106,6 +106,38 @@ def test_migration_that_never_gets_its_lock_fails_and_changes_nothing(url: str, 
     assert rows(url, "select word from box.items") == [(None,)]
 
 
+PARTITION = "create table if not exists box.parts_1 partition of box.parts for values in (1)"
+
+
+async def test_last_statement_that_waits_for_a_lock_does_not_block_queries(url: str, sources: SchemaSources) -> None:
+    text = "create table box.parts (id integer) partition by list (id);"
+    (sources.migrations / "0002_parts.sql").write_text(text)
+    upgrade(url, sources)
+    finished = replace(sources, afterwards=(PARTITION,))
+    with holding(url, "select * from box.parts") as reader, upgrading(url, finished):
+        for _ in range(3):
+            await eventually(lambda: waits(url, "create table if not exists box.parts_1"))
+            assert await asyncio.wait_for(asyncio.to_thread(rows, url, "select id from box.parts"), 10) == []
+        assert rows(url, "select to_regclass('box.parts_1')") == [(None,)]
+        reader.rollback()
+    assert rows(url, "select to_regclass('box.parts_1')::text") == [("box.parts_1",)]
+
+
+def test_last_statement_has_a_lock_timeout_after_a_step_without_a_transaction(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_step.sql").write_text("-- callboard: no transaction\nanalyze box.items;")
+    setting = "create table box.setting as select current_setting('lock_timeout') as value"
+    upgrade(url, replace(sources, afterwards=(setting,)), QUICK)
+    assert rows(url, "select value from box.setting") == [("200ms",)]
+
+
+async def test_upgrade_waits_for_its_own_tables_with_a_lock_timeout(url: str, sources: SchemaSources) -> None:
+    rows(url, "drop table callboard.steps")  # as an upgrade from a release without it
+    with holding(url, "create table callboard.steps ()"), pytest.raises(LockedSchemaError):
+        upgrade(url, sources, replace(QUICK, total=0.5))
+    upgrade(url, sources)
+    assert rows(url, "select count(*) from callboard.steps") == [(0,)]
+
+
 def is_valid(url: str) -> list[Any]:
     return rows(url, "select indisvalid from pg_index where indexrelid = to_regclass('box.items_by_id')")
 

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import psycopg
 import structlog
@@ -12,7 +12,6 @@ import structlog
 from libs.db.errors import is_retryable
 from libs.db.migrate.errors import LockedSchemaError
 
-_Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
 
 
@@ -30,13 +29,16 @@ class Patience:
     total: float = 600.0
 
 
-def with_patience(patience: Patience, transaction: Callable[[], _Result]) -> _Result:
-    """Retry a transaction until it gets its locks. Raises `LockedSchemaError` after `total` seconds."""
+def in_transaction(connection: psycopg.Connection[Any], patience: Patience, work: Callable[[], object]) -> None:
+    """Run `work` in a transaction, again until it gets its locks. Raises `LockedSchemaError` after `total` seconds."""
     deadline = time.monotonic() + patience.total
     pause = patience.first
     while True:
         try:
-            return transaction()
+            with connection.transaction():
+                connection.execute(f"set local lock_timeout = '{patience.lock * 1000:.0f}ms'".encode())
+                work()
+            return
         except psycopg.OperationalError as error:
             if not is_retryable(error):
                 raise

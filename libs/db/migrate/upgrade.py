@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 
 from libs.db.migrate.definitions import Definitions
 from libs.db.migrate.ledger import Ledger
-from libs.db.migrate.patience import Patience, with_patience
+from libs.db.migrate.patience import Patience, in_transaction
 from libs.db.migrate.sources import Migration, SchemaSources, read_definitions, read_migrations
 from libs.db.migrate.steps import check_steps, run_steps
 
@@ -25,17 +26,18 @@ def upgrade(url: str, sources: SchemaSources, patience: Patience | None = None) 
 
     Safe to call from several processes at once. Raises `MigrationError`.
     """
+    patience = patience or Patience()
     migrations, definitions = read_migrations(sources.migrations), read_definitions(sources.functions)
     for migration in migrations:
         if migration.is_without_transaction:
             check_steps(migration)
     with psycopg.connect(url, autocommit=True, options=_OPTIONS) as connection, _alone(connection):
         ledger = Ledger(connection)
-        ledger.prepare()
+        in_transaction(connection, patience, ledger.prepare)
         current = Definitions(connection, ledger, definitions, sources.grants)
-        _Upgrade(connection, ledger, current, patience or Patience()).run(ledger.pending(migrations))
-        for statement in sources.afterwards:
-            connection.execute(statement.encode())
+        run = _Upgrade(connection, ledger, current, patience)
+        run.migrate(ledger.pending(migrations))
+        run.finish(sources.afterwards)
 
 
 @contextmanager
@@ -61,7 +63,7 @@ class _Upgrade:
         self._connection, self._ledger = connection, ledger
         self._definitions, self._patience = definitions, patience
 
-    def run(self, pending: tuple[Migration, ...]) -> None:
+    def migrate(self, pending: tuple[Migration, ...]) -> None:
         """Apply the migrations.
 
         Consecutive ones share a transaction where they can, and the last one adds the definitions.
@@ -77,16 +79,19 @@ class _Upgrade:
         if last or not self._definitions.is_current():
             self._in_transaction(last, is_last=True)
 
+    def finish(self, afterwards: tuple[str, ...]) -> None:
+        """Run the statements that follow every upgrade."""
+        for statement in afterwards:
+            in_transaction(self._connection, self._patience, partial(self._connection.execute, statement.encode()))
+
     def _in_transaction(self, migrations: list[Migration], *, is_last: bool) -> None:
         def transaction() -> None:
-            with self._connection.transaction():
-                self._connection.execute(f"set local lock_timeout = '{self._patience.lock * 1000:.0f}ms'".encode())
-                for migration in migrations:
-                    self._apply(migration)
-                if is_last:
-                    self._definitions.apply_all()
+            for migration in migrations:
+                self._apply(migration)
+            if is_last:
+                self._definitions.apply_all()
 
-        with_patience(self._patience, transaction)
+        in_transaction(self._connection, self._patience, transaction)
 
     def _apply(self, migration: Migration) -> None:
         for script in migration.scripts:
