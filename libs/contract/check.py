@@ -1,4 +1,8 @@
-"""Checks the contract's options: every method has REST options, and every option names something that exists."""
+"""Checks the contract's options.
+
+Every method has a required role and REST options, every field of a request has a rule, and every option names something
+that exists.
+"""
 
 import json
 import re
@@ -7,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
+from buf.validate import validate_pb2
+from callboard.auth.v1 import auth_pb2
 from callboard.options.v1 import rest_pb2
 from libs.contract.fields import Field, Kind, field_at, field_of, fields_of
 from libs.contract.operations import ContractError, Operation, operations_of
@@ -20,6 +26,7 @@ WITHOUT_REST = {
     "callboard.identity.v1.IdentityService.GetPrincipal": "for the gateway itself",
 }
 """The methods that REST does not have, and why."""
+_VALID_BY_THEMSELVES = {Kind.MESSAGE, Kind.TIMESTAMP, Kind.FIELD_MASK}
 _BRACES = re.compile(r"\{([^}]*)\}")
 
 
@@ -37,8 +44,10 @@ def problems(methods: Iterable[MethodDescriptor], without_rest: Iterable[str] = 
             found.append(f"{method.full_name}: the path names {error}, which is no field of the request")
     for operation in operations:
         found += _of_operation(operation)
-    for message in _messages(methods):
+    for message in _messages([*(method.input_type for method in methods), *(method.output_type for method in methods)]):
         found += _of_message(message)
+    for message in _messages(method.input_type for method in methods):
+        found += _without_rules(message)
     ids = Counter(operation.id for operation in operations)
     routes = Counter(f"{one.verb} {path}" for one in operations for path in (one.path, *one.aliases))
     return found + [f"{name} occurs {count} times" for name, count in (ids + routes).items() if count > 1]
@@ -47,6 +56,8 @@ def problems(methods: Iterable[MethodDescriptor], without_rest: Iterable[str] = 
 def _coverage(methods: list[MethodDescriptor], excepted: set[str]) -> Iterator[str]:
     known = {method.full_name: method for method in methods}
     for name, method in known.items():
+        if method.GetOptions().Extensions[auth_pb2.required_role] == auth_pb2.ROLE_UNSPECIFIED:
+            yield f"{name}: has no required_role"
         has_rest = bool(method.GetOptions().Extensions[rest_pb2.operation])
         if not has_rest and name not in excepted:
             yield f"{name}: has no REST operation and is not in the list of exceptions (WITHOUT_REST)"
@@ -123,6 +134,18 @@ def _of_field(field: Field) -> Iterator[str]:
         yield f"{where}: flag names the word {option.flag.word}, which {field.enum.name} does not have"
 
 
+def _without_rules(message: Descriptor) -> Iterator[str]:
+    """Yield the fields of a request that a caller can get wrong and that have no rule.
+
+    A boolean is always valid, and so is a message whose own fields are. Services ignore an output-only field.
+    """
+    for field in () if message.GetOptions().map_entry else fields_of(message):
+        is_one_message = field.kind in _VALID_BY_THEMSELVES and not field.descriptor.is_repeated
+        has_rule = field.descriptor.GetOptions().HasExtension(validate_pb2.field)
+        if not (has_rule or is_one_message or field.kind is Kind.BOOLEAN or field.is_output_only):
+            yield f"{field.descriptor.full_name}: has no rule (buf.validate.field)"
+
+
 def _unnamed(where: str, message: Descriptor, paths: Iterable[str]) -> Iterator[str]:
     for path in filter(None, paths):
         try:
@@ -135,10 +158,10 @@ def _all_names(field: Field, name: str) -> Iterator[str]:
     yield from filter(None, (name, field.option.also_read_as, field.option.flag.name))
 
 
-def _messages(methods: Iterable[MethodDescriptor]) -> list[Descriptor]:
-    """Return all messages that methods take and return, including nested ones."""
+def _messages(roots: Iterable[Descriptor]) -> list[Descriptor]:
+    """Return all messages that these ones hold, including themselves."""
     seen: dict[str, Descriptor] = {}
-    waiting = [message for method in methods for message in (method.input_type, method.output_type)]
+    waiting = list(roots)
     while waiting:
         message = waiting.pop()
         if message.full_name not in seen and message.full_name.startswith("callboard."):

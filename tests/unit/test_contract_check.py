@@ -1,4 +1,4 @@
-"""`make check` reports each method without REST options, and each option that refers to nothing."""
+"""`make check` reports each method without a role or REST options, each field without a rule, and each wrong option."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from buf.validate import validate_pb2
 from callboard import descriptors
+from callboard.auth.v1 import auth_pb2
 from callboard.options.v1 import rest_pb2
 from libs.contract import all_methods
 from libs.contract.check import WITHOUT_REST, problems
@@ -65,6 +67,41 @@ def test_method_without_an_operation_is_reported() -> None:
 
     (problem,) = problems_of(forget)
     assert problem.startswith("callboard.commands.v1.CommandService.GetCommand: has no REST operation")
+
+
+def test_method_without_a_required_role_is_reported() -> None:
+    def forget(file: FileDescriptorProto) -> None:
+        file.service[0].method[0].options.ClearExtension(auth_pb2.required_role)
+
+    assert problems_of(forget) == ["callboard.commands.v1.CommandService.SubmitCommand: has no required_role"]
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("CommandSpec", "type"),
+        ("CommandOptions", "max_attempts"),
+        ("CommandOptions", "timeout"),
+        ("CommandOptions", "priority"),
+        ("PurgeDeadLettersRequest", "command_ids"),
+        ("BulkSubmitCommandsRequest", "commands"),
+    ],
+)
+def test_field_of_a_request_without_a_rule_is_reported(message: str, name: str) -> None:
+    def forget(file: FileDescriptorProto) -> None:
+        (owner,) = [one for one in file.message_type if one.name == message]
+        (found,) = [one for one in owner.field if one.name == name]
+        found.options.ClearExtension(validate_pb2.field)
+
+    assert problems_of(forget) == [f"callboard.commands.v1.{message}.{name}: has no rule (buf.validate.field)"]
+
+
+def test_field_of_a_response_needs_no_rule() -> None:
+    def add(file: FileDescriptorProto) -> None:
+        (owner,) = [one for one in file.message_type if one.name == "AcceptedCommand"]
+        owner.field.add(name="note", number=99, type=9, label=1)
+
+    assert problems_of(add) == []
 
 
 def test_exception_for_an_unknown_method_is_reported() -> None:
