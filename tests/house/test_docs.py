@@ -1,16 +1,12 @@
-"""The documents name every reason, event type and setting of the code, and their links resolve."""
+"""The documents name every reason and event type of the code, and their links resolve."""
 
 import re
 from pathlib import Path
 
 import pytest
-from pydantic_settings import BaseSettings
 
 from libs.attempts import FailureCode
 from libs.errors import HTTP_STATUS, STATUS, Reason
-from services.gateway.settings import GatewaySettings
-from services.runner.settings import RunnerSettings
-from services.session.settings import SessionSettings
 from tests.support.worked_example import PAGES, steps_of
 
 ROOT = Path(__file__).parents[2]
@@ -82,14 +78,6 @@ def test_contract_accepts_the_event_types_listed_for_callers() -> None:
     assert rule is not None
     takes = re.compile(rule[1].replace("\\\\", "\\"))
     assert all(takes.search(type_.replace("*", "anything")) for type_ in _CALLERS)
-
-
-@pytest.mark.parametrize("settings", [SessionSettings, RunnerSettings, GatewaySettings])
-def test_each_setting_is_listed(settings: type[BaseSettings]) -> None:
-    listed = set(rows("README.md")) | set(rows("docs/operations.md"))
-    for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        assert (alias if isinstance(alias, str) else f"CALLBOARD_{name.upper()}") in listed
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -62,7 +62,7 @@ def test_log_events_that_pages_name_are_logged() -> None:
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_listed_defaults_are_those_of_the_code(settings: type[BaseSettings]) -> None:
+def test_each_setting_is_listed_with_its_default(settings: type[BaseSettings]) -> None:
     pages = (ROOT / "README.md").read_text() + OPERATIONS
     for name, field in settings.model_fields.items():
         alias = field.validation_alias

@@ -1,6 +1,5 @@
 """SQL is source code: short functions in their slices, with the same states and codes as Python."""
 
-import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -15,20 +14,6 @@ from tools.sql.checks import misplaced, name_problems, problems, state_problems
 from tools.sql.generated import DOMAINS
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = sorted(path for folder in ("libs", "services") for path in (ROOT / folder).rglob("functions/*.sql"))
-MOST_LINES, MOST_LINES_OF_NINE_TENTHS = 80, 50
-
-
-def lines_of(path: Path) -> int:
-    """The lines of the function in a file, without the comment above it; none for a type."""
-    found = re.search(r"^create or replace function.*", path.read_text(), re.MULTILINE | re.DOTALL)
-    return len(found.group().strip().splitlines()) if found else 0
-
-
-def test_functions_are_short() -> None:
-    lengths = sorted(length for path in FUNCTIONS if (length := lines_of(path)))
-    assert lengths[-1] <= MOST_LINES
-    assert lengths[len(lengths) * 9 // 10] <= MOST_LINES_OF_NINE_TENTHS
 
 
 def test_sql_passes_its_checks() -> None:
