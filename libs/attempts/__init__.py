@@ -1,6 +1,6 @@
 """How an attempt at a command ends: failures, the retry decision, and the record of the end."""
 
-from libs.attempts.codes import ClaimCode, ConnectionState, FenceCode, Outcome
+from libs.attempts.codes import ClaimCode, FenceCode, Outcome
 from libs.attempts.failure import AttemptFailedError, Failure, FailureCode
 from libs.attempts.finish import LARGE_RESULT_BYTES, Ending, Finish, Report
 from libs.attempts.lease import CommandLease
@@ -14,7 +14,6 @@ __all__ = [
     "AttemptFailedError",
     "ClaimCode",
     "CommandLease",
-    "ConnectionState",
     "Ending",
     "Failure",
     "FailureCode",

@@ -29,12 +29,3 @@ class Outcome(StrEnum):
     RELEASED = "released"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class ConnectionState(StrEnum):
-    """The state of the connection to a session's agent."""
-
-    WANTED = "wanted"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    CLOSING = "closing"

@@ -4,5 +4,5 @@ revoke all on all functions in schema command from public, callboard_session, ca
 grant execute on function
   command.submit, command.cancel, command.claim, command.report, command.finish, command.dispatch_lost,
   command.connected, command.purge_dead_letter, command.purge_dead_letters, command.requeue_destinations,
-  command.oldest_snapshot
+  command.oldest_snapshot, command.is_held
   to callboard_command;

@@ -14,6 +14,7 @@ from libs.rpc.stubs import Stubs
 from tests.support.client_calls import FAILED, RUNNING, SUCCEEDED, get_command, start, submit
 from tests.support.stored_events import assert_gapless, audit_counts, events_of, types_of
 from tests.support.suite import Suite
+from tests.support.unresponsive_runner import take_connections
 
 PARTITION = partition_of("clock")
 
@@ -45,10 +46,7 @@ async def owner(suite: Suite, client: Stubs) -> UUID:
     """The id of a registered runner without a process. It holds the session's connection."""
     runner_id = uuid4()
     await start(client)
-    await suite.rows(
-        "insert into command.runners values (%s, 'test', 1, now(), now() + interval '1 hour', null)", runner_id
-    )
-    await suite.rows("update command.connections set state = 'connected', runner_id = %s", runner_id)
+    await take_connections(suite, runner_id)
     return runner_id
 
 

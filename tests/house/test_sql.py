@@ -8,6 +8,8 @@ import pytest
 
 from services.command.commands.model import TRANSITIONS as COMMAND_TRANSITIONS
 from services.command.commands.model import CommandState
+from services.command.dispatch.model import TRANSITIONS as CONNECTION_TRANSITIONS
+from services.command.dispatch.model import ConnectionState
 from services.session.sessions.model import TRANSITIONS as SESSION_TRANSITIONS
 from services.session.sessions.model import SessionState
 from tools.sql.checks import misplaced, name_problems, problems, state_problems
@@ -80,7 +82,8 @@ def test_every_code_of_an_enum_occurs_in_sql(name: str) -> None:
 
 
 def test_tables_of_transitions_cover_every_state() -> None:
-    for transitions in (SESSION_TRANSITIONS, COMMAND_TRANSITIONS):
+    for transitions in (SESSION_TRANSITIONS, COMMAND_TRANSITIONS, CONNECTION_TRANSITIONS):
         assert set().union(*transitions.values()) <= transitions.keys()
     assert SESSION_TRANSITIONS.keys() == set(SessionState)
     assert COMMAND_TRANSITIONS.keys() == set(CommandState)
+    assert CONNECTION_TRANSITIONS.keys() == set(ConnectionState)

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from libs.bus import Bus, Delivery, PullLoop, Streams
 from libs.dispatches import COMMANDS, runner_consumer
@@ -11,6 +11,15 @@ from tests.support.suite import Suite
 MEDIUM = 1
 """The priority of a command without one."""
 MAX_DELIVER = 3
+
+
+async def take_connections(suite: Suite, runner_id: UUID) -> None:
+    """Registers a runner without a process, and gives it the connections of all sessions."""
+    await suite.rows(
+        "insert into command.runners values (%s, 'deaf', 1, now(), now() + interval '1 hour', null)", runner_id
+    )
+    for state in ("connecting", "connected"):
+        await suite.rows("update command.connections set state = %s, runner_id = %s", state, runner_id)
 
 
 class UnresponsiveRunner:
@@ -42,11 +51,7 @@ class UnresponsiveRunner:
         await self._streams.ensure_consumer(self._spec)
 
     async def take_session(self) -> None:
-        await self._suite.rows(
-            "insert into command.runners values (%s, 'deaf', 1, now(), now() + interval '1 hour', null)",
-            self.runner_id,
-        )
-        await self._suite.rows("update command.connections set state = 'connected', runner_id = %s", self.runner_id)
+        await take_connections(self._suite, self.runner_id)
         self._task = asyncio.create_task(self._pull.run())
 
     async def die(self) -> None:

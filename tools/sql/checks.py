@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from libs.attempts import ConnectionState
 from libs.db.migrate import SourceError
 from libs.db.migrate.sources import names_in, read_definitions, read_migrations
 from libs.idempotency import KeyState
 from services.cli.schema import schema_sources
 from services.command.commands.model import CommandState
+from services.command.dispatch.model import ConnectionState
 from services.session.sessions.model import SessionState
 from tools.sql.generated import ROOT, generated
 

@@ -3,10 +3,11 @@
 from enum import StrEnum
 from pathlib import Path
 
-from libs.attempts import ClaimCode, ConnectionState, FenceCode, Outcome
+from libs.attempts import ClaimCode, FenceCode, Outcome
 from libs.idempotency import KeyCode, KeyState
 from services.command.commands.model import CAN_CLAIM, CancelCode, CommandState, SubmitCode
 from services.command.dead_letters.model import PurgeCode
+from services.command.dispatch.model import HELD, ConnectionState
 from services.session.events.model import AppendCode
 from services.session.sessions.model import CAN_STOP, LIVE, SessionState, StartCode, StopCode
 
@@ -36,6 +37,10 @@ PREDICATES: dict[str, tuple[frozenset[StrEnum], str]] = {
     "services/command/commands/can_claim": (
         frozenset(CAN_CLAIM),
         "Returns whether a runner may claim a command in this state.",
+    ),
+    "services/command/dispatch/is_held": (
+        frozenset(HELD),
+        "Returns whether a runner holds a connection in this state.",
     ),
 }
 

@@ -91,7 +91,7 @@ where dead_at is null and lease_until < clock_timestamp() returning runner_id, n
 -- name: free_connections
 update command.connections n
 set state = 'wanted', runner_id = null, connect_after = clock_timestamp()
-where n.state in ('connecting', 'connected') and n.runner_id in (
+where command.is_held(n.state) and n.runner_id in (
   select r.runner_id from command.runners r where r.dead_at is not null)
 returning n.session_uid;
 

@@ -14,7 +14,7 @@ from command.connected(%s, %s::smallint, %s, %s::json);
 -- name: connect_failed
 update command.connections
 set state = 'wanted', runner_id = null, connect_after = clock_timestamp() + %s * interval '1 second'
-where tenant_id = %s and session_uid = %s and runner_id = %s and state in ('connecting', 'connected');
+where tenant_id = %s and session_uid = %s and runner_id = %s and command.is_held(state);
 
 -- name: fail_session
 select (s).runners, (s).first_position, (s).last_position, (s).notification

@@ -26,7 +26,7 @@ where not coalesce((
   where c.tenant_id = i.tenant_id and c.command_id = i.id), false);
 
 -- name: owned
-select tenant_id, session_uid from command.connections where runner_id = %s and state in ('connecting', 'connected');
+select tenant_id, session_uid from command.connections where runner_id = %s and command.is_held(state);
 
 -- name: running
 select tenant_id, partition, command_id, lease_token from command.commands
