@@ -12,7 +12,7 @@ from services.command.dispatch.model import TRANSITIONS as CONNECTION_TRANSITION
 from services.command.dispatch.model import ConnectionState
 from services.session.sessions.model import TRANSITIONS as SESSION_TRANSITIONS
 from services.session.sessions.model import SessionState
-from tools.sql.checks import misplaced, name_problems, problems, state_problems
+from tools.sql.checks import misplaced, name_problems, problems
 from tools.sql.generated import DOMAINS
 
 ROOT = Path(__file__).parents[2]
@@ -28,17 +28,6 @@ def test_package_ships_all_sql() -> None:
     packages = [path.parent for folder in ("services", "libs") for path in (ROOT / folder).rglob("__init__.py")]
     shipped = {path for package in packages for pattern in patterns for path in package.glob(pattern)}
     assert {path for folder in ("services", "libs") for path in (ROOT / folder).rglob("*.sql")} <= shipped
-
-
-def test_unknown_state_is_reported() -> None:
-    assert list(state_problems("update session.sessions set state = 'asleep'")) == [
-        "uses the state 'asleep', which no model.py defines"
-    ]
-
-
-def test_handwritten_list_of_states_is_reported() -> None:
-    [problem] = state_problems("select 1 where state in ('created', 'active')")
-    assert problem.startswith("lists the states created, active")
 
 
 def test_undefined_name_is_reported() -> None:

@@ -3,7 +3,8 @@
 Usage: python -m tools.sql generate | check
 
 `check` fails when a generated file is stale, when a function is in no slice or library, or is not applied by
-`callboard migrate`, and when SQL uses a name or a state that is not defined, or lists states by hand.
+`callboard migrate`, and when SQL uses a name that is not defined, a state or code that the enum of its column does not
+have, a state without a domain, or a list of states that is written by hand.
 """
 
 import sys

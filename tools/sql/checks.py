@@ -1,25 +1,20 @@
 """The checks of all SQL."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from libs.db.migrate import SourceError
 from libs.db.migrate.sources import names_in, read_definitions, read_migrations
-from libs.idempotency import KeyState
 from services.cli.schema import schema_sources
-from services.command.commands.model import CommandState
-from services.command.dispatch.model import ConnectionState
-from services.session.sessions.model import SessionState
-from tools.sql.generated import ROOT, generated
+from tools.sql.catalog import Catalog
+from tools.sql.generated import DOMAINS, ROOT, STATES, enums, generated
+from tools.sql.states import Check, undeclared
 
-_STATE = re.compile(r"\bstate\b\s*(?:=|<>|is (?:not )?distinct from)\s*'([a-z_]+)'")
-_LIST = re.compile(r"\bin\s*\(([^()]*)\)|\barray\[([^]]*)\]")
 _COMMENT = re.compile(r"--[^\n]*")
 _IN_MIGRATION = re.compile(r"^create (?:table|type) ([a-z_]+\.[a-z0-9_]+)", re.MULTILINE)
 _LITERAL = re.compile(r"'[^']*'")
 _SCHEMAS = {"session", "command", "identity", "idempotency"}
-_WORD = re.compile(r"'([a-z_]+)'")
 
 
 def problems() -> Iterator[str]:
@@ -33,11 +28,23 @@ def problems() -> Iterator[str]:
     except SourceError as error:
         yield str(error)
         return
-    for path in _all_sql():
-        if path not in generated():
-            text = path.read_text(encoding="utf-8")
-            found = (*state_problems(text), *name_problems(text, known))
-            yield from (f"{_shown(path)} {problem}" for problem in found)
+    texts = {path: path.read_text(encoding="utf-8") for path in _all_sql() if path not in generated()}
+    for path, text in texts.items():
+        yield from (f"{_shown(path)} {problem}" for problem in name_problems(text, known))
+    yield from state_problems({_shown(path): text for path, text in texts.items()})
+
+
+def state_problems(texts: Mapping[str, str]) -> Iterator[str]:
+    """Yield the unknown states and codes in files by name, and the lists of states that are written by hand."""
+    catalog, domains = Catalog(), enums(DOMAINS)
+    states = {name: kind for name, kind in domains.items() if kind in STATES}
+    for path, text in texts.items():
+        for relation, column in catalog.add(text):
+            for problem in undeclared(relation, column.name, column.type, domains):
+                yield f"{path}:{column.line}: {problem}"
+    for path, text in texts.items():
+        schema = Path(path).parts[1] if len(Path(path).parts) > 1 else ""
+        yield from (f"{path}:{problem}" for problem in Check(catalog, domains, states, schema).problems(text))
 
 
 def _known_names() -> set[str]:
@@ -71,19 +78,6 @@ def misplaced(root: Path, applied: set[Path]) -> Iterator[str]:
                 yield f"{shown} is not applied: services/cli/schema.py does not name its folder"
         elif is_ours and path.name not in ("queries.sql", "grants.sql"):
             yield f"{shown} is neither a function, nor queries.sql, nor grants.sql"
-
-
-def state_problems(text: str) -> Iterator[str]:
-    """Yield the unknown states in the SQL, and the lists of states that are written by hand."""
-    text = _COMMENT.sub("", text)
-    states = {*SessionState, *CommandState}
-    for word in _STATE.findall(text):
-        if word not in {*states, *ConnectionState, *KeyState}:
-            yield f"uses the state {word!r}, which no model.py defines"
-    for found in _LIST.finditer(text):
-        listed = [word for word in _WORD.findall(found.group()) if word in states]
-        if len(listed) > 1:
-            yield f"lists the states {', '.join(listed)}: use a function that is generated from the table in model.py"
 
 
 def _shown(path: Path) -> str:

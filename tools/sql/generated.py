@@ -28,6 +28,8 @@ DOMAINS: dict[str, type[StrEnum]] = {
     "services/command/commands/cancel_code": CancelCode,
     "services/command/dead_letters/purge_code": PurgeCode,
 }
+STATES: frozenset[type[StrEnum]] = frozenset({SessionState, CommandState, ConnectionState, KeyState})
+"""The enums of states. SQL gets every list of them from PREDICATES."""
 PREDICATES: dict[str, tuple[frozenset[StrEnum], str]] = {
     "services/session/sessions/is_live": (frozenset(LIVE), "Returns whether a session in this state is live."),
     "services/session/sessions/can_stop": (
@@ -69,6 +71,11 @@ def generated() -> dict[Path, str]:
             f"return p_state in ({_listed([state.value for state in kind if state in states])});\n"
         )
     return files
+
+
+def enums(domains: dict[str, type[StrEnum]]) -> dict[str, type[StrEnum]]:
+    """Return enums by the names of their domains in SQL."""
+    return {".".join(_names(name)): kind for name, kind in domains.items()}
 
 
 def _names(name: str) -> tuple[str, str]:

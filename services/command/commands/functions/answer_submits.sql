@@ -4,7 +4,7 @@
 create or replace function command.answer_submits(p_tenant text, p_agents text[], p_rows command.submit_row[],
                                                   p_now timestamptz)
 returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,
-               enqueued_at timestamptz, runner_id uuid, state text)
+               enqueued_at timestamptz, runner_id uuid, state session.session_state)
 language sql stable as $$
   select r.ord::integer,
          case when r.code = 'no_session' and not exists (

@@ -3,7 +3,7 @@
 -- grace is over. With `immediate` or `kill`, the command ends in this transaction and its lease is revoked: later
 -- writes of its runner are fenced, and the runner stops the execution as soon as it is notified.
 create or replace function command.cancel(p_tenant text, p_partition smallint, p_items json)
-returns table (command_id uuid, code command.cancel_code, state text, runner_id uuid, first_position bigint, last_position bigint,
+returns table (command_id uuid, code command.cancel_code, state command.command_state, runner_id uuid, first_position bigint, last_position bigint,
                notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

@@ -4,7 +4,7 @@
 create or replace function command.submit(p_tenant text, p_partition smallint, p_items json, p_method text,
   p_agents text[], p_sessions text[], p_keys text[], p_hashes bytea[], p_ids text[])
 returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,
-               enqueued_at timestamptz, runner_id uuid, state text,
+               enqueued_at timestamptz, runner_id uuid, state session.session_state,
                first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

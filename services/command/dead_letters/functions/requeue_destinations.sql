@@ -1,6 +1,6 @@
 -- Returns where dead commands of these agents would go now: the code of a submit, with the live or the named session.
 create or replace function command.requeue_destinations(p_tenant text, p_agents text[], p_session text)
-returns table (agent_id text, code command.submit_code, session_id text, state text)
+returns table (agent_id text, code command.submit_code, session_id text, state session.session_state)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select a.agent_id,
          case when count(t.session_uid) > 1 then 'ambiguous'

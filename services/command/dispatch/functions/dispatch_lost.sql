@@ -2,7 +2,7 @@
 -- claimed (rule 7). Each becomes due again, or fails for good when this attempt was its last.
 create or replace function command.dispatch_lost(p_tenant text, p_partition smallint, p_ids uuid[], p_error text,
                                                  p_actor text)
-returns table (command_id uuid, state text, first_position bigint, last_position bigint, notification text)
+returns table (command_id uuid, state command.outcome, first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare

@@ -4,7 +4,7 @@
 -- event, `note` that of `command.dead_lettered`. In the result, `unblocked` says that the next command of an ordering
 -- key may run.
 create or replace function command.finish(p_tenant text, p_partition smallint, p_items json)
-returns table (command_id uuid, code command.fence_code, state text, unblocked boolean, first_position bigint, last_position bigint,
+returns table (command_id uuid, code command.fence_code, state command.outcome, unblocked boolean, first_position bigint, last_position bigint,
                notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column

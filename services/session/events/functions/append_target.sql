@@ -1,6 +1,6 @@
 -- Finds the session of an item of `append_items`, and returns the code that accepts or rejects the item.
 create or replace function session.append_target(p_tenant text, p_partition smallint, p_session_id text)
-returns table (code text, session_uid uuid, state text)
+returns table (code text, session_uid uuid, state session.session_state)
 language sql stable as $$
   select case when s.session_uid is null then 'session_not_found'
               when s.partition <> p_partition then 'moved'
