@@ -72,6 +72,8 @@ class Suite:
     command_addresses: list[str] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     clients: list[Stubs] = field(default_factory=list)
+    runners: list[Runner] = field(default_factory=list)
+    """Every incarnation of every runner, the latest last."""
 
     # processes
 
@@ -121,8 +123,9 @@ class Suite:
             stack.push_async_callback(bus.close)
             stores, source_of = stores_on(database, BusNotifier(Notifications(bus))), partial(JetStreamSource, bus)
             while not stop.is_set():
+                self.runners.append(runner := Runner(stores, source_of, executor, limits))
                 with contextlib.suppress(LeaseLostError):
-                    await Runner(stores, source_of, executor, limits).run(stop)
+                    await runner.run(stop)
 
     def _run(self, name: str, serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> Process:
         process = Process(name, serve)
