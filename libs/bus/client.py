@@ -34,7 +34,7 @@ def subject_bytes(subject: str) -> bytes:
     return subject.encode()
 
 
-class Connection(NatsClient):
+class NatsConnection(NatsClient):
     """A connection that is used once: after a loss, a new object replaces it.
 
     It keeps nothing for a broker that is away. What cannot be written now is dropped, so that no old

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from libs.bus.backoff import backoff_seconds
-from libs.bus.client import CONNECT_ERRORS, Connection, Handler
+from libs.bus.client import CONNECT_ERRORS, Handler, NatsConnection
 
 STEADY_SECONDS = 5.0  # a connection that ends sooner counts as a failure
 
@@ -24,7 +24,7 @@ class Listener:
         self._queue = queue
         self._subscription = 0
 
-    def attach(self, connection: Connection) -> None:
+    def attach(self, connection: NatsConnection) -> None:
         """Subscribe on a new connection."""
         self._subscription = connection.listen(self._subject, self._handler, self._queue)
 
@@ -44,7 +44,7 @@ class Bus:
     def __init__(self, url: str, name: str) -> None:
         self._servers = [part.strip() for part in url.split(",")]
         self._name = name
-        self._connection: Connection | None = None
+        self._connection: NatsConnection | None = None
         self._attached = asyncio.Event()  # wakes those who wait for a connection
         self._closing = asyncio.Event()
         self._listeners: list[Listener] = []
@@ -84,7 +84,7 @@ class Bus:
         return self.connection is not None
 
     @property
-    def connection(self) -> Connection | None:
+    def connection(self) -> NatsConnection | None:
         """The connection if it is up. After a loss it is a new object."""
         connection = self._connection
         return connection if connection is not None and connection.alive else None
@@ -94,7 +94,7 @@ class Bus:
         """The task that keeps the bus connected. It ends only when the bus is closed."""
         return self._task
 
-    async def wait_connected(self, seconds: float | None = None) -> Connection:
+    async def wait_connected(self, seconds: float | None = None) -> NatsConnection:
         """Wait for the broker; raises TimeoutError after `seconds`."""
         async with asyncio.timeout(seconds):
             while True:
@@ -148,7 +148,7 @@ class Bus:
         loop = asyncio.get_running_loop()
         failures = 0
         while not self._closing.is_set():  # Python 3.11's wait_for, inside `open`, may lose the cancellation of `close`
-            connection = Connection()
+            connection = NatsConnection()
             try:
                 await connection.open(self._servers, self._name)
                 if self._closing.is_set():
@@ -167,7 +167,7 @@ class Bus:
             if not self._closing.is_set():
                 await asyncio.sleep(backoff_seconds(failures))
 
-    def _attach(self, connection: Connection) -> None:
+    def _attach(self, connection: NatsConnection) -> None:
         """Repeat all subscriptions before anything else is sent on a new connection."""
         self._connection = connection
         for listener in self._listeners:
@@ -177,7 +177,7 @@ class Bus:
         for callback in self._on_reconnect:
             asyncio.get_running_loop().call_soon(callback)
 
-    def _detach(self, connection: Connection) -> None:
+    def _detach(self, connection: NatsConnection) -> None:
         if self._connection is not connection:
             return
         self._connection = None

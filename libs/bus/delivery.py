@@ -1,6 +1,6 @@
 """One delivery of a message from a stream to a consumer."""
 
-from libs.bus.client import Connection
+from libs.bus.client import NatsConnection
 from libs.bus.specs import nanoseconds
 
 
@@ -14,7 +14,7 @@ class Delivery:
 
     __slots__ = ("_connection", "_reply", "_subject", "num_delivered", "payload", "stream_sequence")
 
-    def __init__(self, connection: Connection, subject: bytes, reply: bytes, payload: bytes) -> None:
+    def __init__(self, connection: NatsConnection, subject: bytes, reply: bytes, payload: bytes) -> None:
         self._connection = connection
         self._subject = subject
         self._reply = reply

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from libs.bus.client import Connection
+from libs.bus.client import NatsConnection
 from libs.bus.delivery import Delivery
 from libs.bus.pull_requests import PullRequests
 from libs.bus.replies import new_inbox
@@ -34,7 +34,7 @@ class PullRound:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: NatsConnection,
         next_subject: bytes,
         *,
         free_slots: Callable[[], int],

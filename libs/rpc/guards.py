@@ -48,7 +48,7 @@ class Guard:
             raise self._cut_error from None
 
 
-class OpenStreams:
+class StreamGuards:
     """The streams that a server has open."""
 
     def __init__(self) -> None:

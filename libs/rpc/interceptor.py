@@ -9,7 +9,7 @@ from protovalidate import Validator
 
 from libs.rpc.policy import DENIED, Access
 from libs.rpc.requests import RequestReader
-from libs.rpc.served import Method, ServedCall, Serving
+from libs.rpc.served import ServedCall, ServedMethod, Serving
 
 if TYPE_CHECKING:  # generic only for the type checker
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -51,7 +51,7 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, path: str, handler: "Handler") -> "Handler":
-        method = Method(path, self._policy.get(path, DENIED))
+        method = ServedMethod(path, self._policy.get(path, DENIED))
         read = self._reader(method, handler)
         serialize = _passing_bytes(handler.response_serializer)
         serving = self._serving
@@ -69,14 +69,14 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
                 behaviour = _stream_stream(serving, method, handler.stream_stream)
                 return grpc.stream_stream_rpc_method_handler(behaviour, read, serialize)
 
-    def _reader(self, method: Method, handler: "Handler") -> Callable[[bytes], Any]:
+    def _reader(self, method: ServedMethod, handler: "Handler") -> Callable[[bytes], Any]:
         parse: Any = handler.request_deserializer or (lambda raw: raw)
         if not method.access.is_ours:
             return parse  # type: ignore[no-any-return]  # the messages of gRPC's own services have no rules
         return RequestReader(parse, self._validator, self._max_request_bytes)
 
 
-def _unary_unary(serving: Serving, method: Method, behaviour: Any, read: Callable[[bytes], Any]) -> "Behaviour":
+def _unary_unary(serving: Serving, method: ServedMethod, behaviour: Any, read: Callable[[bytes], Any]) -> "Behaviour":
     async def serve(raw: bytes, context: "Context") -> Any:
         async with ServedCall(serving, method, context) as call:
             await call.admit()
@@ -85,7 +85,7 @@ def _unary_unary(serving: Serving, method: Method, behaviour: Any, read: Callabl
     return serve
 
 
-def _unary_stream(serving: Serving, method: Method, behaviour: Any, read: Callable[[bytes], Any]) -> "Behaviour":
+def _unary_stream(serving: Serving, method: ServedMethod, behaviour: Any, read: Callable[[bytes], Any]) -> "Behaviour":
     async def serve(raw: bytes, context: "Context") -> None:
         async with ServedCall(serving, method, context) as call:
             await call.admit()
@@ -96,7 +96,7 @@ def _unary_stream(serving: Serving, method: Method, behaviour: Any, read: Callab
     return serve
 
 
-def _stream_unary(serving: Serving, method: Method, behaviour: Any) -> "Behaviour":
+def _stream_unary(serving: Serving, method: ServedMethod, behaviour: Any) -> "Behaviour":
     async def serve(requests: AsyncIterator[Any], context: "Context") -> Any:
         async with ServedCall(serving, method, context) as call:
             await call.admit()
@@ -106,7 +106,7 @@ def _stream_unary(serving: Serving, method: Method, behaviour: Any) -> "Behaviou
     return serve
 
 
-def _stream_stream(serving: Serving, method: Method, behaviour: Any) -> "Behaviour":
+def _stream_stream(serving: Serving, method: ServedMethod, behaviour: Any) -> "Behaviour":
     async def serve(requests: AsyncIterator[Any], context: "Context") -> None:
         async with ServedCall(serving, method, context) as call:
             await call.admit()

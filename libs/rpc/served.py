@@ -16,7 +16,7 @@ from libs.identity.authenticator import Authenticator
 from libs.identity.principal import Principal
 from libs.rpc.caller import Caller, set_caller
 from libs.rpc.errors import INTERNAL_TEXT, service_error_to_status, status_code, status_metadata
-from libs.rpc.guards import OpenStreams
+from libs.rpc.guards import StreamGuards
 from libs.rpc.incoming import REQUEST_ID, AddressReader, RequestIds, text_metadata, token_of
 from libs.rpc.metrics import RpcMetrics
 from libs.rpc.policy import Access
@@ -34,11 +34,11 @@ class Serving:
     request_id_of: RequestIds
     address_of: AddressReader
     metrics: RpcMetrics
-    streams: OpenStreams
+    streams: StreamGuards
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class ServedMethod:
     """A method: its path and what it requires of its caller."""
 
     path: str
@@ -53,7 +53,7 @@ class ServedCall:
 
     __slots__ = ("_context", "_method", "_principal", "_request_id", "_serving", "_started")
 
-    def __init__(self, serving: Serving, method: Method, context: "Context") -> None:
+    def __init__(self, serving: Serving, method: ServedMethod, context: "Context") -> None:
         self._started = time.perf_counter()
         self._serving = serving
         self._method = method

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from libs.errors import Reason, ServiceError
 from libs.identity.authenticator import Authenticator
 from libs.rpc.assembly import Service, build_server, served_names
-from libs.rpc.guards import OpenStreams
+from libs.rpc.guards import StreamGuards
 from libs.rpc.incoming import LOOPBACK, AddressReader, RequestIds
 from libs.rpc.limits import ServerLimits
 from libs.rpc.metrics import RpcMetrics
@@ -55,7 +55,7 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         metrics = RpcMetrics(registry or CollectorRegistry())
         addresses = AddressReader(trusted_proxies)
-        self._serving = Serving(authenticator, RequestIds(), addresses, metrics, OpenStreams())
+        self._serving = Serving(authenticator, RequestIds(), addresses, metrics, StreamGuards())
         self._server: grpc.aio.Server | None = None
 
     @property

@@ -3,11 +3,19 @@
 from libs.server_registry.entry import (
     Entry,
     HttpEntry,
-    Limits,
+    ProcessLimits,
     StdioEntry,
 )
 from libs.server_registry.errors import ServerRegistryError
 from libs.server_registry.file import ServerRegistryFile
 from libs.server_registry.registry import ServerRegistry
 
-__all__ = ["Entry", "HttpEntry", "Limits", "ServerRegistry", "ServerRegistryError", "ServerRegistryFile", "StdioEntry"]
+__all__ = [
+    "Entry",
+    "HttpEntry",
+    "ProcessLimits",
+    "ServerRegistry",
+    "ServerRegistryError",
+    "ServerRegistryFile",
+    "StdioEntry",
+]

@@ -54,7 +54,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Limits(_Strict):
+class ProcessLimits(_Strict):
     """Resource limits of a stdio server's process (`setrlimit`). Missing limits are inherited."""
 
     memory_mib: int | None = Field(default=None, ge=16)
@@ -83,7 +83,7 @@ class StdioEntry(_Common):
     """The environment of the server, in addition to fixed values of PATH, LANG and HOME."""
     cwd: AbsolutePath | None = None
     """The working directory. By default a private directory that is deleted with the connection."""
-    limits: Limits = Limits()
+    limits: ProcessLimits = ProcessLimits()
     cancel: Literal["ask", "kill"] = "ask"
     """What cancelling a running command does: `ask` notifies the server, which need not comply; `kill` also ends it."""
 

@@ -10,7 +10,7 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from libs.bus.backoff import LONGEST_SECONDS, backoff_seconds
-from libs.bus.client import Connection
+from libs.bus.client import NatsConnection
 from libs.bus.connection import Bus
 
 
@@ -33,7 +33,7 @@ def test_reader_feeds_the_parser_and_answers_pings_and_pongs() -> None:
 
 
 async def test_connection_that_was_never_opened_can_be_abandoned() -> None:
-    connection = Connection()
+    connection = NatsConnection()
     assert not connection.alive
     assert not connection.publish_frame(b"a", b"b")
     assert not await connection.synchronise(1)
@@ -53,7 +53,7 @@ async def test_bus_closes_although_its_connect_lost_a_cancellation(
     """As `wait_for` of Python 3.11 does when it is cancelled at the moment of its result."""
     began = asyncio.Event()
 
-    async def open_(self: Connection, servers: list[str], name: str) -> None:
+    async def open_(self: NatsConnection, servers: list[str], name: str) -> None:
         began.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -61,7 +61,7 @@ async def test_bus_closes_although_its_connect_lost_a_cancellation(
         if error is not None:
             raise error
 
-    monkeypatch.setattr(Connection, "open", open_)
+    monkeypatch.setattr(NatsConnection, "open", open_)
     bus = Bus("nats://127.0.0.1:1", "test")
     await began.wait()
     await asyncio.wait_for(bus.close(), 5)

@@ -8,7 +8,7 @@ import structlog
 
 from libs.server_registry import (
     HttpEntry,
-    Limits,
+    ProcessLimits,
     ServerRegistry,
     ServerRegistryError,
     ServerRegistryFile,
@@ -55,7 +55,7 @@ def test_valid_file_is_parsed_into_entries(file: Path) -> None:
         env={"TZ": "UTC"},
         cwd="/srv",
         startup_timeout=5.0,
-        limits=Limits(memory_mib=512, open_files=64),
+        limits=ProcessLimits(memory_mib=512, open_files=64),
     )
     assert server_registry.get("web-search") == HttpEntry(
         name="web-search", transport="http", url="https://mcp.example.org/mcp", startup_timeout=30.0

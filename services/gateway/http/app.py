@@ -13,7 +13,7 @@ from libs.rpc import service_error_from_rpc
 from libs.rpc.errors import INTERNAL_TEXT
 from libs.rpc.incoming import RequestIds
 from services.gateway.http.bodies import ClientGoneError
-from services.gateway.http.callers import Caller, Callers
+from services.gateway.http.callers import Callers, GatewayCaller
 from services.gateway.http.context import RequestContext
 from services.gateway.http.metrics import HttpMetrics
 from services.gateway.http.problems import problem
@@ -44,7 +44,7 @@ class Endpoint:
 class Handle(Protocol):
     """Responds to an authenticated request; raises ServiceError."""
 
-    async def __call__(self, parameters: Mapping[str, str], context: RequestContext, caller: Caller) -> None:
+    async def __call__(self, parameters: Mapping[str, str], context: RequestContext, caller: GatewayCaller) -> None:
         """Respond."""
 
 

@@ -23,7 +23,7 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]{1,1024})")
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class GatewayCaller:
     """The caller that a key belongs to. `authorization` is sent with calls on its behalf."""
 
     tenant_id: str
@@ -37,9 +37,9 @@ class Callers:
 
     def __init__(self, session: grpc.aio.Channel) -> None:
         self._identity = identity_pb2_grpc.IdentityServiceStub(session)
-        self._lookups = Lookups[Caller](_MOST, _SECONDS)
+        self._lookups = Lookups[GatewayCaller](_MOST, _SECONDS)
 
-    async def authenticate(self, header: bytes | None, request_id: str) -> Caller:
+    async def authenticate(self, header: bytes | None, request_id: str) -> GatewayCaller:
         """Return the caller of an Authorization header; raises ServiceError."""
         authorization = _authorization(header)
         key = sha256(authorization.encode()).digest()
@@ -48,7 +48,7 @@ class Callers:
             raise _invalid()
         return caller
 
-    async def _ask(self, authorization: str, request_id: str) -> Caller:
+    async def _ask(self, authorization: str, request_id: str) -> GatewayCaller:
         try:
             answer = await self._identity.GetPrincipal(
                 identity_pb2.GetPrincipalRequest(),
@@ -57,7 +57,7 @@ class Callers:
             )
         except grpc.aio.AioRpcError as error:
             raise service_error_from_rpc(error) from None
-        return Caller(answer.tenant_id, answer.principal, answer.role, authorization)
+        return GatewayCaller(answer.tenant_id, answer.principal, answer.role, authorization)
 
 
 def _authorization(header: bytes | None) -> str:

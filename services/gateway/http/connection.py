@@ -9,7 +9,7 @@ _HEAD_BYTES = 64 * 1024
 _HEAD_SECONDS = 15.0
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """Disconnects clients that send a head that is too large or that does not end in time."""
 
     _head_bytes = 0

@@ -17,7 +17,7 @@ class _Node(Generic[Target]):
 
 
 @dataclass(frozen=True, slots=True)
-class Match(Generic[Target]):
+class RouteMatch(Generic[Target]):
     """A matched path: its targets by method, and its parameters."""
 
     targets: Mapping[str, Target]
@@ -50,7 +50,7 @@ class Router(Generic[Target]):
             raise ValueError(f"{method} {path} is defined twice")
         node.targets[method] = target
 
-    def find(self, raw_path: bytes) -> Match[Target] | None:
+    def find(self, raw_path: bytes) -> RouteMatch[Target] | None:
         """Return the match of a percent-encoded path, None when there is none. An encoded slash is no separator."""
         node, parameters = self._root, {}
         for word in raw_path.split(b"/")[1:]:
@@ -64,4 +64,4 @@ class Router(Generic[Target]):
                 except UnicodeDecodeError:
                     return None
             node = following
-        return Match(node.targets, parameters) if node.targets else None
+        return RouteMatch(node.targets, parameters) if node.targets else None

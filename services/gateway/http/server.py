@@ -11,14 +11,14 @@ import structlog
 import uvicorn
 
 from libs.telemetry.tasks import TaskWatch
-from services.gateway.http.connection import Connection
+from services.gateway.http.connection import HttpConnection
 
 _log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 _IDLE_SECONDS = 75
 
 
-class ListenError(OSError):
+class HttpListenError(OSError):
     """The server cannot listen on its configured address."""
 
 
@@ -28,8 +28,8 @@ class HttpServer(uvicorn.Server):
     def __init__(self, app: Any, listener: socket.socket, drain: float) -> None:
         super().__init__(
             uvicorn.Config(
-                app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
-                server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
+                app, http=HttpConnection, ws="none", lifespan="off", interface="asgi3", log_config=None,
+                access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=math.ceil(drain),
             )
         )  # fmt: skip
@@ -60,7 +60,7 @@ class HttpServer(uvicorn.Server):
 
 
 def listen(host: str, port: int, write_deadline: float) -> socket.socket:
-    """Return a socket that listens on an address; port 0 means any free port. Raises ListenError.
+    """Return a socket that listens on an address; port 0 means any free port. Raises HttpListenError.
 
     The kernel disconnects clients that do not read for longer than the deadline. A normal close would wait until they
     have read the last byte.
@@ -80,4 +80,4 @@ def listen(host: str, port: int, write_deadline: float) -> socket.socket:
             stack.pop_all()  # keep it open
             return listener
     except OSError as error:
-        raise ListenError(f"cannot listen on {host}:{port}: is the port taken?") from error
+        raise HttpListenError(f"cannot listen on {host}:{port}: is the port taken?") from error

@@ -10,7 +10,7 @@ from protovalidate import Validator
 
 from libs.errors import Reason, ServiceError
 from libs.rpc import call_metadata, check_rules, service_error_from_rpc
-from services.gateway.http.callers import Caller
+from services.gateway.http.callers import GatewayCaller
 from services.gateway.http.context import RequestContext
 from services.gateway.http.responses import Response
 from services.gateway.rest.calls import Calls, StreamCalls
@@ -36,7 +36,7 @@ class RequestHandler:
         self._settings = settings
 
     async def handle(
-        self, route: Route, parameters: Mapping[str, str], context: RequestContext, caller: Caller
+        self, route: Route, parameters: Mapping[str, str], context: RequestContext, caller: GatewayCaller
     ) -> None:
         """Respond to one request.
 
@@ -60,7 +60,7 @@ class RequestHandler:
         except grpc.aio.AioRpcError as error:
             raise route.in_rest_words(service_error_from_rpc(error), request) from None
 
-    def _authorise(self, route: Route, caller: Caller, request: Message) -> None:
+    def _authorise(self, route: Route, caller: GatewayCaller, request: Message) -> None:
         """Reject a caller without the method's role.
 
         An invalid request is reported before a missing role. The service validates only requests that reach it, so a

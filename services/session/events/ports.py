@@ -24,7 +24,7 @@ class NotificationSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """The answer to an append: `ok`, or why it was rejected. `detail` is the session's state when that is why."""
 
     code: AppendCode
@@ -63,7 +63,7 @@ class EventStore(Protocol):
 
     async def append(
         self, actor: Actor, partition: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
-    ) -> Appended:
+    ) -> AppendResult:
         """Append all of the events or, when the session accepts none, none."""
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:

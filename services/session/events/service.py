@@ -12,7 +12,7 @@ from libs.ids import partition_of
 from services.session.agents.service import Agents
 from services.session.events.hub import Hub
 from services.session.events.model import AppendCode, Cursor, Event, EventFilter, NewEvent
-from services.session.events.ports import Appended, EventStore, SessionHead
+from services.session.events.ports import AppendResult, EventStore, SessionHead
 from services.session.events.scopes import PAGE, PAGE_BYTES, AgentScope, Scope, SessionScope, cursor_expired
 from services.session.events.subscriber import Batch, Subscriber
 from services.session.sessions.service import session_missing
@@ -62,7 +62,7 @@ class Events:
 
     async def append(
         self, actor: Actor, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
-    ) -> Appended:
+    ) -> AppendResult:
         """Append all of the events, or raise ServiceError."""
         head = await self.head(actor.tenant_id, session_id)
         done = await self._store.append(actor, head.partition, session_id, events, key)

@@ -14,7 +14,7 @@ from libs.idempotency import IdempotencyKey, KeyedItem, folded, key_columns
 from libs.notifications import Notifier
 from services.session.events.model import AppendCode, Event, NewEvent
 from services.session.events.ports import (
-    Appended,
+    AppendResult,
     LogHead,
     SessionHead,
 )
@@ -44,7 +44,7 @@ class PostgresEvents:
     def __init__(self, database: Database, notifier: Notifier) -> None:
         self._database = database
         self._notifier = notifier
-        self._appends: KeyedBatcher[tuple[str, int], KeyedItem, Appended] = KeyedBatcher(self._flush)
+        self._appends: KeyedBatcher[tuple[str, int], KeyedItem, AppendResult] = KeyedBatcher(self._flush)
 
     async def make_tables(self) -> None:
         """Create the tables of the next four weeks. Existing tables stay unchanged."""
@@ -52,7 +52,7 @@ class PostgresEvents:
 
     async def append(
         self, actor: Actor, partition: int, session_id: str, events: Sequence[NewEvent], key: IdempotencyKey | None
-    ) -> Appended:
+    ) -> AppendResult:
         """Append all of the events or, when the session accepts none, none."""
         item = {
             "session_id": session_id,
@@ -67,14 +67,14 @@ class PostgresEvents:
         }  # fmt: skip
         return await self._appends.run((actor.tenant_id, partition), KeyedItem(key, item))
 
-    async def _flush(self, key: tuple[str, int], items: Sequence[KeyedItem]) -> list[Appended]:
+    async def _flush(self, key: tuple[str, int], items: Sequence[KeyedItem]) -> list[AppendResult]:
         tenant_id, partition = key
         batch, indexes = folded(items)
         values = (tenant_id, partition, orjson.dumps([item.body for item in batch]).decode(), *key_columns(batch))
         rows = await self._database.records(_AppendRow, _SQL["append"], values)
         rows[0].announce(self._notifier, tenant_id, partition)
         failpoint("events.after_append_before_answer")
-        answers = [Appended(row.code, row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows]
+        answers = [AppendResult(row.code, row.first_seq or 0, row.last_seq or 0, row.detail or "") for row in rows]
         return [answers[index] for index in indexes]
 
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:

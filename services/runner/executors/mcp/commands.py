@@ -21,7 +21,7 @@ _MAX_PAGES = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
+class McpAttempt:
     """One attempt at one command, with everything that it needs to run."""
 
     execution: Execution
@@ -47,7 +47,7 @@ class Attempt:
         )
 
 
-async def run_tool(attempt: Attempt) -> Mapping[str, Any]:
+async def run_tool(attempt: McpAttempt) -> Mapping[str, Any]:
     """Run `{tool, arguments}`: check the arguments against the tool's schema, then call the tool."""
     params = Parameters(attempt.execution.params, ("tool", "arguments"))
     name, arguments = params.name("tool"), params.arguments()
@@ -72,7 +72,7 @@ async def run_tool(attempt: Attempt) -> Mapping[str, Any]:
     return _dump(result, "content", "structuredContent") | {"isError": False}
 
 
-async def list_tools(attempt: Attempt) -> Mapping[str, Any]:
+async def list_tools(attempt: McpAttempt) -> Mapping[str, Any]:
     """Run `{}`: return the server's tools, as MCP describes them."""
     Parameters(attempt.execution.params, ())
     try:
@@ -83,7 +83,7 @@ async def list_tools(attempt: Attempt) -> Mapping[str, Any]:
         raise errors.invalid_answer("the list of tools", str(error), repeatable=True) from error
 
 
-async def read_resource(attempt: Attempt) -> Mapping[str, Any]:
+async def read_resource(attempt: McpAttempt) -> Mapping[str, Any]:
     """Run `{uri}`: return the contents of a resource."""
     uri = Parameters(attempt.execution.params, ("uri",)).name("uri")
     subject = f"resource {excerpt(uri, 200)!r}"
@@ -98,7 +98,7 @@ async def read_resource(attempt: Attempt) -> Mapping[str, Any]:
     return _dump(result, "contents")
 
 
-async def get_prompt(attempt: Attempt) -> Mapping[str, Any]:
+async def get_prompt(attempt: McpAttempt) -> Mapping[str, Any]:
     """Run `{name, arguments}`: return the messages of a prompt with its arguments filled in."""
     params = Parameters(attempt.execution.params, ("name", "arguments"))
     name, arguments = params.name("name"), params.texts()
@@ -116,7 +116,7 @@ async def get_prompt(attempt: Attempt) -> Mapping[str, Any]:
     return _dump(result, "description", "messages")
 
 
-COMMANDS: Mapping[str, Callable[[Attempt], Awaitable[Mapping[str, Any]]]] = {
+COMMANDS: Mapping[str, Callable[[McpAttempt], Awaitable[Mapping[str, Any]]]] = {
     "run_tool": run_tool,
     "list_tools": list_tools,
     "read_resource": read_resource,

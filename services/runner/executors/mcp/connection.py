@@ -21,7 +21,7 @@ from services.runner.executors.failures import (
     type_unknown,
 )
 from services.runner.executors.mcp import http
-from services.runner.executors.mcp.commands import COMMANDS, Attempt
+from services.runner.executors.mcp.commands import COMMANDS, McpAttempt
 from services.runner.executors.mcp.handshake import (
     CLIENT,
     describe,
@@ -114,7 +114,7 @@ class McpConnection:
         if self._lost.is_set() or self._session is None or self._tools is None:
             raise connection_lost(self._reason or "it was never opened", charged=False)
         reports = Reports(report)
-        attempt = Attempt(
+        attempt = McpAttempt(
             execution=execution,
             session=self._session,
             tools=self._tools,

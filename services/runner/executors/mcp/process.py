@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from libs.server_registry import Limits, StdioEntry
+from libs.server_registry import ProcessLimits, StdioEntry
 from services.runner.executors.mcp import orphans, pipes
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
@@ -203,7 +203,7 @@ def _environment(own: Mapping[str, str], *, home: str, mark: str) -> dict[str, s
     return fixed | dict(own) | {orphans.MARK: mark}
 
 
-def _rlimits(limits: Limits) -> str:
+def _rlimits(limits: ProcessLimits) -> str:
     values = {
         "RLIMIT_AS": None if limits.memory_mib is None else limits.memory_mib << 20,
         "RLIMIT_CPU": limits.cpu_seconds,
