@@ -53,7 +53,7 @@ def key_of(environment: Mapping[str, str]) -> str:
     return key
 
 
-class Connection:
+class ServiceConnection:
     """A connection to a service. Failed calls raise CliError, which names fields as REST does."""
 
     def __init__(self, channel: grpc.aio.Channel, service: ServiceName, address: str, key: str | None) -> None:
@@ -114,11 +114,13 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(environment: Mapping[str, str], service: ServiceName, key: str | None) -> AsyncIterator[Connection]:
+async def connect(
+    environment: Mapping[str, str], service: ServiceName, key: str | None
+) -> AsyncIterator[ServiceConnection]:
     """Open a connection to a service. Nothing is sent before the first call."""
     address = address_of(environment, service)
     async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
-        yield Connection(channel, service, address, key)
+        yield ServiceConnection(channel, service, address, key)
 
 
 def body_of(method: Method) -> str:

@@ -16,12 +16,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from libs.db.migrate import LockedSchemaError, Patience, SchemaSources, upgrade
+from libs.db.migrate import LockedSchemaError, LockPatience, SchemaSources, upgrade
 from tests.support.engines import TestPostgres
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-QUICK = Patience(lock=0.2, first=0.1, longest=0.2, total=30.0)
+QUICK = LockPatience(lock=0.2, first=0.1, longest=0.2, total=30.0)
 INDEX = "-- callboard: no transaction\ncreate index concurrently items_by_id on box.items (id);\nanalyze box.items;"
 _UPGRADE = """
 import sys
@@ -66,7 +66,7 @@ def holding(url: str, statement: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @contextmanager
-def upgrading(url: str, sources: SchemaSources, patience: Patience = QUICK) -> Iterator[threading.Thread]:
+def upgrading(url: str, sources: SchemaSources, patience: LockPatience = QUICK) -> Iterator[threading.Thread]:
     """Runs an upgrade in a thread, and waits at the end until it has finished."""
     thread = threading.Thread(target=upgrade, args=(url, sources, patience))
     thread.start()

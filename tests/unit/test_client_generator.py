@@ -17,7 +17,7 @@ from tools.protos.artifacts import PACKAGE, stale_files
 from tools.protos.clients.catalog import Catalog, read_catalog
 from tools.protos.clients.names import method_name, word
 from tools.protos.clients.render import FILES, TEMPLATES, docstring, write_clients
-from tools.protos.clients.schema import ContractError, Schema
+from tools.protos.clients.schema import GeneratorError, Schema
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_stream_without_a_handwritten_method_is_reported() -> None:
     def stream(files: FileDescriptorSet) -> None:
         _method(files, "agents", "GetAgent").server_streaming = True
 
-    with pytest.raises(ContractError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent is a stream"):
+    with pytest.raises(GeneratorError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent is a stream"):
         read_catalog(_changed(stream))
 
 
@@ -125,12 +125,12 @@ def test_two_parameters_with_one_name_are_rejected() -> None:
         message = next(one for one in _file(files, "agents").message_type if one.name == "GetAgentRequest")
         message.field[0].name = "timeout"
 
-    with pytest.raises(ContractError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent would have .*`timeout`"):
+    with pytest.raises(GeneratorError, match=r"^callboard\.agents\.v1\.AgentService\.GetAgent would have .*`timeout`"):
         read_catalog(_changed(rename))
 
 
 def test_element_without_a_comment_is_reported() -> None:
-    with pytest.raises(ContractError, match=r"^callboard\.[a-zA-Z0-9.]+ has no comment$"):
+    with pytest.raises(GeneratorError, match=r"^callboard\.[a-zA-Z0-9.]+ has no comment$"):
         read_catalog(_changed(lambda files: _file(files, "agents").ClearField("source_code_info")))
 
 
@@ -174,5 +174,7 @@ def test_additional_field_with_the_name_of_a_resource_field_is_rejected() -> Non
         message = next(one for one in _file(files, "sessions").message_type if one.name == "StartSessionResponse")
         message.field[1].name = "etag"
 
-    with pytest.raises(ContractError, match=r"^callboard\.sessions\.v1\.StartSessionResponse\.etag has the name of a "):
+    with pytest.raises(
+        GeneratorError, match=r"^callboard\.sessions\.v1\.StartSessionResponse\.etag has the name of a "
+    ):
         read_catalog(_changed(rename))

@@ -7,7 +7,7 @@ import pytest
 
 from tools.protos import __main__ as protos
 from tools.protos.artifacts import generated_files, replace_files, stale_files
-from tools.protos.clients.schema import ContractError
+from tools.protos.clients.schema import GeneratorError
 
 MODULE = "callboard/agents/v1/agents_pb2.py"
 DESCRIPTORS = "callboard/descriptors.binpb"
@@ -60,7 +60,7 @@ def test_new_files_replace_all_generated_ones(tmp_path: Path) -> None:
 
 def test_contract_without_a_client_fails_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(action: str) -> None:
-        raise ContractError(f"{action}: AgentService.Watch is a stream")
+        raise GeneratorError(f"{action}: AgentService.Watch is a stream")
 
     monkeypatch.setattr(protos, "run", fail)
     monkeypatch.setattr("sys.argv", ["protos", "check"])

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tools.protos.artifacts import PACKAGE, generate, replace_files, stale_files
-from tools.protos.clients.schema import ContractError
+from tools.protos.clients.schema import GeneratorError
 from tools.protos.compiler import PROTOS, Compiler, run_buf
 from tools.protos.compiler import run as run_tool
 
@@ -37,7 +37,7 @@ def main() -> None:
     action = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         run(action)
-    except ContractError as error:
+    except GeneratorError as error:
         sys.exit(f"the clients cannot be generated: {error}")
 
 

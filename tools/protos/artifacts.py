@@ -29,7 +29,7 @@ def replace_files(fresh_folder: Path, kept_folder: Path) -> None:
 
 
 def generate(compiler: Compiler, target: Path) -> None:
-    """Write the generated files below an empty folder. Raises ContractError."""
+    """Write the generated files below an empty folder. Raises GeneratorError."""
     (target / DESCRIPTORS).parent.mkdir(parents=True, exist_ok=True)
     compiler.write_descriptors(target / DESCRIPTORS)
     _generate_messages(compiler, target)

@@ -9,18 +9,18 @@ from libs.db.migrate.errors import (
     OldSchemaError,
     SourceError,
 )
-from libs.db.migrate.patience import Patience
+from libs.db.migrate.patience import LockPatience
 from libs.db.migrate.sources import SchemaSources
 from libs.db.migrate.upgrade import upgrade
 
 __all__ = [
     "ChangedSignatureError",
     "EditedMigrationError",
+    "LockPatience",
     "LockedSchemaError",
     "MigrationError",
     "NewerSchemaError",
     "OldSchemaError",
-    "Patience",
     "SchemaSources",
     "SourceError",
     "upgrade",

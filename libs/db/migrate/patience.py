@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class LockPatience:
     """Limits in seconds: `lock` for one wait for a lock, `first` and `longest` for the pauses, `total` for everything.
 
     While a migration waits for a table's lock, every later query of that table queues behind it. So the wait ends after
@@ -29,7 +29,7 @@ class Patience:
     total: float = 600.0
 
 
-def in_transaction(connection: psycopg.Connection[Any], patience: Patience, work: Callable[[], object]) -> None:
+def in_transaction(connection: psycopg.Connection[Any], patience: LockPatience, work: Callable[[], object]) -> None:
     """Run `work` in a transaction, again until it gets its locks. Raises `LockedSchemaError` after `total` seconds."""
     deadline = time.monotonic() + patience.total
     pause = patience.first

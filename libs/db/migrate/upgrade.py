@@ -11,7 +11,7 @@ import psycopg
 
 from libs.db.migrate.definitions import Definitions
 from libs.db.migrate.ledger import Ledger
-from libs.db.migrate.patience import Patience, in_transaction
+from libs.db.migrate.patience import LockPatience, in_transaction
 from libs.db.migrate.sources import Migration, SchemaSources, read_definitions, read_migrations
 from libs.db.migrate.steps import check_steps, run_steps
 
@@ -21,12 +21,12 @@ _POLL_SECONDS = 0.1
 _OPTIONS = "-c client_connection_check_interval=1s -c statement_timeout=0 -c client_min_messages=warning"
 
 
-def upgrade(url: str, sources: SchemaSources, patience: Patience | None = None) -> None:
+def upgrade(url: str, sources: SchemaSources, patience: LockPatience | None = None) -> None:
     """Bring the database at `url` (`postgresql://...`) to the schema in `sources`. Does nothing if it is current.
 
     Safe to call from several processes at once. Raises `MigrationError`.
     """
-    patience = patience or Patience()
+    patience = patience or LockPatience()
     migrations, definitions = read_migrations(sources.migrations), read_definitions(sources.functions)
     for migration in migrations:
         if migration.is_without_transaction:
@@ -58,7 +58,7 @@ def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 class _Upgrade:
     def __init__(
-        self, connection: psycopg.Connection[Any], ledger: Ledger, definitions: Definitions, patience: Patience
+        self, connection: psycopg.Connection[Any], ledger: Ledger, definitions: Definitions, patience: LockPatience
     ) -> None:
         self._connection, self._ledger = connection, ledger
         self._definitions, self._patience = definitions, patience

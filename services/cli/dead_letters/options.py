@@ -63,23 +63,25 @@ class Filters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class SelectionOptions:
     """The dead letters to act on: those with `ids`, or all that match `matching` unless it is None."""
 
     ids: tuple[str, ...] = ()
     matching: commands_pb2.DeadLetterFilter | None = None
 
 
-def select(ids: Sequence[str], filters: Filters, *, everything: bool, limit: int | None, now: datetime) -> Selection:
+def select(
+    ids: Sequence[str], filters: Filters, *, everything: bool, limit: int | None, now: datetime
+) -> SelectionOptions:
     """Return the dead letters to act on; raises UsageError unless either ids or a filter select them."""
     filtered = filters.are_given
     if ids:
         if filtered or everything or limit is not None:
             raise UsageError("select dead letters by ids or by a filter, not by both")
-        return Selection(ids=tuple(dict.fromkeys(ids)))
+        return SelectionOptions(ids=tuple(dict.fromkeys(ids)))
     if not filtered and not everything:
         raise UsageError("select dead letters by ids, by a filter or with --all")
-    return Selection(matching=filters.read(now))
+    return SelectionOptions(matching=filters.read(now))
 
 
 def read_options(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from callboard.commands.v1 import commands_pb2
 from libs.contract import find_method
-from services.cli.connection import Connection
-from services.cli.dead_letters.options import Selection
+from services.cli.connection import ServiceConnection
+from services.cli.dead_letters.options import SelectionOptions
 
 _SECONDS = 60.0
 """How long one call may take."""
@@ -21,7 +21,7 @@ _LIST, _GET, _REQUEUE, _REQUEUE_MANY, _PURGE_MANY = (
 
 
 async def find(
-    service: Connection, matching: commands_pb2.DeadLetterFilter, limit: int, token: str
+    service: ServiceConnection, matching: commands_pb2.DeadLetterFilter, limit: int, token: str
 ) -> commands_pb2.ListDeadLettersResponse:
     """Return up to `limit` dead letters, newest first, and the token of the next page."""
     found = commands_pb2.ListDeadLettersResponse(next_page_token=token)
@@ -45,7 +45,7 @@ async def find(
             return found
 
 
-async def show(service: Connection, command_id: str) -> commands_pb2.GetDeadLetterResponse:
+async def show(service: ServiceConnection, command_id: str) -> commands_pb2.GetDeadLetterResponse:
     """Return one dead letter with its attempts."""
     request = commands_pb2.GetDeadLetterRequest(command_id=command_id)
     response: commands_pb2.GetDeadLetterResponse = await service.call(find_method(_GET), request, _SECONDS)
@@ -53,7 +53,7 @@ async def show(service: Connection, command_id: str) -> commands_pb2.GetDeadLett
 
 
 async def requeue_one(
-    service: Connection, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
+    service: ServiceConnection, command_id: str, params: str, options: commands_pb2.RequeueOptions, key: str
 ) -> commands_pb2.RequeueDeadLettersResponse:
     """Requeue one dead letter with other parameters. Returns the response of a bulk requeue."""
     request = commands_pb2.RequeueDeadLetterRequest(
@@ -65,8 +65,8 @@ async def requeue_one(
 
 
 async def requeue(
-    service: Connection,
-    selection: Selection,
+    service: ServiceConnection,
+    selection: SelectionOptions,
     options: commands_pb2.RequeueOptions,
     *,
     limit: int | None,
@@ -96,7 +96,7 @@ async def requeue(
 
 
 async def purge(
-    service: Connection, selection: Selection, *, limit: int | None, dry_run: bool, key: str
+    service: ServiceConnection, selection: SelectionOptions, *, limit: int | None, dry_run: bool, key: str
 ) -> commands_pb2.PurgeDeadLettersResponse:
     """Purge all ids or all that match, up to 1,000 in a call."""
     total = commands_pb2.PurgeDeadLettersResponse(dry_run=dry_run)
@@ -120,7 +120,7 @@ async def purge(
 _Total = commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeDeadLettersResponse
 
 
-def _batches(selection: Selection, limit: int | None, total: _Total) -> Iterator[tuple[Sequence[str], int]]:
+def _batches(selection: SelectionOptions, limit: int | None, total: _Total) -> Iterator[tuple[Sequence[str], int]]:
     """Yield the ids and the limit of each call until all are processed. A dry run by filter is one call."""
     if selection.matching is None:
         for begin in range(0, len(selection.ids), _BATCH):

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import typer
 
 from callboard.commands.v1 import commands_pb2
-from services.cli.connection import Connection, ServiceName, connect, key_of
+from services.cli.connection import ServiceConnection, ServiceName, connect, key_of
 from services.cli.dead_letters import requests
 from services.cli.dead_letters.options import (
     Filters,
-    Selection,
+    SelectionOptions,
     read_options,
     read_params,
     select,
@@ -96,7 +96,7 @@ def purge_dead_letters(environment: _Environment, ids: Sequence[str], filters: F
     _end(response)
 
 
-def _confirm(environment: _Environment, selection: Selection, batch: BatchOptions) -> None:
+def _confirm(environment: _Environment, selection: SelectionOptions, batch: BatchOptions) -> None:
     """Ask for confirmation, with the number that match. Raises UsageError if standard input is no terminal."""
     if not sys.stdin.isatty():
         raise UsageError(
@@ -114,7 +114,7 @@ def _end(response: commands_pb2.RequeueDeadLettersResponse | commands_pb2.PurgeD
         raise typer.Exit(1)
 
 
-def _call(environment: _Environment, ask: Callable[[Connection], Awaitable[_Result]]) -> _Result:
+def _call(environment: _Environment, ask: Callable[[ServiceConnection], Awaitable[_Result]]) -> _Result:
     async def calling() -> _Result:
         async with connect(environment, ServiceName.COMMAND, key_of(environment)) as service:
             return await ask(service)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 from tools.protos.clients.fields import TypeNames, can_miss, python_name, reader_name, returned_field
-from tools.protos.clients.schema import ContractError, Schema, own_messages
+from tools.protos.clients.schema import GeneratorError, Schema, own_messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ def describe_answer(schema: Schema, method: MethodDescriptor, names: TypeNames) 
 
 
 def further_fields(response: Descriptor) -> list[FieldDescriptor]:
-    """Return the other fields of a response. Raises ContractError when the resource has a field of the same name."""
+    """Return the other fields of a response. Raises GeneratorError when the resource has a field of the same name."""
     resource = resource_field(response)
     fields = [field for field in response.fields if field != resource]
     if resource is not None and resource.message_type is not None:
         own = {python_name(field) for field in resource.message_type.fields}
         for field in fields:
             if python_name(field) in own:
-                raise ContractError(f"{field.full_name} has the name of a field of {resource.message_type.name}")
+                raise GeneratorError(f"{field.full_name} has the name of a field of {resource.message_type.name}")
     return fields
 
 

@@ -16,14 +16,14 @@ from tools.protos.clients.fields import (
     table_name,
 )
 from tools.protos.clients.methods import (
-    Method,
+    ClientMethod,
     client_methods,
     describe_method,
     flattened_field,
     parameter_sources,
 )
 from tools.protos.clients.names import module_of, package_of, word
-from tools.protos.clients.schema import ContractError, Schema, map_value, own_messages
+from tools.protos.clients.schema import GeneratorError, Schema, map_value, own_messages
 from tools.protos.clients.services import attributes, resource_name
 
 _TYPES_MODULE = "_types."  # no parameter has this name
@@ -71,7 +71,7 @@ class Resource:
     attributes: dict[str, str]
     """The client's attributes that hold it, each with the connection that it uses: `session` or `command`."""
     comment: str
-    methods: list[Method]
+    methods: list[ClientMethod]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def _closure(messages: Iterable[Descriptor]) -> list[Descriptor]:
         message = waiting.pop()
         if message.full_name not in found:
             if any(one.name == message.name for one in found.values()):
-                raise ContractError(f"{message.full_name} has the name of another message")
+                raise GeneratorError(f"{message.full_name} has the name of another message")
             found[message.full_name] = message
             waiting += own_messages(message.fields)
     return sorted(found.values(), key=lambda message: str(message.name))

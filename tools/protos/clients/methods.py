@@ -14,7 +14,7 @@ from tools.protos.clients.fields import (
     python_name,
 )
 from tools.protos.clients.names import method_name, module_of, resource_noun
-from tools.protos.clients.schema import ContractError, Schema
+from tools.protos.clients.schema import GeneratorError, Schema
 
 WRITTEN_BY_HAND = {"callboard.events.v1.EventService.StreamEvents"}  # `follow`, which resumes on its own
 _UNREAD = {"callboard.agents.v1.Agent.connector": '{"kind": "echo"}'}
@@ -25,7 +25,7 @@ _OWN_PARAMETERS = {"self", "timeout"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class ClientMethod:
     """One method of a client's resource."""
 
     name: str
@@ -51,10 +51,10 @@ class Method:
 
 
 def client_methods(service: ServiceDescriptor) -> list[MethodDescriptor]:
-    """Return the methods to generate. Raises ContractError for a stream that is not written by hand."""
+    """Return the methods to generate. Raises GeneratorError for a stream that is not written by hand."""
     for method in service.methods:
         if (method.server_streaming or method.client_streaming) and method.full_name not in WRITTEN_BY_HAND:
-            raise ContractError(f"{method.full_name} is a stream: write it by hand, and list it in methods.py")
+            raise GeneratorError(f"{method.full_name} is a stream: write it by hand, and list it in methods.py")
     return [method for method in service.methods if method.full_name not in WRITTEN_BY_HAND]
 
 
@@ -77,14 +77,14 @@ def parameter_sources(method: MethodDescriptor) -> list[FieldDescriptor]:
     return outer + (_body_fields(body) if body is not None else [])
 
 
-def describe_method(schema: Schema, method: MethodDescriptor, names: TypeNames) -> Method:
-    """Describe a method. Raises ContractError when two of its parameters have one name."""
+def describe_method(schema: Schema, method: MethodDescriptor, names: TypeNames) -> ClientMethod:
+    """Describe a method. Raises GeneratorError when two of its parameters have one name."""
     sources = list(_parameter_fields(schema, method))
     parameters = [replace(given_field(schema, field, names), required=required) for field, required in sources]
     _check_names(method, parameters)
     leading = _count_positional(schema, [field for field, _ in sources])
     service = method.containing_service
-    return Method(
+    return ClientMethod(
         name=method_name(service.name, method.name, set(service.methods_by_name)),
         comment=schema.comment(method.full_name),
         path=f"/{service.full_name}/{method.name}",
@@ -151,7 +151,7 @@ def _merged(schema: Schema, fields: list[FieldDescriptor]) -> str:
     required = [field for field in fields if schema.is_required(field) and field.message_type is not None]
     missing = [field.full_name for field in required if field.full_name not in _UNREAD]
     if missing:
-        raise ContractError(f"{missing[0]} is required in an update: add a placeholder for it in methods.py")
+        raise GeneratorError(f"{missing[0]} is required in an update: add a placeholder for it in methods.py")
     unread = ", ".join(f'"{python_name(field)}": {_UNREAD[field.full_name]}' for field in required)
     return f"{{{unread}, **changes}}" if required else "changes"
 
@@ -188,7 +188,7 @@ def _check_names(method: MethodDescriptor, parameters: list[GivenField]) -> None
     seen = set(_OWN_PARAMETERS)
     for parameter in parameters:
         if parameter.name in seen:
-            raise ContractError(f"{method.full_name} would have two parameters `{parameter.name}`")
+            raise GeneratorError(f"{method.full_name} would have two parameters `{parameter.name}`")
         seen.add(parameter.name)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.protos.clients.catalog import Catalog, Enum
-from tools.protos.clients.methods import Method
+from tools.protos.clients.methods import ClientMethod
 from tools.protos.compiler import BIN
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +73,7 @@ def _enum_doc(enum: Enum) -> str:
     return _docstring([*_wrapped(enum.comment, 0, first=3), "", *values], 0)
 
 
-def _method_doc(method: Method) -> str:
+def _method_doc(method: ClientMethod) -> str:
     fields = [*method.positional, *method.keywords]
     comments = {field.name: field.comment for field in fields}
     if "request_id" in comments:

@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from callboard.descriptors import read_comments
 
 
-class ContractError(Exception):
+class GeneratorError(Exception):
     """The clients cannot be generated from the contract. The text names the element and the reason."""
 
 
@@ -36,9 +36,9 @@ class Schema:
         return sorted(found, key=lambda service: str(service.name))
 
     def comment(self, full_name: str) -> str:
-        """Return an element's comment as one line of text. Raises ContractError when it has none."""
+        """Return an element's comment as one line of text. Raises GeneratorError when it has none."""
         if full_name not in self._comments:
-            raise ContractError(f"{full_name} has no comment")
+            raise GeneratorError(f"{full_name} has no comment")
         return self._comments[full_name]
 
     def is_read(self, method: MethodDescriptor) -> bool:
