@@ -95,14 +95,18 @@ class Method:
         return write_message(response)
 
     @cached_property
-    def _read(self) -> Any:
+    def limits(self) -> Limits:
+        """What one JSON object with the whole request accepts."""
         operation = self.operations[0] if self.operations else None
-        limits = Limits(
+        return Limits(
             body=operation.limits.body if operation else "",
             if_match=operation.option.if_match if operation else "",
             is_whole=True,
         )
-        return compile_reader(f"call_{self.full_name}", self.descriptor.input_type, limits)
+
+    @cached_property
+    def _read(self) -> Any:
+        return compile_reader(f"call_{self.full_name}", self.descriptor.input_type, self.limits)
 
 
 @cache

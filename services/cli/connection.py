@@ -100,7 +100,7 @@ class ServiceConnection:
         if failure.reason in Reason.__members__:
             violations = [FieldViolation(one.field, one.rule) for one in failure.violations]
             own = ServiceError(Reason(failure.reason), failure.message, violations=violations)
-            return CliError(text_of(in_rest_words(own, method.descriptor.input_type, body=body_of(method))))
+            return CliError(text_of(in_rest_words(own, method.descriptor.input_type, body=method.limits.body)))
         if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return UnreachableError(
                 f"the {self._service} service at {self._address} did not answer within {seconds:g} s"
@@ -121,11 +121,6 @@ async def connect(
     address = address_of(environment, service)
     async with grpc.aio.insecure_channel(address, options=channel_options()) as channel:
         yield ServiceConnection(channel, service, address, key)
-
-
-def body_of(method: Method) -> str:
-    """Return the request field that is the body in REST, empty when there is none."""
-    return method.operations[0].limits.body if method.operations else ""
 
 
 def text_of(error: ServiceError) -> str:

@@ -13,7 +13,6 @@ from libs.contract.rules import exactly_one
 from libs.contract.slots import Limits, Scope, Slot, scope_of
 from services.cli.calls.field_rules import rules_of, type_of
 from services.cli.calls.methods import needs_key, services_of, short_name
-from services.cli.connection import body_of
 
 Lines = Iterator[str]
 _INDENT = "  "
@@ -39,7 +38,7 @@ def describe(method: Method) -> Lines:
         yield f"REST: {operation.verb} {operation.path}"
     yield ""
     yield "Request:"
-    yield from _or_nothing(_request(_whole(method), "", ()))
+    yield from _or_nothing(_request(scope_of(method.descriptor.input_type, method.limits), "", ()))
     yield ""
     yield "Response, many times:" if method.is_stream else "Response:"
     yield from _or_nothing(_response(_answer(method), "", (), ()))
@@ -102,12 +101,6 @@ def _extra(extra: rest_pb2.Extra) -> str:
             return f"how many {extra.count_of} there are."
         case _:
             return f"the same as {extra.value_of}, or null."
-
-
-def _whole(method: Method) -> Scope:
-    operation = method.operations[0] if method.operations else None
-    if_match = operation.option.if_match if operation else ""
-    return scope_of(method.descriptor.input_type, Limits(body=body_of(method), if_match=if_match, is_whole=True))
 
 
 def _answer(method: Method) -> Descriptor:

@@ -10,7 +10,7 @@ from libs.contract.operations import key_path
 from libs.contract.strict_json import read_object
 from libs.errors import ServiceError
 from services.cli.calls.methods import short_name
-from services.cli.connection import body_of, text_of
+from services.cli.connection import text_of
 from services.cli.errors import UsageError
 
 _KEY = "requestId"
@@ -28,7 +28,7 @@ def read_request(method: Method, given: bytes, request_id: str) -> Message:
 
 
 def _with_key(method: Method, fields: Mapping[str, Any], request_id: str) -> dict[str, Any]:
-    if not key_path(method.descriptor.input_type, body_of(method)):
+    if not key_path(method.descriptor.input_type, method.limits.body):
         raise UsageError(f"--request-id: {short_name(method)} takes no idempotency key")
     if fields.get(_KEY, request_id) != request_id:
         raise UsageError(f"--request-id: the request has another {_KEY}")
