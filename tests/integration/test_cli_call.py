@@ -23,41 +23,33 @@ from services.cli.calls.description import describe
 from services.cli.errors import CliError, UnreachableError, UsageError
 from tests.support.cli_rig import CallRig, call_rig
 from tests.support.eventually import eventually
+from tests.support.sample_requests import sample_json
 from tests.support.stub_messages import COMMAND_ID, a_batch, a_refusal, an_event, the_end
 from tests.support.terminal import ROOT
 
 pytestmark = pytest.mark.slow(15)
 CONNECTOR = {"kind": "echo"}
-# A valid request for each method. A method without one fails `test_every_method_can_be_called`.
-REQUESTS: dict[str, dict[str, Any]] = {
+# Requests that need more than ids, or say more.
+GIVEN: dict[str, dict[str, Any]] = {
     "CreateAgent": {"agentId": "clock", "connector": CONNECTOR, "labels": {"team": "blue"}},
-    "GetAgent": {"agentId": "clock"},
     "ListAgents": {"pageSize": 5},
     "UpdateAgent": {"agentId": "clock", "displayName": "Clock"},
     "DeleteAgent": {"agentId": "clock", "etag": "7"},
     "StartSession": {"agentId": "clock", "context": {"goal": "to try"}},
-    "StopSession": {"sessionId": "ses-1"},
-    "RestartSession": {"agentId": "clock"},
-    "GetSession": {"sessionId": "ses-1"},
-    "ListSessions": {},
     "ListEvents": {"sessionId": "ses-1", "types": ["command.*"]},
     "StreamEvents": {"agentId": "clock", "from": "c7"},
     "AppendEvents": {"sessionId": "ses-1", "events": [{"type": "custom.note", "payload": {"a": 1}}]},
-    "GetPrincipal": {},
-    "GetReadiness": {},
     "SubmitCommand": {"agentId": "clock", "type": "run_tool", "params": {"tool": "t"}, "timeout": 30},
     "BulkSubmitCommands": {"commands": [{"sessionId": "ses-1", "type": "echo", "maxAttempts": 2}]},
-    "GetCommand": {"commandId": COMMAND_ID},
     "ListCommands": {"state": ["queued"]},
     "CancelCommand": {"commandId": COMMAND_ID, "mode": "kill"},
     "CancelCommands": {"filter": {"agentId": "clock"}, "dryRun": True},
-    "GetDeadLetter": {"commandId": COMMAND_ID},
     "ListDeadLetters": {"reason": ["TOOL_ERROR"]},
     "RequeueDeadLetter": {"commandId": COMMAND_ID, "params": {}},
-    "PurgeDeadLetter": {"commandId": COMMAND_ID},
     "RequeueDeadLetters": {"filter": {"requeued": False}, "dryRun": True},
     "PurgeDeadLetters": {"ids": [COMMAND_ID]},
 }
+REQUESTS = {method.name: GIVEN.get(method.name, sample_json(method.descriptor.input_type)) for method in all_methods()}
 SERVED_BY_THE_RIG = {"GetPrincipal", "GetReadiness"}
 
 

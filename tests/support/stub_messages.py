@@ -11,6 +11,7 @@ from callboard.commands.v1 import commands_pb2
 from callboard.errors.v1 import errors_pb2
 from callboard.events.v1 import events_pb2
 from callboard.sessions.v1 import sessions_pb2
+from libs.contract import all_methods
 
 LIVE, ENDED = (("callboard-stream", "live"),), (("callboard-stream", "ended"),)
 COMMAND_ID = "01a1fd32-38d5-77fc-965c-4448957ff1f0"
@@ -90,6 +91,11 @@ def the_end() -> events_pb2.StreamEventsResponse:
 
 
 def default_answers() -> dict[str, Any]:
+    """An answer of every method: an empty message where no other is given."""
+    return {method.name: method.response() for method in all_methods()} | _given_answers()
+
+
+def _given_answers() -> dict[str, Any]:
     accepted = commands_pb2.AcceptedCommand(command_id=COMMAND_ID, correlation_id="cor-1")
 
     async def idle(_: Any, context: Any) -> AsyncIterator[Message]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
 
 from callboard.auth.v1 import auth_pb2
@@ -41,8 +42,9 @@ def test_every_method_has_a_required_role(method: MethodDescriptor) -> None:
 
 
 @pytest.mark.parametrize("method", list(methods()), ids=path)
-def test_methods_are_classified_as_reads_by_their_names(method: MethodDescriptor) -> None:
-    reads = method.name.startswith(("Get", "List", "Stream", "Search", "Watch"))
+def test_viewer_may_call_what_rest_reads_with_get(method: MethodDescriptor) -> None:
+    verb = method.GetOptions().Extensions[annotations_pb2.http].WhichOneof("pattern")
+    reads = verb == "get" if verb else method.name.startswith("Get")
     assert POLICY[path(method)].is_read is reads
 
 
