@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.make_targets import commands_of
+
 ROOT = Path(__file__).parents[2]
 HOOKS: list[dict[str, Any]] = [
     hook
@@ -38,16 +40,8 @@ def test_pre_commit_fetches_nothing() -> None:
 
 def test_pre_commit_runs_what_make_check_runs() -> None:
     hooks = [hook["entry"].split() for hook in HOOKS]
-    assert sorted(map(_command, hooks)) == sorted(map(_command, make_check()))
+    assert sorted(map(_command, hooks)) == sorted(map(_command, commands_of("check")))
     assert all((ROOT / program).exists() for program, *_ in hooks)
-
-
-def make_check() -> list[list[str]]:
-    """The commands of `make check`, as words."""
-    lines = (ROOT / "Makefile").read_text().partition("\ncheck:")[2].partition("\n\n")[0].splitlines()[1:]
-    return [
-        line.strip().replace("$(BIN)", ".venv/bin").replace("$(PYTHON)", ".venv/bin/python").split() for line in lines
-    ]
 
 
 def _command(words: list[str]) -> tuple[str, ...]:

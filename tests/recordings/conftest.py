@@ -1,4 +1,4 @@
-"""How the recordings are played: `--record` records them, and the suite logs only errors."""
+"""How the recordings are played: `--record` records them, `--area` chooses some, and the suite logs only errors."""
 
 import logging
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import structlog
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="record the answers of tests/recordings")
+    parser.addoption("--area", action="append", default=[], help="play only this area of tests/recordings; repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tests.recordings.masks import REST_DIGITS, RPC_DIGITS, Masks
 from tests.recordings.rest import RestCaller
 from tests.recordings.rpc import RpcCaller
-from tests.recordings.script import NOBODY, STRANGER, Script, Step, areas, read_script
+from tests.recordings.script import NOBODY, STRANGER, Script, Step, chosen, read_script
 from tests.recordings.suite import Suite
 from tests.support.eventually import eventually
 
@@ -20,9 +20,12 @@ _SECONDS = 120  # a busy machine must not fail the test
 Answers = dict[str, Any]
 
 
-async def play_all(suite: Suite) -> dict[str, Answers | Exception]:
-    """Plays all areas concurrently, each in its own tenant. An area that cannot be played has its exception."""
-    scripts = [read_script(area) for area in areas()]
+async def play_all(suite: Suite, names: Collection[str] = ()) -> dict[str, Answers | Exception]:
+    """Plays all areas, or those with these names, concurrently, each in its own tenant.
+
+    An area that cannot be played has its exception.
+    """
+    scripts = [read_script(area) for area in chosen(names)]
     played = await asyncio.gather(*(play(script, suite) for script in scripts), return_exceptions=True)
     results: dict[str, Answers | Exception] = {}
     for script, answers in zip(scripts, played, strict=True):

@@ -5,7 +5,7 @@ that all requests of its kind have in common. They are played first, because the
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class Script:
 def areas() -> list[str]:
     """The names of all areas, such as `rest/agents`."""
     return sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("r*/*.toml"))
+
+
+def chosen(names: Collection[str]) -> list[str]:
+    """The areas with these names, which may leave out `rest/` or `rpc/`; all areas if there are no names."""
+    return [area for area in areas() if not names or area in names or area.partition("/")[2] in names]
 
 
 def read_script(area: str) -> Script:

@@ -13,11 +13,12 @@ from tests.support.engines import TestNats
 
 
 async def test_answers_are_as_recorded(
-    database_url: str, app_database_url: str, nats_server: TestNats, tmp_path: Path, *, is_recording: bool
+    database_url: str, app_database_url: str, nats_server: TestNats, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """One test for all areas, which share a suite and wait concurrently."""
     async with running_suite(database_url, app_database_url, nats_server.url, tmp_path) as suite:
-        played = await play_all(suite)
+        played = await play_all(suite, pytestconfig.getoption("area", default=[]))
+    is_recording = bool(pytestconfig.getoption("record", default=False))
     found = [_compare(area, answers, is_recording=is_recording) for area, answers in played.items()]
     if text := "\n\n".join(filter(None, found)):
         pytest.fail(text, pytrace=False)
@@ -25,12 +26,6 @@ async def test_answers_are_as_recorded(
 
 def test_every_recorded_area_is_played() -> None:
     assert {file_of(area) for area in areas()} == {*FOLDER.glob("*.json")}
-
-
-@pytest.fixture
-def is_recording(pytestconfig: pytest.Config) -> bool:
-    """Whether answers are recorded and not compared."""
-    return bool(pytestconfig.getoption("record", default=False))
 
 
 def _compare(area: str, answers: Answers | Exception, *, is_recording: bool) -> str:

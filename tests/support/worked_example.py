@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("docs/add-an-rpc.md", "docs/add-a-field.md")
 _STEP = re.compile(r"^### \d+\. `([^`]+)`.*$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".callboard", "__pycache__", ".*_cache", ".hypothesis", "out")
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".callboard", ".hypothesis", "out")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def steps_of(page: str) -> list[Step]:
 
 
 def copy_of_checkout(folder: Path) -> Path:
-    """A copy of the checkout without the files that tools leave behind."""
+    """A copy of the checkout with the caches of its tools, so that they only look at what changes."""
     return shutil.copytree(ROOT, folder / "checkout", ignore=_LEFT_OUT)
 
 
