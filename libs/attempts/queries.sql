@@ -1,2 +1,3 @@
 -- name: finish
-select command_id, code, state, unblocked, first_position, last_position, notification from command.finish(%s, %s::smallint, %s::json);
+select command_id, code, state, unblocked, first_position, last_position, notification
+from command.finish(%s, %s::smallint, %s::json);

@@ -1,5 +1,6 @@
 """Generates the SQL files: a domain for each enum in SQL, and a predicate for each set of states."""
 
+import textwrap
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from services.session.events.model import AppendCode
 from services.session.sessions.model import CAN_STOP, LIVE, SessionState, StartCode, StopCode
 
 ROOT = Path(__file__).resolve().parents[2]
+_WIDTH = 120
 DOMAINS: dict[str, type[StrEnum]] = {
     "libs/idempotency/key_code": KeyCode,
     "libs/idempotency/key_state": KeyState,
@@ -58,7 +60,7 @@ def generated() -> dict[Path, str]:
             f"create domain {schema}.{domain} as text;\n"
             f"alter domain {schema}.{domain} drop constraint if exists {domain}_is_known;\n"
             f"alter domain {schema}.{domain} add constraint {domain}_is_known\n"
-            f"  check (value in ({_listed(values)})) not valid;\n"
+            f"{_wrapped(f'  check (value in ({_listed(values)})) not valid;')}\n"
         )
     for name, (states, about) in PREDICATES.items():
         schema, function = _names(name)
@@ -91,6 +93,10 @@ def _path(name: str) -> Path:
 
 def _source(kind: type[StrEnum]) -> str:
     return f"{kind.__module__.replace('.', '/')}.py"
+
+
+def _wrapped(line: str) -> str:
+    return "\n".join(textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 19, break_on_hyphens=False))
 
 
 def _listed(values: list[str]) -> str:

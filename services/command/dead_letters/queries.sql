@@ -15,7 +15,8 @@ select l.command_id, l.agent_id, l.requeued_as from unnest(%(ids)s::uuid[]) as i
 select c.ord, c.fits, $brief(c), case when c.fits then c.params end as params
 from (
   select i.ord::integer, c.*,
-         sum(octet_length(c.params)) over (order by i.ord) <= %(bytes)s or row_number() over (order by i.ord) = 1 as fits
+         sum(octet_length(c.params)) over (order by i.ord) <= %(bytes)s or row_number() over (order by i.ord) = 1
+           as fits
   from unnest(%(ids)s::uuid[]) with ordinality as i(command_id, ord) cross join lateral (
     select c.* from command.commands c where c.tenant_id = %(tenant)s and c.command_id = i.command_id offset 0) c) c
 order by c.ord;

@@ -125,8 +125,8 @@ where r.dead_at < clock_timestamp() - interval '1 hour'
   and not exists (select from command.connections n where n.runner_id = r.runner_id);
 
 -- name: forget_commands
--- Attempts and results are looked up by key and deleted where they are. A plan that was made while the tables were empty
--- would join all of them. A dead letter can change meanwhile and get another ctid, so it is deleted by its key.
+-- Attempts and results are looked up by key and deleted where they are. A plan that was made while the tables were
+-- empty would join all of them. A dead letter can change meanwhile and get another ctid, so it is deleted by its key.
 with old as materialized (
   select c.ctid as at, c.tenant_id, c.command_id from command.commands c
   where c.expires_at < now()  -- unlike clock_timestamp(), it can be compared with an index
@@ -155,7 +155,8 @@ update command.dead_letters set published = true
 where (tenant_id, command_id) in (select * from unnest(%s::text[], %s::uuid[]));
 
 -- name: partitions
-select c.tenant_id, c.partition, array_agg(c.command_id) as command_ids from unnest(%s::uuid[]) as i(command_id) cross join lateral (
+select c.tenant_id, c.partition, array_agg(c.command_id) as command_ids
+from unnest(%s::uuid[]) as i(command_id) cross join lateral (
   select c.tenant_id, c.partition, c.command_id from command.commands c
   where c.tenant_id = %s and c.command_id = i.command_id offset 0) c
 group by c.tenant_id, c.partition;

@@ -81,7 +81,8 @@ create table command.ready (
   epoch          text,
   primary key (tenant_id, command_id)
 );
-create index ready_due on command.ready (tenant_id, priority, dispatch_after) where published_seq is null and not blocked;
+create index ready_due on command.ready (tenant_id, priority, dispatch_after)
+  where published_seq is null and not blocked;
 create index ready_published on command.ready (tenant_id, priority) where published_seq is not null;
 -- It begins with the session and not with the tenant. Otherwise the planner might use it to look up a command: while
 -- the table is empty, all indexes look equally good.

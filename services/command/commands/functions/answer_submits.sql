@@ -3,8 +3,8 @@
 -- id tells. Plain SQL without settings, so that the planner inlines it.
 create or replace function command.answer_submits(p_tenant text, p_agents text[], p_rows command.submit_row[],
                                                   p_now timestamptz)
-returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,
-               enqueued_at timestamptz, runner_id uuid, state session.session_state)
+returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text,
+               session_id text, enqueued_at timestamptz, runner_id uuid, state session.session_state)
 language sql stable as $$
   select r.ord::integer,
          case when r.code = 'no_session' and not exists (
@@ -12,7 +12,8 @@ language sql stable as $$
               then 'agent_not_found' else r.code end,
          k.id,
          coalesce(c.correlation_id, case when r.correlation_id <> r.id::text then r.correlation_id else k.id::text end),
-         coalesce(c.agent_id, case when k.is_forgotten then coalesce(r.wanted_agent_id, r.agent_id) else r.agent_id end),
+         coalesce(c.agent_id, case when k.is_forgotten then coalesce(r.wanted_agent_id, r.agent_id)
+                                   else r.agent_id end),
          coalesce(c.session_id, case when k.is_forgotten and r.wanted_agent_id is not null then ''
                                      else r.session_id end),
          coalesce(c.enqueued_at, case when k.is_forgotten then uuid_extract_timestamp(k.id)

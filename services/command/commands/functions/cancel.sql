@@ -3,8 +3,8 @@
 -- grace is over. With `immediate` or `kill`, the command ends in this transaction and its lease is revoked: later
 -- writes of its runner are fenced, and the runner stops the execution as soon as it is notified.
 create or replace function command.cancel(p_tenant text, p_partition smallint, p_items json)
-returns table (command_id uuid, code command.cancel_code, state command.command_state, runner_id uuid, first_position bigint, last_position bigint,
-               notification text)
+returns table (command_id uuid, code command.cancel_code, state command.command_state, runner_id uuid,
+               first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -45,8 +45,9 @@ begin
       where n.tenant_id = f.tenant_id and n.session_uid = f.session_uid and n.runner_id = f.runner_id
         and n.state = 'connected'
   ), events as (
-    select f.ord, 1 as sub, row(f.session_uid, 'command.cancel_requested', 1, f.id, f.correlation_id, f.actor, f.address,
-             jsonb_strip_nulls(jsonb_build_object('attempt', f.attempt, 'mode', f.mode, 'reason', f.reason, 'deadline',
+    select f.ord, 1 as sub, row(f.session_uid, 'command.cancel_requested', 1, f.id, f.correlation_id, f.actor,
+             f.address, jsonb_strip_nulls(jsonb_build_object(
+               'attempt', f.attempt, 'mode', f.mode, 'reason', f.reason, 'deadline',
                case when f.code = 'requested' then session.iso_time(f.deadline) end))::text)::session.new_event as event
     from found f where f.code in ('requested', 'cancelled') and f.state = 'running' and not f.was_requested
     union all

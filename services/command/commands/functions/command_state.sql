@@ -2,4 +2,5 @@
 create domain command.command_state as text;
 alter domain command.command_state drop constraint if exists command_state_is_known;
 alter domain command.command_state add constraint command_state_is_known
-  check (value in ('scheduled', 'queued', 'running', 'retrying', 'waiting', 'succeeded', 'failed', 'cancelled')) not valid;
+  check (value in ('scheduled', 'queued', 'running', 'retrying', 'waiting', 'succeeded', 'failed', 'cancelled')) not
+                   valid;

@@ -2,9 +2,9 @@
 -- with time to stop, otherwise 'cancelled'. Repeated cancels of one command share the row of the first. Plain SQL
 -- without settings, so that the planner inlines it.
 create or replace function command.resolve_cancels(p_tenant text, p_partition smallint, p_items json, p_now timestamptz)
-returns table (id uuid, ord bigint, mode text, reason text, actor text, address text, deadline timestamptz, code command.cancel_code,
-               at tid, state command.command_state, session_uid uuid, correlation_id text, attempt integer, runner_id uuid,
-               started_at timestamptz, ordering_key text, was_requested boolean)
+returns table (id uuid, ord bigint, mode text, reason text, actor text, address text, deadline timestamptz,
+               code command.cancel_code, at tid, state command.command_state, session_uid uuid, correlation_id text,
+               attempt integer, runner_id uuid, started_at timestamptz, ordering_key text, was_requested boolean)
 language sql stable as $$
   select i.id, i.ord, i.mode, i.reason, i.actor, i.address, p_now + i.grace_ms * interval '1 millisecond',
          case when c.at is null then 'gone'

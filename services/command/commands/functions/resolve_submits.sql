@@ -12,7 +12,8 @@ returns setof command.resolved_submit language sql stable as $$
     select * from session.targets(p_tenant, p_agents, p_sessions)
   ), of_agent as materialized (
     select t.agent_id, count(*) as n, (array_agg(t.session_uid))[1] as session_uid,
-           (array_agg(t.session_id))[1] as session_id, (array_agg(t.partition))[1] as partition, (array_agg(t.state))[1] as state
+           (array_agg(t.session_id))[1] as session_id, (array_agg(t.partition))[1] as partition,
+           (array_agg(t.state))[1] as state
     from target t where session.is_live(t.state) group by t.agent_id
   )
   select i.id, i.agent_id, i.session_id, i.type, i.params, i.correlation_id, i.actor, i.address, i.max_attempts,

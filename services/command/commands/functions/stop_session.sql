@@ -1,8 +1,8 @@
 -- Takes one step of the stop of a session's commands, in the caller's transaction. It cancels up to `p_limit` waiting
 -- commands and requests the running ones to stop by `p_deadline`; with force it cancels these too. When none is open,
 -- it closes the connection. The partition is locked.
-create or replace function command.stop_session(p_tenant text, p_partition smallint, p_session_uid uuid, p_limit integer,
-                                                p_force boolean, p_deadline timestamptz, p_actor text)
+create or replace function command.stop_session(p_tenant text, p_partition smallint, p_session_uid uuid,
+                                                p_limit integer, p_force boolean, p_deadline timestamptz, p_actor text)
 returns command.stop_step language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_step command.stop_step;

@@ -3,8 +3,8 @@
 -- name. `p_keys`, `p_hashes` and `p_ids` have an element for each item, or none when no item has a key.
 create or replace function command.submit(p_tenant text, p_partition smallint, p_items json, p_method text,
   p_agents text[], p_sessions text[], p_keys text[], p_hashes bytea[], p_ids text[])
-returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text, session_id text,
-               enqueued_at timestamptz, runner_id uuid, state session.session_state,
+returns table (ord integer, code command.submit_code, command_id uuid, correlation_id text, agent_id text,
+               session_id text, enqueued_at timestamptz, runner_id uuid, state session.session_state,
                first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -28,7 +28,8 @@ begin
       next_attempt_at, finished_at, expires_at, cancel_requested_at, cancel_reason)
     select p_tenant, r.id, p_partition, r.uid, r.sid, r.aid, r.type, r.params, r.correlation_id, r.actor,
            r.requeued_from, r.max_attempts, r.options, r.priority, r.not_before, r.ordering_key, r.retention_s,
-           case when r.cancelled is not null then 'cancelled' when r.not_before > v_now then 'scheduled' else 'queued' end,
+           case when r.cancelled is not null then 'cancelled' when r.not_before > v_now then 'scheduled'
+                else 'queued' end,
            -- Ordering keys use this time, so it follows the order of the batch.
            v_now + (r.ord - 1) * interval '1 microsecond',
            case when r.cancelled is null and r.not_before > v_now then r.not_before end,

@@ -2,4 +2,5 @@
 create domain command.submit_code as text;
 alter domain command.submit_code drop constraint if exists submit_code_is_known;
 alter domain command.submit_code add constraint submit_code_is_known
-  check (value in ('ok', 'replay', 'reused', 'ambiguous', 'no_session', 'agent_not_found', 'session_not_found', 'moved', 'not_active', 'dead_letter_not_found', 'requeued', 'not_its_session')) not valid;
+  check (value in ('ok', 'replay', 'reused', 'ambiguous', 'no_session', 'agent_not_found', 'session_not_found', 'moved',
+                   'not_active', 'dead_letter_not_found', 'requeued', 'not_its_session')) not valid;

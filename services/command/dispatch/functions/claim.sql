@@ -1,8 +1,8 @@
 -- Claims commands of one partition for a runner. A command that is not claimed gets the code that says why, and becomes
 -- due again. The lease token that a claim creates fences every later write to the command (rule 2).
 create or replace function command.claim(p_tenant text, p_partition smallint, p_runner uuid, p_ids uuid[])
-returns table (command_id uuid, code command.claim_code, lease_token uuid, attempt integer, charged integer, released integer,
-               first_position bigint, last_position bigint, notification text)
+returns table (command_id uuid, code command.claim_code, lease_token uuid, attempt integer, charged integer,
+               released integer, first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare

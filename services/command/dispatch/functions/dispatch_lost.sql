@@ -36,11 +36,13 @@ begin
       set published_seq = null, published_to = null, dispatch_no = d.dispatch_no + 1, dispatch_after = v_now
       where d.tenant_id = p_tenant and d.command_id = any (array(select l.command_id from lost l where not l.is_dead))
   ), dead_lettered as (
-    insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, correlation_id, reason, dead_at)
+    insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, correlation_id, reason,
+                                      dead_at)
       select p_tenant, l.command_id, l.agent_id, l.session_id, l.type, l.correlation_id, 'DISPATCH_LOST', v_now
       from lost l where l.is_dead
   ), events as (
-    select l.command_id, 1 as sub, row(l.session_uid, case when l.is_dead then 'command.failed' else 'command.retrying' end,
+    select l.command_id, 1 as sub, row(l.session_uid,
+             case when l.is_dead then 'command.failed' else 'command.retrying' end,
              case when l.is_dead then 4 else 2 end, l.command_id, l.correlation_id, p_actor, '',
              jsonb_build_object('attempt', l.attempt, 'error', p_error::jsonb)::text)::session.new_event as event
     from lost l

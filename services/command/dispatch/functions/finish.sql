@@ -4,8 +4,8 @@
 -- event, `note` that of `command.dead_lettered`. In the result, `unblocked` says that the next command of an ordering
 -- key may run.
 create or replace function command.finish(p_tenant text, p_partition smallint, p_items json)
-returns table (command_id uuid, code command.fence_code, state command.outcome, unblocked boolean, first_position bigint, last_position bigint,
-               notification text)
+returns table (command_id uuid, code command.fence_code, state command.outcome, unblocked boolean,
+               first_position bigint, last_position bigint, notification text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -48,7 +48,8 @@ begin
              h.attempt * 1000 + 1
       from item h where h.is_again
   ), dead_lettered as (
-    insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, correlation_id, reason, dead_at)
+    insert into command.dead_letters (tenant_id, command_id, agent_id, session_id, type, correlation_id, reason,
+                                      dead_at)
       select p_tenant, h.id, h.agent_id, h.session_id, h.type, h.correlation_id, h.reason, v_now
       from item h where h.final = 'failed'
   ), events as (

@@ -4,9 +4,9 @@
 create or replace function command.resolve_finishes(p_tenant text, p_partition smallint, p_items json)
 returns table (id uuid, token uuid, outcome text, result text, is_large boolean, error text, reason text,
                delay interval, is_charged boolean, actor text, event text, note text, is_counted boolean, ord bigint,
-               at tid, session_uid uuid, session_id text, agent_id text, type text, correlation_id text, attempt integer,
-               started_at timestamptz, runner_id uuid, ordering_key text, priority smallint, cancel_reason text,
-               code command.fence_code, final command.outcome, is_again boolean)
+               at tid, session_uid uuid, session_id text, agent_id text, type text, correlation_id text,
+               attempt integer, started_at timestamptz, runner_id uuid, ordering_key text, priority smallint,
+               cancel_reason text, code command.fence_code, final command.outcome, is_again boolean)
 language sql stable as $$
   select i.id, i.token, i.outcome, i.result, i.large, i.error, i.reason, i.delay_ms * interval '1 millisecond',
          i.charged and f.final <> 'released', i.actor, i.event, i.note, i.counted is not false, i.ord, c.at,

@@ -1,4 +1,5 @@
--- The answers of `append_items`: a replay has those that its key stored. Plain SQL without settings: the planner inlines it.
+-- Returns the answers of `append_items`: a replay has those that its key stored. Plain SQL without settings, so that
+-- the planner inlines it.
 create or replace function session.answer_appends(p_taken idempotency.taken[], p_codes text[], p_states text[],
                                                   p_begin integer[], p_end integer[], p_seqs bigint[])
 returns table (ord integer, code session.append_code, first_seq bigint, last_seq bigint, detail text)

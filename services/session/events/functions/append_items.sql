@@ -1,6 +1,6 @@
 -- Appends callers' events: a batch of one partition in one transaction. Each item gets a code: accepted, or why not.
--- Item: {session_id, events: [{type, level, command_id, correlation_id, actor, address, payload}]}. `p_keys` and `p_hashes`
--- have an element for each item, or none when no item has a key.
+-- Item: {session_id, events: [{type, level, command_id, correlation_id, actor, address, payload}]}. `p_keys` and
+-- `p_hashes` have an element for each item, or none when no item has a key.
 create or replace function session.append_items(p_tenant text, p_partition smallint, p_items jsonb, p_keys text[],
                                                 p_hashes bytea[])
 returns table (ord integer, code session.append_code, first_seq bigint, last_seq bigint, detail text,

@@ -23,7 +23,8 @@ begin
   ), head as materialized (
     select e.of_session, h.at from event e cross join lateral (
       select h.ctid as at from session.heads h
-      where h.tenant_id = p_log.tenant_id and h.session_uid = e.session_uid and h.partition = p_log.partition offset 0) h
+      where h.tenant_id = p_log.tenant_id and h.session_uid = e.session_uid and h.partition = p_log.partition
+      offset 0) h
     where e.n = 1
   ), advanced as (
     update session.heads h set last_seq = h.last_seq + d.of_session
@@ -41,11 +42,11 @@ begin
           from serialized s) c
   ), written as (
     insert into session.events
-      (tenant_id, partition, position, bucket, retention_class, session_uid, seq, event_id, type, level, session_id, agent_id,
-       command_id, correlation_id, actor, address, payload, created_at, link)
-    select p_log.tenant_id, p_log.partition, s.position, v_bucket, p_log.retention_class, s.session_uid, s.seq, s.event_id, s.type,
-           s.level, s.session_id, s.agent_id, s.command_id, s.correlation_id, s.actor, s.address, s.payload, v_now,
-           case when s.ord = v_count then c.head end
+      (tenant_id, partition, position, bucket, retention_class, session_uid, seq, event_id, type, level, session_id,
+       agent_id, command_id, correlation_id, actor, address, payload, created_at, link)
+    select p_log.tenant_id, p_log.partition, s.position, v_bucket, p_log.retention_class, s.session_uid, s.seq,
+           s.event_id, s.type, s.level, s.session_id, s.agent_id, s.command_id, s.correlation_id, s.actor, s.address,
+           s.payload, v_now, case when s.ord = v_count then c.head end
     from serialized s cross join chained c
     returning 1
   )

@@ -2,4 +2,5 @@
 create domain session.start_code as text;
 alter domain session.start_code drop constraint if exists start_code_is_known;
 alter domain session.start_code add constraint start_code_is_known
-  check (value in ('created', 'existing', 'live', 'stopping', 'agent_not_found', 'id_taken', 'reused', 'in_use')) not valid;
+  check (value in ('created', 'existing', 'live', 'stopping', 'agent_not_found', 'id_taken', 'reused', 'in_use')) not
+                   valid;

@@ -2,4 +2,5 @@
 create domain session.stop_code as text;
 alter domain session.stop_code drop constraint if exists stop_code_is_known;
 alter domain session.stop_code add constraint stop_code_is_known
-  check (value in ('stopped', 'stopping', 'none', 'started', 'replayed', 'already_stopping', 'ambiguous', 'agent_not_found', 'session_not_found', 'id_taken', 'reused', 'in_use')) not valid;
+  check (value in ('stopped', 'stopping', 'none', 'started', 'replayed', 'already_stopping', 'ambiguous',
+                   'agent_not_found', 'session_not_found', 'id_taken', 'reused', 'in_use')) not valid;
