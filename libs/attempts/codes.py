@@ -19,13 +19,3 @@ class FenceCode(StrEnum):
 
     OK = "ok"
     FENCED = "fenced"
-
-
-class Outcome(StrEnum):
-    """How an attempt ended."""
-
-    SUCCEEDED = "succeeded"
-    RETRYING = "retrying"
-    RELEASED = "released"
-    FAILED = "failed"
-    CANCELLED = "cancelled"

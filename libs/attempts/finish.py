@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from libs.attempts.codes import FenceCode, Outcome
+from libs.attempts.codes import FenceCode
 from libs.attempts.failure import FailureCode
+from libs.attempts.model import Outcome
 
 Ending: TypeAlias = Outcome | Literal[FenceCode.FENCED]
 """How an attempt ended, or `fenced` if its lease no longer held."""

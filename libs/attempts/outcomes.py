@@ -4,9 +4,9 @@ from uuid import UUID
 
 import orjson
 
-from libs.attempts.codes import Outcome
 from libs.attempts.failure import Failure
 from libs.attempts.finish import Finish, Report
+from libs.attempts.model import Outcome
 from libs.attempts.retry import GiveUp, Retry
 
 _RESULT_IN_EVENT = 16 * 1024

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import orjson
 
-from libs.attempts.codes import FenceCode, Outcome
+from libs.attempts.codes import FenceCode
 from libs.attempts.finish import LARGE_RESULT_BYTES, Ending, Finish
+from libs.attempts.model import Outcome
 from libs.db import Database, KeyedBatcher, load_statements
 from libs.notifications import Appended, Notifier
 
