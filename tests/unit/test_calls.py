@@ -15,10 +15,12 @@ from libs.idempotency import fingerprint
 from services.session.events.model import Cursor
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TYPED = {"at", "id", "seq", "uid", "until"}
+"""The names whose values a page token checks: not every text is one."""
 GARBAGE = st.text(max_size=60) | st.binary(max_size=40).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 
 
-@given(TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=3))
+@given(TEXTS, st.dictionaries(TEXTS.filter(lambda name: name not in TYPED), TEXTS, max_size=3))
 def test_page_token_round_trip_preserves_the_keyset(scope: str, keyset: dict[str, str]) -> None:
     token = write_page_token(scope, keyset)
     assert read_page_token(scope, token, keys=frozenset(keyset)) == keyset
