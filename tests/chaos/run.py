@@ -23,7 +23,7 @@ from tests.chaos.rig import Rig, running_rig
 from tests.chaos.schedule import NEED_IMAGES, NEED_LINKS, Schedule
 from tests.chaos.settle import SETTLE_SECONDS, caught_up, connected, dump, leftovers, settle
 from tests.chaos.subscribers import GrpcSubscriber, SseSubscriber, Subscriber, following
-from tests.chaos.workload import Workload
+from tests.chaos.workload import CHANGE_SECONDS, Workload
 
 SUBSCRIBERS = 20
 """For each agent, one follows over gRPC and one over SSE."""
@@ -31,7 +31,14 @@ _REST_SECONDS = 15.0  # time to close connections
 _CONNECT_SECONDS = 30.0  # four tool servers start at once; no rule depends on this
 
 
-async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_seconds: float = SETTLE_SECONDS) -> None:
+async def run(
+    schedule: Schedule,
+    out: Path,
+    *,
+    rate: float = 50.0,
+    change_seconds: float = CHANGE_SECONDS,
+    settle_seconds: float = SETTLE_SECONDS,
+) -> None:
     """Play the schedule on a separate suite under load, and write the histories into the folder."""
     out.mkdir(parents=True, exist_ok=True)
     schedule.save(out / "schedule.json")
@@ -50,7 +57,7 @@ async def run(schedule: Schedule, out: Path, *, rate: float = 50.0, settle_secon
         operations, seen = Operations(out / "operations.jsonl"), Journal(out / "seen.jsonl")
         caller = Caller([rig.client(0), rig.client(1)], operations, random.Random(schedule.seed))
         odd = tuple(tool for fault in schedule.faults for tool in ODD_TOOLS.get(fault, []))
-        workload = Workload(caller, schedule.seed, rate, agents_of(faults), odd)
+        workload = Workload(caller, schedule.seed, rate, change_seconds, agents_of(faults), odd)
         subscribers = [_subscriber(rig, number, seen, schedule.seed) for number in range(SUBSCRIBERS)]
         try:
             async with dispatches_recorded(rig, out / "dispatches.jsonl"):

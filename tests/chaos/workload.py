@@ -24,7 +24,7 @@ from tests.chaos.calls import CALL_SECONDS, Caller
 
 _MAX_CONCURRENT = 400
 _WARM_UP_COMMANDS = 30  # for each agent
-_CHANGE_INTERVAL = 2.0  # seconds between two changes of a session
+CHANGE_SECONDS = 2.0  # between two changes of a session
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Workload:
     seed: int
     rate: float
     """Submits a second."""
+    change_seconds: float = CHANGE_SECONDS
+    """Seconds between two changes of a session."""
     agents: list[str] = field(default_factory=lambda: AGENTS)
     odd_tools: tuple[Tool, ...] = ()
     """Tools that are called occasionally, with their arguments."""
@@ -81,7 +83,7 @@ class Workload:
         while not stopping.is_set():
             if len(self.tasks) < _MAX_CONCURRENT:
                 self._spawn(self.submit(draw))
-            if loop.time() - changed > _CHANGE_INTERVAL:
+            if loop.time() - changed > self.change_seconds:
                 changed = loop.time()
                 self._spawn(self._change_session(draw.choice(self.agents), draw))
             due = max(due + 1 / self.rate, loop.time() - 1)
