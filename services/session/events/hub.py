@@ -1,7 +1,7 @@
 """The hub: one tail for each partition that this replica's readers follow."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -24,6 +24,7 @@ class Hub:
         self._store = store
         self._notifications = notifications
         self._tails: dict[tuple[str, int], asyncio.Task[Tail]] = {}
+        self._unsubscribe: dict[tuple[str, int], Callable[[], Awaitable[None]]] = {}
         self._closed = False
 
     @asynccontextmanager
@@ -45,9 +46,8 @@ class Hub:
     @property
     def followed(self) -> dict[str, int]:
         """The number of followed partitions, and of their readers."""
-        tails = [task.result() for task in self._tails.values() if task.done() and not task.cancelled()
-                 and task.exception() is None]  # fmt: skip
-        return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails)}
+        tails = self._followed_tails()
+        return {"partitions": len(tails), "readers": sum(len(tail.subscribers) for tail in tails.values())}
 
     def measure(self, readings: Readings) -> None:
         """Expose what is followed."""
@@ -55,9 +55,13 @@ class Hub:
             "callboard_followed", "Partitions that are followed live, and their readers", "kind", lambda: self.followed
         )
 
+    def _followed_tails(self) -> dict[tuple[str, int], Tail]:
+        """Return the tails that have begun."""
+        return {key: task.result() for key, task in self._tails.items() if task.done() and not _has_failed(task)}
+
     async def _tail(self, tenant_id: str, partition: int) -> Tail:
         task = self._tails.get((tenant_id, partition))
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        if task is None or _has_failed(task):
             task = asyncio.get_running_loop().create_task(self._begin(tenant_id, partition), name=f"tail {partition}")
             self._tails[tenant_id, partition] = task
         return await asyncio.shield(task)
@@ -65,14 +69,15 @@ class Hub:
     async def _begin(self, tenant_id: str, partition: int) -> Tail:
         tail = Tail(tenant_id, partition, self._store)
         # Subscribe first, then read the position, so that a notification reports every commit in between.
-        tail.unsubscribe = await self._notifications.subscribe(tenant_id, partition, tail.on_notification)
+        unsubscribe = await self._notifications.subscribe(tenant_id, partition, tail.on_notification)
         try:
             failpoint("hub.after_subscribe_before_position")
             log = await self._store.log(tenant_id, partition)
         except BaseException:
-            await tail.unsubscribe()
+            await unsubscribe()
             raise
-        tail.begin(log.position if log else 0)
+        self._unsubscribe[tenant_id, partition] = unsubscribe
+        tail.begin(log.position)
         return tail
 
     async def watch(self) -> None:
@@ -80,8 +85,7 @@ class Hub:
         idle: set[tuple[str, int]] = set()
         while True:
             await asyncio.sleep(_CHECK_EVERY)
-            tails = {key: task.result() for key, task in self._tails.items() if task.done() and not task.cancelled()
-                     and task.exception() is None}  # fmt: skip
+            tails = self._followed_tails()
             for key in [key for key in idle if key in tails and tails[key].is_idle]:
                 await self._drop(key, tails.pop(key))
             idle = {key for key, tail in tails.items() if tail.is_idle}
@@ -99,13 +103,15 @@ class Hub:
     async def _drop(self, key: tuple[str, int], tail: Tail) -> None:
         del self._tails[key]
         tail.stop()
-        if tail.unsubscribe is not None:
-            await tail.unsubscribe()
+        await self._unsubscribe.pop(key)()
 
     def close(self) -> None:
         """End every subscription. The streams end with an error that holds the cursor to resume from."""
         self._closed = True
-        for task in self._tails.values():
-            if task.done() and not task.cancelled() and task.exception() is None:
-                for subscriber in task.result().subscribers:
-                    subscriber.close()
+        for tail in self._followed_tails().values():
+            for subscriber in tail.subscribers:
+                subscriber.close()
+
+
+def _has_failed(task: asyncio.Task[Tail]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -69,8 +69,8 @@ class EventStore(Protocol):
     async def head(self, tenant_id: str, session_id: str) -> SessionHead | None:
         """Return a session's head, None when there is no such session."""
 
-    async def log(self, tenant_id: str, partition: int) -> LogHead | None:
-        """Return a partition's head, None when the tenant has no log."""
+    async def log(self, tenant_id: str, partition: int) -> LogHead:
+        """Return a partition's head. Every tenant has one for each partition, from its first key on."""
 
     async def of_session(self, tenant_id: str, head: SessionHead, after: int, limit: int, size: int) -> list[Event]:
         """Return a session's events after a seq, in order: at most `limit` and `size` bytes, but at least one."""

@@ -119,8 +119,7 @@ class AgentScope:
 
         Advances `after` past pages without the agent's events.
         """
-        log = await store.log(self.tenant_id, self.partition)
-        upto = log.position if log else self.after
+        upto = (await store.log(self.tenant_id, self.partition)).position
         while self.after < upto:
             events = await store.of_partition(self.tenant_id, self.partition, self.after, upto, PAGE, PAGE_BYTES)
             last = events[-1].position if events else upto

@@ -109,8 +109,6 @@ class Follower:
         """Open the stream of an agent. Raises ServiceError when the agent does not exist or the cursor is invalid."""
         await self._agents.get(tenant_id, agent_id)
         log = await self._store.log(tenant_id, partition_of(agent_id))
-        if log is None:
-            raise ServiceError(Reason.INTERNAL, "the tenant has no log")
         scope = AgentScope(tenant_id, agent_id, log.incarnation)
         if cursor:
             scope.resume(cursor, log.first_position - 1, log.position)

@@ -82,10 +82,10 @@ class PostgresEvents:
         found = await self._database.records(SessionHead, _SQL["head"], (tenant_id, session_id))
         return found[0] if found else None
 
-    async def log(self, tenant_id: str, partition: int) -> LogHead | None:
-        """Return a partition's head, None when the tenant has no log."""
-        found = await self._database.records(LogHead, _SQL["log"], (tenant_id, partition))
-        return found[0] if found else None
+    async def log(self, tenant_id: str, partition: int) -> LogHead:
+        """Return a partition's head. Every tenant has one for each partition, from its first key on."""
+        (head,) = await self._database.records(LogHead, _SQL["log"], (tenant_id, partition))
+        return head
 
     async def of_session(self, tenant_id: str, head: SessionHead, after: int, limit: int, size: int) -> list[Event]:
         """Return a session's events after a seq, in order: at most `limit` and `size` bytes, but at least one."""

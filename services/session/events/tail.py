@@ -1,7 +1,6 @@
 """The live tail of one log partition: delivers every position once, in order, to the attached readers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -31,7 +30,6 @@ class Tail:
         self._held: dict[int, tuple[int, bytes]] = {}
         self._scopes: dict[str, set[Subscriber]] = {}
         self._filling: asyncio.Task[None] | None = None
-        self.unsubscribe: Callable[[], Awaitable[None]] | None = None
 
     def begin(self, position: int) -> None:
         """Begin after `position`, which was read after the subscription to notifications began."""
@@ -56,11 +54,10 @@ class Tail:
 
     def detach(self, scope: str, subscriber: Subscriber) -> None:
         """Stop delivering to the subscriber."""
-        group = self._scopes.get(scope)
-        if group is not None:
-            group.discard(subscriber)
-            if not group:
-                del self._scopes[scope]
+        group = self._scopes[scope]
+        group.discard(subscriber)
+        if not group:
+            del self._scopes[scope]
 
     def on_notification(self, first: int, last: int, lines: bytes) -> None:
         """Handle a notification: deliver its events if they are next, otherwise hold them or read the missing ones."""
@@ -126,12 +123,10 @@ class Tail:
             self._filling = None
 
     def _deliver(self, events: list[Event]) -> None:
-        fresh = [event for event in events if event.position >= self.next]
-        if not fresh:
-            return
-        self.next = fresh[-1].position + 1
+        """Deliver events that begin at `next`."""
+        self.next = events[-1].position + 1
         by_scope: dict[str, Batch] = {}
-        for event in fresh:
+        for event in events:
             for scope in (event.session_uid, event.agent_id):
                 if scope in self._scopes:
                     batch = by_scope.get(scope)
