@@ -19,7 +19,6 @@ from libs.telemetry.tasks import TaskWatch
 from services.command.dispatch.model import Dispatch
 from services.command.dispatch.ports import (
     Broker,
-    BrokerAwayError,
     DeliveryStore,
     Published,
 )
@@ -169,10 +168,7 @@ class Dispatcher:
                 room.append(dispatch)
         if room:
             failpoint("dispatcher.after_due_before_publish")
-            try:
-                published = await self._broker.publish(room)
-            except BrokerAwayError:
-                return _ROUND_SECONDS
+            published = await self._broker.publish(room)
             failpoint("dispatcher.after_publish_before_mark")
             await self._store.mark(published)
             _log.debug("dispatched", due=len(due), published=len(published))
