@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import pytest
 
 from libs.attempts import AttemptFailedError, ClaimCode, Ending, Failure, FailureCode, Finish, Report
 from libs.errors import Reason, ServiceError
+from services.runner.attempts import service as module
 from services.runner.attempts.model import Claim, Work
 from services.runner.attempts.service import Attempts
 from services.runner.executors.ports import EXECUTION_OPTIONS, Execution, Reporter
@@ -202,3 +205,46 @@ async def test_draining_runner_does_not_retry_a_claim() -> None:
     running.draining = True
     await task
     assert (store.calls, store.ends, unsettled(command)) == (1, [], 1)
+
+
+async def test_command_that_is_delivered_twice_runs_once_and_settles_both() -> None:
+    store, agent = Memory(), Agent()
+    running = attempts(store, agent)
+    first = delivered()
+    second = replace(first, acknowledgement=delivered().acknowledgement)
+    task = asyncio.create_task(running.run(first))
+    await eventually(lambda: agent.executing == 1)
+    await running.run(second)
+    agent.lost.set()
+    await task
+    assert (agent.executing, unsettled(first), unsettled(second)) == (1, 0, 0)
+
+
+class WithoutEnd(Memory):
+    """A store that cannot store the end of an attempt for `failures` times."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def finish(self, tenant_id: str, part: int, finish: Finish) -> Ending:
+        if self.failures:
+            self.failures -= 1
+            raise ServiceError(Reason.DATABASE_UNAVAILABLE, "unavailable")
+        return await super().finish(tenant_id, part, finish)
+
+
+async def test_end_that_cannot_be_stored_is_tried_again() -> None:
+    store = WithoutEnd(1)
+    await attempts(store, None).run(delivered())
+    assert [end.outcome for end in store.ends] == ["released"]
+
+
+async def test_end_that_cannot_be_stored_for_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease has expired by then, and the reconciler ends the attempt."""
+    monkeypatch.setattr(module, "_FINISH_TRIES", 2)
+    store = WithoutEnd(3)
+    running = attempts(store, None)
+    await running.run(delivered())
+    assert (store.failures, store.ends) == (1, [])
+    assert running.ended == {"unknown": 1}

@@ -73,3 +73,13 @@ async def test_report_under_a_lost_lease_is_fenced(store: Store) -> None:
     store.reporter.progress(1, 2, None)
     await eventually(lambda: store.fenced)
     assert store.stored == []
+
+
+async def test_output_beyond_the_limits_is_dropped_and_counted(store: Store) -> None:
+    for line in range(102):
+        store.reporter.output({"line": line})
+    store.reporter.output({"text": "x" * 70_000})
+    await store.reporter.close()
+    outputs = store.payloads("command.output")
+    assert outputs[:100] == [f'{{"line":{line}}}' for line in range(100)]
+    assert outputs[100:] == ['{"dropped":3}']
