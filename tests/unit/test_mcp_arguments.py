@@ -210,6 +210,14 @@ def test_overlong_answer_becomes_an_error_for_its_request(line: bytes) -> None:
     assert after == b'{"a":1}'
 
 
+def test_overlong_line_without_an_id_is_dropped() -> None:
+    splitter = frames.LineSplitter(limit=2000)
+    [line, after] = splitter.feed(b"x" * 5000 + b'\n{"a":1}\n')
+    assert isinstance(line, bytes)
+    assert frames.parse(line) is None
+    assert after == b'{"a":1}'
+
+
 @pytest.mark.parametrize("line", [b"", b"Welcome", b"[1]", b"{", b'{"a":1}', b"{" * 100_000, b"null", b"\xff"])
 def test_line_without_a_message_parses_as_none(line: bytes) -> None:
     assert frames.parse(line) is None

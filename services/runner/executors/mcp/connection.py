@@ -128,10 +128,10 @@ class McpConnection:
             async with asyncio.timeout(execution.timeout):
                 return storable(await command(attempt))
         except TimeoutError:
-            self._check_alive()
+            self._check_alive(attempt.session)
             raise timed_out(execution.timeout) from None
         except asyncio.CancelledError:
-            self._on_cancelled()
+            self._on_cancelled(attempt.session)
             raise
         finally:
             self._running.remove(reports)
@@ -180,24 +180,23 @@ class McpConnection:
             if self._failure is not None or self._reason != _CLOSED:
                 _log.info("connection_lost", server=self._name, diagnosis=self.diagnosis())
 
-    def _on_cancelled(self) -> None:
+    def _on_cancelled(self, session: ClientSession) -> None:
         """React to a cancelled execution. The server was notified, but MCP has no reply that confirms a cancel."""
         if self._ends_when_cancelled and not self._lost.is_set():
             self._transport.grace = _CANCEL_GRACE
             self._mark_lost("a command was cancelled, and this server ignores cancels", by_us=True)
         else:
-            self._check_alive()
+            self._check_alive(session)
 
-    def _check_alive(self) -> None:
+    def _check_alive(self, session: ClientSession) -> None:
         """Ping the server after a command that did not end by itself."""
         if self._pinging is None or self._pinging.done():
-            self._pinging = asyncio.create_task(self._ping(), name=f"mcp ping {self._name}")
+            self._pinging = asyncio.create_task(self._ping(session), name=f"mcp ping {self._name}")
 
-    async def _ping(self) -> None:
+    async def _ping(self, session: ClientSession) -> None:
         try:
             async with asyncio.timeout(_PING_SECONDS):
-                if self._session is not None:
-                    await self._session.send_ping()
+                await session.send_ping()
         except TimeoutError:
             # The running commands are not to blame: the one that is has ended and was charged.
             self._mark_lost(f"the server did not answer a ping within {_PING_SECONDS:g} s", by_us=True)

@@ -62,5 +62,5 @@ class PipeWriter(asyncio.BaseProtocol):
 
     def close(self) -> None:
         """Close at once and drop buffered data, because the reader may never read it."""
-        if self._transport is not None:
+        if self._transport is not None and not self._broken:
             self._transport.abort()

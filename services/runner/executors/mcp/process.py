@@ -36,7 +36,6 @@ class AgentProcess:
         self._transports: list[asyncio.BaseTransport] = []
         self._watcher: asyncio.Task[None] | None = None
         self._pidfd: int | None = None
-        self._stopping = False
         try:
             self._child = _spawn(entry, str(self._scratch or entry.cwd), mark)
         except BaseException:
@@ -77,11 +76,8 @@ class AgentProcess:
     async def stop(self, grace: float) -> None:
         """End the process and its group within `grace` seconds: close stdin, then SIGTERM, then SIGKILL.
 
-        Idempotent. Afterwards no process of the group runs.
+        Call it once. Afterwards no process of the group runs.
         """
-        if self._stopping:
-            return
-        self._stopping = True
         ended = False
         try:
             ended = await self._terminate(grace)
