@@ -18,7 +18,7 @@ from mcp_types import (
 
 from libs.attempts import AttemptFailedError, Failure, FailureCode
 from services.runner.executors.mcp import commands, tools
-from services.runner.executors.mcp.commands import COMMANDS, Attempt
+from services.runner.executors.mcp.commands import COMMANDS, McpAttempt
 from services.runner.executors.mcp.http import Exchange
 from services.runner.executors.mcp.reports import Reports
 from services.runner.executors.mcp.tools import ToolCache
@@ -67,7 +67,7 @@ class Server:
 
 async def failure_of(server: Server, type_: str, params: dict[str, Any]) -> Failure:
     """Runs a command that must fail, and returns its failure."""
-    attempt = Attempt(
+    attempt = McpAttempt(
         execution=command(type_, params), session=cast(ClientSession, server), tools=server.cache(),
         progress=Reports(Recorder()).progress, exchange=Exchange(), explain=lambda _: None,
     )  # fmt: skip

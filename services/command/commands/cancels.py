@@ -61,15 +61,15 @@ class Cancels:
         With a key, the commands are chosen once and stored, and a repeated call continues with the same ones.
         """
         async with leased(self._keys, actor.tenant_id, key) as use:
-            response = use.response
-            if response is None:
-                plan = use.plan
-                if plan is None:
-                    chosen = await self._choose(actor.tenant_id, wanted, limit)
-                    plan = await use.keep_plan(orjson.dumps(chosen).decode())
-                ids, more = orjson.loads(plan)
-                done = await self._all_of(actor, ([UUID(one) for one in ids], more), how)
-                response = await use.finish(orjson.dumps(asdict(done)).decode())
+            if use.response is not None:
+                return CancelledMany(**orjson.loads(use.response))
+            plan = use.plan
+            if plan is None:
+                chosen = await self._choose(actor.tenant_id, wanted, limit)
+                plan = await use.keep_plan(orjson.dumps(chosen).decode())
+            ids, more = orjson.loads(plan)
+            done = await self._all_of(actor, ([UUID(one) for one in ids], more), how)
+            response = await use.finish(orjson.dumps(asdict(done)).decode())
         return CancelledMany(**orjson.loads(response))
 
     async def would_cancel(self, tenant_id: str, wanted: OpenCommandFilter, limit: int) -> CancelledMany:

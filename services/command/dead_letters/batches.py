@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from uuid import UUID
 
 from libs.calls import Actor
@@ -61,16 +62,16 @@ class DeadLetterBatches:
         """
         async with leased(self._keys, actor.tenant_id, key) as use:
             plan = read_plan(use.plan) if use.plan else await self._choose(actor.tenant_id, wanted)
-            response = use.response
-            if response is None:
-                plan = read_plan(await use.keep_plan(write_plan(plan)))
-                done = await self._requeue_all(actor, plan.ids, changes, key.key if key else "")
-                if key is None:
-                    return Answered(plan, done)
-                for one in done:
-                    if one.error is not None and one.error.reason is Reason.DATABASE_UNAVAILABLE:
-                        raise one.error  # nothing to store: when the call is repeated, it continues here
-                response = await use.finish(write_requeued(done))
+            if use.response is not None:
+                return Answered(plan, read_requeued(use.response))
+            plan = read_plan(await use.keep_plan(write_plan(plan)))
+            done = await self._requeue_all(actor, plan.ids, changes, key.key if key else "")
+            if key is None:
+                return Answered(plan, done)
+            for one in done:
+                if one.error is not None and one.error.reason is Reason.DATABASE_UNAVAILABLE:
+                    raise one.error  # nothing to store: when the call is repeated, it continues here
+            response = await use.finish(write_requeued(done))
         return Answered(plan, read_requeued(response))
 
     async def would_requeue(self, tenant_id: str, wanted: Selection, session_id: str | None) -> Answered:
@@ -191,12 +192,9 @@ def _was_requeued(one: Requeued) -> bool:
 
 
 def _length_with(given: Sequence[str], known: int) -> int:
-    """Return the length of the shortest prefix of `given` with `known` well-formed ids."""
-    for index, one in enumerate(given):
-        known -= _id_of(one) is not None
-        if not known:
-            return index + 1
-    return len(given)
+    """Return the length of the shortest prefix of `given` with `known` well-formed ids, of which it has enough."""
+    counts = accumulate(_id_of(one) is not None for one in given)
+    return next(length for length, count in enumerate(counts, start=1) if count == known)
 
 
 def _id_of(given: str) -> UUID | None:

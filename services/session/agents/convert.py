@@ -3,7 +3,6 @@
 import re
 
 from callboard.agents.v1 import agents_pb2
-from libs.errors import field_invalid
 from libs.rpc import timestamp
 from services.session.agents.model import Agent, NewAgent
 
@@ -12,8 +11,6 @@ _ETAG = re.compile(r"[1-9][0-9]{0,17}")
 
 def agent_of(message: agents_pb2.Agent) -> NewAgent:
     """Convert an agent from a request."""
-    if not message.agent_id:
-        raise field_invalid("agent.agent_id", "is required")
     return NewAgent(
         agent_id=message.agent_id,
         display_name=message.display_name,
