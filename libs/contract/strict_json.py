@@ -56,11 +56,8 @@ def write_json(value: Any) -> str:
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _error_of(key, "is given twice")
-            seen.add(key)
+        unseen = dict.fromkeys(made, True)
+        raise _error_of(next(key for key, _ in pairs if not unseen.pop(key, False)), "is given twice")
     return made
 
 

@@ -12,6 +12,7 @@ from buf.validate import validate_pb2
 from callboard import descriptors
 from callboard.auth.v1 import auth_pb2
 from callboard.options.v1 import rest_pb2
+from libs.contract import __main__ as contract_check
 from libs.contract import all_methods
 from libs.contract.check import WITHOUT_REST, problems
 
@@ -111,6 +112,36 @@ def test_exception_for_an_unknown_method_is_reported() -> None:
     ]
 
 
+def test_exception_for_a_method_with_an_operation_is_reported() -> None:
+    name = "callboard.commands.v1.CommandService.GetCommand"
+    assert problems([one.descriptor for one in all_methods()], [*WITHOUT_REST, name]) == [
+        f"{name}: has a REST operation and is in the list of exceptions"
+    ]
+
+
+def test_map_of_messages_is_reported() -> None:
+    def add(file: FileDescriptorProto) -> None:
+        (owner,) = [one for one in file.message_type if one.name == "Command"]
+        entry = owner.nested_type.add(name="NotesEntry")
+        entry.options.map_entry = True
+        entry.field.add(name="key", number=1, type=9, label=1)
+        entry.field.add(name="value", number=2, type=11, label=1, type_name=".callboard.commands.v1.Attempt")
+        type_name = ".callboard.commands.v1.Command.NotesEntry"
+        owner.field.add(name="notes", number=99, type=11, label=3, type_name=type_name)
+
+    assert problems_of(add) == [
+        "callboard.commands.v1.Command.notes: is a map of messages, which the compiler does not support"
+    ]
+
+
+def test_check_of_the_contract_ends_with_all_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract_check, "problems", lambda methods: ["a: is wrong", "b: is wrong"])
+    with pytest.raises(SystemExit, match=r"are wrong:\n  a: is wrong\n  b: is wrong$"):
+        contract_check.main()
+    monkeypatch.undo()
+    contract_check.main()
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -121,6 +152,9 @@ def test_exception_for_an_unknown_method_is_reported() -> None:
         (lambda file: method(file, "ListCommands").without.append("nope"), "without names nope"),
         (lambda file: setattr(method(file, "ListCommands"), "summary", ""), "has no tag or no summary"),
         (lambda file: setattr(method(file, "SubmitCommand"), "example", '{"nope": 1}'), "the example has nope"),
+        (lambda file: setattr(method(file, "SubmitCommand"), "example", "{"), "the example is not JSON"),
+        (lambda file: setattr(method(file, "GetCommand"), "location", "/{command.state.x}"), "names command.state.x"),
+        (lambda file: setattr(field(file, "Command", "state").flag, "word", "nope"), "state: flag names the word nope"),
         (lambda file: setattr(method(file, "SubmitCommand"), "id", "getCommand"), "getCommand occurs 2 times"),
         (lambda file: setattr(http(file, "GetCommand"), "response_body", "nope"), "response_body names nope"),
         (lambda file: setattr(http(file, "GetCommand"), "get", "/api/v1/commands/{nope}"), "the path names 'nope'"),

@@ -82,6 +82,13 @@ def test_durations_are_numbers_of_seconds() -> None:
     assert repr(write_message(attempt)["duration"]) == "90"
 
 
+def test_field_mask_is_written_as_its_paths() -> None:
+    request = agents_pb2.UpdateAgentRequest()
+    assert write_message(request)["updateMask"] == []
+    request.update_mask.paths.extend(["display_name", "labels"])
+    assert write_message(request)["updateMask"] == ["display_name", "labels"]
+
+
 def test_json_is_embedded_unchanged_on_one_line() -> None:
     event = events_pb2.Event(level=events_pb2.EVENT_LEVEL_INFO, payload_json='{\r\n"a":\n12345678901234567890123}')
     text = orjson.dumps(write_message(event))

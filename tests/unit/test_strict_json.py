@@ -39,6 +39,16 @@ def test_key_that_is_given_twice_is_rejected_by_name() -> None:
     assert [(one.field, one.rule) for one in caught.value.violations] == [("a", "is given twice")]
 
 
+def test_first_key_that_recurs_is_the_one_named() -> None:
+    with pytest.raises(ServiceError) as caught:
+        read_json(b'{"a": 1, "b": null, "b": 2, "a": 3}')
+    assert [one.field for one in caught.value.violations] == ["b"]
+
+
+def test_escaped_pair_of_surrogates_is_one_character() -> None:
+    assert read_json(rb'{"a": [1, true, null, "\ud83d\ude00"]}') == {"a": [1, True, None, "\N{GRINNING FACE}"]}
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [(rb'{"x": [1, {"y": "a\u0000"}]}', "x[1].y"), (rb'{"x": {"\ud800": 1}}', "x"), (rb'"\udc00"', "")],
