@@ -156,6 +156,14 @@ def test_changed_signature_is_rejected_naming_the_function(
     assert rows(empty_url, "select box.size(), to_regclass('box.more')") == [(0, None)]
 
 
+def test_invalid_new_function_is_rejected_in_the_words_of_postgres(
+    empty_url: str, small: SchemaSources, tmp_path: Path
+) -> None:
+    write(tmp_path, "functions/more.sql", function("more", "select 1", arguments="a integer default 1, b integer"))
+    with pytest.raises(psycopg.errors.InvalidFunctionDefinition, match="must also have default"):
+        upgrade(empty_url, small)
+
+
 def test_changed_type_is_rejected_naming_the_type(empty_url: str, small: SchemaSources, tmp_path: Path) -> None:
     write(tmp_path, "functions/pair.sql", "create type box.pair as (a integer, b integer);")
     upgrade(empty_url, small)

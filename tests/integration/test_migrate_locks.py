@@ -187,6 +187,26 @@ def test_completed_step_is_not_run_again(url: str, sources: SchemaSources) -> No
     assert rows(url, "select to_regclass('box.items_by_id')::oid") == [before]
 
 
+def test_migrations_before_a_step_are_kept_when_it_fails(url: str, sources: SchemaSources) -> None:
+    (sources.migrations / "0002_more.sql").write_text("create table box.more (id integer);")
+    step = sources.migrations / "0003_index.sql"
+    step.write_text("-- callboard: no transaction\ncreate index concurrently more_by_id on box.more (nothing);")
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        upgrade(url, sources)
+    assert rows(url, "select to_regclass('box.more')::text") == [("box.more",)]
+    step.write_text(step.read_text().replace("nothing", "id"))
+    upgrade(url, sources)
+    assert rows(url, "select to_regclass('box.more_by_id')::text") == [("box.more_by_id",)]
+
+
+def test_lost_connection_ends_the_migration_without_a_retry(url: str, sources: SchemaSources) -> None:
+    text = "create table box.more ();\nselect pg_terminate_backend(pg_backend_pid());"
+    (sources.migrations / "0002_more.sql").write_text(text)
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        upgrade(url, sources)
+    assert rows(url, "select to_regclass('box.more')") == [(None,)]
+
+
 def test_migrations_after_a_step_wait_for_it(url: str, sources: SchemaSources) -> None:
     (sources.migrations / "0002_index.sql").write_text(INDEX)
     (sources.migrations / "0003_more.sql").write_text("comment on index box.items_by_id is 'there';")

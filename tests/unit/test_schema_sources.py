@@ -66,6 +66,23 @@ def test_migrations_are_numbered_without_gaps_and_repetitions(tmp_path: Path, na
         read_migrations(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({}, "0001_first has no .sql file"),
+        ({"a": "select 1;", "b": f"{NO_TRANSACTION}analyze box.items;"}, "0001_first: .* must be a single file"),
+        ({"a": f"{NO_TRANSACTION}-- Nothing yet."}, "0001_first has no statement"),
+    ],
+)
+def test_unusable_folder_of_a_migration_is_rejected_by_name(
+    tmp_path: Path, files: dict[str, str], problem: str
+) -> None:
+    (tmp_path / "0001_first").mkdir()
+    write(tmp_path / "0001_first", **files)
+    with pytest.raises(SourceError, match=problem):
+        read_migrations(tmp_path)
+
+
 @pytest.mark.parametrize("statement", ["create index concurrently on box.items (id)", "update box.items set id = 1"])
 def test_migration_that_cannot_be_resumed_needs_a_transaction(tmp_path: Path, statement: str) -> None:
     write(tmp_path, **{"0001_first": f"{NO_TRANSACTION}{statement};"})
