@@ -1,7 +1,7 @@
 """gRPC: servers that authenticate callers, errors on the wire, and channels."""
 
 from libs.rpc.assembly import Service
-from libs.rpc.caller import Caller, acting_as, current_caller
+from libs.rpc.caller import Caller, current_caller
 from libs.rpc.channel import call_metadata, open_channel
 from libs.rpc.context import Context
 from libs.rpc.errors import service_error_from_rpc, service_error_to_status
@@ -17,7 +17,6 @@ __all__ = [
     "RpcServer",
     "ServerLimits",
     "Service",
-    "acting_as",
     "actor",
     "call_metadata",
     "check_rules",

@@ -1,7 +1,5 @@
 """The caller of the current call."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,13 +30,3 @@ def current_caller() -> Caller:
 def set_caller(caller: Caller) -> None:
     """Set the caller for the rest of the current task. Each call runs in its own task."""
     _CALLER.set(caller)
-
-
-@contextmanager
-def acting_as(caller: Caller) -> Iterator[None]:
-    """Set the caller inside the block, for tests and for work on behalf of a caller."""
-    token = _CALLER.set(caller)
-    try:
-        yield
-    finally:
-        _CALLER.reset(token)

@@ -53,7 +53,7 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, path: str, handler: "Handler") -> "Handler":
         method = ServedMethod(path, self._policy.get(path, DENIED))
         read = self._reader(method, handler)
-        serialize = _passing_bytes(handler.response_serializer)
+        serialize = _passing_bytes(handler.response_serializer or bytes)
         serving = self._serving
         match handler.request_streaming, handler.response_streaming:
             case False, False:
@@ -126,10 +126,8 @@ async def _send(responses: Any, context: "Context") -> None:
             await context.write(response)
 
 
-def _passing_bytes(serialize: Serialize | None) -> Serialize | None:
+def _passing_bytes(serialize: Serialize) -> Serialize:
     """Let a handler return bytes that it has serialized already, once for many readers."""
-    if serialize is None:
-        return None
 
     def passing(response: Any) -> bytes:
         return response if type(response) is bytes else serialize(response)

@@ -24,12 +24,10 @@ class ServerLimits:
     max_concurrent_calls: int = 4096
     max_streams_per_connection: int = 1000
     max_metadata_bytes: int = 16 * 1024
-    max_connection_age_seconds: int | None = None
-    max_connection_age_grace_seconds: int = 30
 
     def options(self) -> Options:
         """Return gRPC's options for a server."""
-        options = [
+        return [
             ("grpc.so_reuseport", 0),  # otherwise a second server on the port is no error and gets half of the calls
             ("grpc.max_receive_message_length", 2 * self.max_request_bytes),
             ("grpc.max_concurrent_streams", self.max_streams_per_connection),
@@ -40,9 +38,3 @@ class ServerLimits:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", round(PERMITTED_PING_SECONDS * 1000)),
         ]
-        if self.max_connection_age_seconds is not None:
-            options += [
-                ("grpc.max_connection_age_ms", self.max_connection_age_seconds * 1000),
-                ("grpc.max_connection_age_grace_ms", self.max_connection_age_grace_seconds * 1000),
-            ]
-        return options

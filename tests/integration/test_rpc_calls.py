@@ -175,10 +175,15 @@ async def test_internal_error_is_answered_with_a_constant_text(served: TrialServ
     assert "secret" not in f"{caught.value.details()}{caught.value.trailing_metadata()}"
 
 
-async def test_handler_can_abort_a_call_itself(served: TrialServer) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(served, "Get", served.key("viewer"), "abort")
+@pytest.mark.parametrize("way", ["abort", "abort-by-number"])
+async def test_handler_can_abort_a_call_itself(way: str) -> None:
+    registry = CollectorRegistry()
+    async with trial_server(registry=registry) as served:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(served, "Get", served.key("viewer"), way)
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "said by the handler")
+    labels = {"method": f"/{TRIAL}/Get", "code": "DATA_LOSS"}
+    assert registry.get_sample_value("callboard_rpc_calls_total", labels) == 1
 
 
 async def test_deadline_of_the_caller_applies(served: TrialServer) -> None:

@@ -70,6 +70,8 @@ class Trial:
                 raise ValueError("select secret from api_keys")
             case "abort":
                 await context.abort(grpc.StatusCode.DATA_LOSS, "said by the handler")
+            case "abort-by-number":
+                await context.abort(grpc.StatusCode.DATA_LOSS.value[0], "said by the handler")
             case "hang":
                 await asyncio.Event().wait()
         return answer(request.agent_id)

@@ -11,7 +11,7 @@ from callboard.errors.v1.errors_pb2 import ErrorReason
 from libs.attempts import FailureCode
 from libs.errors import HTTP_STATUS, STATUS, FieldViolation, Reason, ServiceError
 from libs.rpc import service_error_from_rpc, service_error_to_status
-from libs.rpc.errors import status_code, status_metadata
+from libs.rpc.errors import DOMAIN, status_code, status_metadata
 
 _CODES = re.compile(r"(?:attempt, and )?([A-Z_]+) / (\d{3}):")
 
@@ -90,6 +90,28 @@ def test_foreign_error_gets_a_reason_and_loses_its_text(code: grpc.StatusCode, r
 def test_details_that_contradict_the_status_are_ignored() -> None:
     error = error_of(ServiceError(Reason.AGENT_NOT_FOUND, "a"), details="b")
     assert service_error_from_rpc(error).reason is Reason.INTERNAL
+
+
+@pytest.mark.parametrize("info", [{"domain": "other.example"}, {"reason": "NO_SUCH_REASON"}])
+def test_details_of_another_system_are_ignored(info: dict[str, str]) -> None:
+    status = service_error_to_status(ServiceError(Reason.AGENT_NOT_FOUND, "a"))
+    given = {"domain": DOMAIN, "reason": "AGENT_NOT_FOUND"} | info
+    status.details[0].Pack(error_details_pb2.ErrorInfo(**given))
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.NOT_FOUND,
+        grpc.aio.Metadata(),
+        trailing_metadata=grpc.aio.Metadata(*status_metadata(status)),
+        details="a",
+    )
+    assert service_error_from_rpc(error).reason is Reason.INTERNAL
+
+
+def test_first_violation_is_kept_however_long_it_is() -> None:
+    violation = FieldViolation("\N{GRINNING FACE}" * 2000, "\N{GRINNING FACE}" * 2000)
+    status = service_error_to_status(ServiceError(Reason.FIELD_INVALID, "m", violations=[violation] * 2))
+    bad_request = error_details_pb2.BadRequest()
+    assert [detail.Unpack(bad_request) for detail in status.details].count(True) == 1
+    assert len(bad_request.field_violations) == 1
 
 
 def retry_seconds(error: ServiceError) -> float | None:

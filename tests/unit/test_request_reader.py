@@ -5,6 +5,7 @@ import time
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct, Value
 from protovalidate import Validator
 
 from callboard.agents.v1.agents_pb2 import Agent, Connector, CreateAgentRequest
@@ -61,6 +62,11 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
     assert fields(AppendEventsRequest(session_id="s", events=[NewEvent(type="iteration"), event])) == ["events[1].99"]
     connector = Connector.FromString(Connector(kind="echo").SerializeToString() + UNKNOWN)
     assert fields(CreateAgentRequest(agent=agent(connector=connector))) == ["agent.connector.99"]
+
+
+def test_unknown_field_of_a_message_in_a_map_is_named_by_its_key() -> None:
+    value = Value.FromString(Value(number_value=1).SerializeToString() + UNKNOWN)
+    assert fields(Struct(fields={"a": Value(bool_value=True), "b": value})) == ['fields["b"].99']
 
 
 def test_unknown_field_in_a_map_entry_is_rejected() -> None:
