@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from libs.embedded import (
     EngineError,
     PostgresServer,
     Supervisor,
+    postgres_server,
 )
 from libs.embedded.data_dir import programs_for
 from libs.embedded.system_user import SystemUser
@@ -125,6 +128,35 @@ async def test_server_starts_although_its_pid_file_names_another_process(home: P
     stale.write_text(f"{os.getppid()}\n{home}/postgres/data\n1700000000\n5432\n\n127.0.0.1\n  1 2\nready   \n")
     async with running_postgres(home, FAST) as server:
         assert _query(server.admin_url, "select 1") == 1
+
+
+def test_server_that_a_killed_run_left_is_ended_before_the_next_starts(home: Path) -> None:
+    with PostgresServer(home) as server:
+        server.data.mkdir()
+        program = "import signal; print(flush=True); signal.pause()"
+        command = [sys.executable, "-c", program, "-D", str(server.data), "--port=1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as leftover:
+            assert leftover.stdout is not None
+            leftover.stdout.readline()
+            (server.data / "postmaster.pid").write_text(f"{leftover.pid}\n")
+            try:
+                server.spec.before_start()
+                assert leftover.poll() == -signal.SIGINT
+            finally:
+                leftover.kill()
+        assert not (server.data / "postmaster.pid").exists()
+
+
+def test_failed_initdb_is_reported_with_its_output(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = home / "programs"
+    programs.mkdir(mode=0o755)
+    (programs / "initdb").write_text("#!/bin/sh\necho 'no space left'; exit 1\n")
+    (programs / "initdb").chmod(0o755)
+    monkeypatch.setattr(postgres_server, "programs_for", lambda *_: programs)
+    with PostgresServer(home) as server:
+        with pytest.raises(EngineError, match=r"^initdb failed:\nno space left$"):
+            server.prepare()
+        assert not server.data.exists()
 
 
 async def test_interrupted_initdb_is_repeated(home: Path) -> None:

@@ -15,6 +15,7 @@ from libs.embedded import (
     Supervisor,
     end_leftovers,
 )
+from libs.embedded import child as child_module
 from libs.embedded.leftovers import process_started
 from tests.support.eventually import eventually
 
@@ -85,6 +86,50 @@ async def test_child_that_keeps_crashing_stops_all_with_its_last_output(tmp_path
             await supervisor.until_failure()
         assert failure.value.last_lines == ["at work", "the last word"] * 3
     assert process_started(steady) is None
+
+
+async def test_crashes_before_the_period_do_not_count(tmp_path: Path) -> None:
+    restarted: list[int] = []
+    policy = RestartPolicy(restarts=1, within=0.01, first_delay=0.02)
+    async with Supervisor(tmp_path, tmp_path, policy, lambda _name, pid: restarted.append(pid)) as supervisor:
+        await supervisor.start(child(tmp_path, "one"))
+        for crashes in range(1, 4):
+            os.kill(supervisor.pids["one"], signal.SIGKILL)
+            await eventually(lambda: len(restarted) >= crashes)  # noqa: B023 - awaited at once
+
+
+async def test_restart_that_fails_counts_as_a_crash(tmp_path: Path) -> None:
+    """It is not reported as a restart."""
+    restarted: list[str] = []
+    program = "import os; os.path.exists('once') and exit(5); open('once', 'w').close();" + _WORK
+    ready = tmp_path / "one" / "ready"
+    spec = child(tmp_path, "one", program, before_start=lambda: ready.unlink(missing_ok=True))
+    async with Supervisor(tmp_path, tmp_path, _QUICK, lambda name, _pid: restarted.append(name)) as supervisor:
+        await supervisor.start(spec)
+        os.kill(supervisor.pids["one"], signal.SIGKILL)
+        with pytest.raises(ChildError, match="one ended with 5, 3 times"):
+            await supervisor.until_failure()
+    assert restarted == []
+
+
+async def test_kill_ends_all_children_at_once(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path, tmp_path) as supervisor:
+        await supervisor.start(child(tmp_path, "one", _STUBBORN), child(tmp_path, "two"))
+        pids = supervisor.pids.values()
+        supervisor.kill()
+        await eventually(lambda: not any(process_started(pid) for pid in pids))
+    assert not list(tmp_path.glob("*.json"))
+
+
+async def test_long_log_is_renamed_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "_LOG_LIMIT", 10)
+    (tmp_path / "one.log").write_text("of an earlier run")
+    (tmp_path / "two.log").write_text("short\n")
+    async with Supervisor(tmp_path, tmp_path) as supervisor:
+        await supervisor.start(child(tmp_path, "one"), child(tmp_path, "two"))
+        await eventually(lambda: (tmp_path / "one.log").read_text() == "at work\n")
+        await eventually(lambda: (tmp_path / "two.log").read_text() == "short\nat work\n")
+    assert (tmp_path / "one.log.1").read_text() == "of an earlier run"
 
 
 async def test_child_that_exits_before_it_is_ready_fails_the_start_at_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from libs.embedded import (
     AlreadyRunningError,
     FileLock,
     end_leftovers,
+    leftovers,
 )
 from libs.embedded.leftovers import process_started, remember_process
 from libs.private_files import write_private
@@ -34,6 +35,24 @@ def test_recorded_process_is_killed_with_its_group(tmp_path: Path) -> None:
         assert end_leftovers(tmp_path) == ["it"]
         assert process.wait() == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
+
+
+def test_process_that_ignores_its_signal_is_killed_with_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "_ORDERLY_SECONDS", 0.05)
+    program = (
+        "import signal, subprocess; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print(subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL).pid, flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        grandchild = int(process.stdout.readline())
+        remember_process(tmp_path / "it.json", process.pid, signal.SIGTERM)
+        assert end_leftovers(tmp_path) == ["it"]
+        assert process.wait() == -signal.SIGKILL
+    assert process_started(grandchild) is None
 
 
 def test_process_with_a_reused_pid_is_not_killed(tmp_path: Path) -> None:
