@@ -46,8 +46,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each core, because half of a test's time is waiting for a process, a lease or a timer."""
-    return min(_MOST_WORKERS, 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    """Three workers for each core, because most of a test's time is waiting for a process, a lease or a timer.
+
+    Measured on 2 cores: 4 workers leave them idle for 18 of 254 s, 6 workers for 3 of 244 s.
+    """
+    return min(_MOST_WORKERS, 3 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 6)
 
 
 @pytest.hookimpl(tryfirst=True)
