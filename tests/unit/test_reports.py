@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from libs.attempts import Report
@@ -57,6 +58,27 @@ async def test_reports_continue_after_a_failed_one(store: Store) -> None:
     assert store.payloads("command.output") == ['{"dropped":1}']
     store.reporter.output({"line": 2})
     await eventually(lambda: store.payloads("command.output")[1:] == ['{"line":2}'])
+
+
+async def test_last_progress_is_stored_after_a_slower_earlier_one(store: Store) -> None:
+    first_may_arrive = asyncio.Event()
+    take = store.take
+
+    async def slow_at_first(report: Report) -> bool:
+        if '"progress":1' in report.payload:
+            await first_may_arrive.wait()
+        return await take(report)
+
+    reporter = AttemptReporter(uuid4(), uuid4(), "runner:r", slow_at_first, store.fence)
+    reporter.progress(1, 2, None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reporter.progress(2, 2, None)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(reporter.close())
+        await asyncio.sleep(0.01)
+        first_may_arrive.set()
+    assert [orjson.loads(payload)["progress"] for payload in store.payloads("command.progress")] == [1, 2]
 
 
 async def test_close_sends_buffered_reports(store: Store) -> None:

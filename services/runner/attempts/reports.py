@@ -1,6 +1,7 @@
 """Progress and output of one attempt, limited to ten reports a second."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -34,7 +35,7 @@ class AttemptReporter:
         self._outputs: list[str] = []
         self._dropped = 0
         self._sending: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closing = asyncio.Event()
         self.used = False
         """Whether anything was reported."""
 
@@ -54,23 +55,27 @@ class AttemptReporter:
         self._schedule()
 
     async def close(self) -> None:
-        """Send what is still buffered, before the end of the attempt is written."""
-        self._closed = True
+        """Send what is still buffered, before the end of the attempt is written.
+
+        Reports that are on their way arrive first. Otherwise an older progress could replace the last one.
+        """
+        self._closing.set()
         if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
+            await asyncio.wait([self._sending])
         await self._flush()
 
     def _schedule(self) -> None:
         self.used = True
-        if self._sending is None and not self._closed:
+        if self._sending is None and not self._closing.is_set():
             self._sending = asyncio.get_running_loop().create_task(self._loop(), name=f"reports {self._command_id}")
 
     async def _loop(self) -> None:
         try:
-            while self._progress or self._outputs or self._dropped:
-                await asyncio.shield(self._flush())
-                await asyncio.sleep(_INTERVAL)
+            while not self._closing.is_set() and (self._progress or self._outputs or self._dropped):
+                await self._flush()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_INTERVAL):
+                        await self._closing.wait()
         finally:
             self._sending = None
 
