@@ -40,6 +40,6 @@ async def _sides(rig: Rig) -> AsyncIterator[Sides]:
 
 
 REST = Comparison(
-    name="rest", title="REST over gRPC: POST command, 32 in flight", unit="/s", aim=Aim(0.9, "more"),
+    name="rest", title="REST over gRPC: POST command, 32 in flight", unit="/s", aim=Aim(0.95, "more"),
     floor_title="Starlette to the same gRPC call", prepare=_sides,
 )  # fmt: skip
