@@ -136,6 +136,24 @@ def test_violation_of_each_rule_is_found(tmp_path: Path, rule: str, file: str, c
     assert rule in _rules(tmp_path, rows)
 
 
+@pytest.mark.parametrize(("stopper", "broken"), [("runner:2", set()), ("runner:3", {"I2"})])
+def test_only_the_runner_that_failed_the_session_cancels_commands_of_others(
+    tmp_path: Path, stopper: str, broken: set[str]
+) -> None:
+    rows = _sound()
+    rows["events"][3].update(type="session.stopping", command_id=None, actor=stopper)
+    cancelled = {"type": "command.cancelled", "command_id": COMMAND, "actor": "runner:2"}
+    rows["events"][4].update(**cancelled, payload='{"attempt": 1, "reason": "session stopped"}')
+    rows["events"].append(_event(6, 6, "session.failed"))
+    rows["commands"][0].update(state="cancelled", result=None, cancel_requested_at="x")
+    rows["attempts"][0].update(outcome="cancelled", charged=False)
+    rows["heads"][0].update(last_seq=6)
+    rows["log"][0].update(position=6)
+    rows["seen"].append({**rows["seen"][-1], "seq": 6, "event_id": "e6"})
+    rows["sessions"][0].update(state="failed")
+    assert _rules(tmp_path, rows) & {"I2"} == broken
+
+
 def test_late_cancel_is_no_violation(tmp_path: Path) -> None:
     rows = _sound()
     _cancelled(rows["operations"], COMMAND_STATE_SUCCEEDED, command_id=COMMAND)

@@ -31,8 +31,8 @@ def _history(folder: Path, written: list[tuple[str, str]], attempts: list[tuple[
     for position, (type_, actor) in enumerate(written, 1):
         started += type_ == "command.started"
         events.append({
-            "tenant_id": "acme", "partition": 1, "position": position, "type": type_, "actor": actor,
-            "command_id": COMMAND, "payload": json.dumps({"attempt": started}),
+            "tenant_id": "acme", "session_id": "s1", "partition": 1, "position": position, "type": type_,
+            "actor": actor, "command_id": COMMAND, "payload": json.dumps({"attempt": started}),
         })  # fmt: skip
     write_rows(folder / "events.jsonl", events)
     rows = [{"command_id": COMMAND, "attempt": attempt, "runner_id": runner} for attempt, runner in attempts]
