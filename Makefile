@@ -7,7 +7,7 @@ SPREAD := --numprocesses auto --dist loadgroup
 COMPILE := tools/setup uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 
-# Containers often set it, and then each process of the tests compiles them again.
+# Containers often set it. Then each worker of pytest compiles every test again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup up demo test test-fast coverage check bench chaos chaos-mutations chaos-proofs protos sql lock clean

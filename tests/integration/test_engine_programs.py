@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from libs.embedded import EngineError, NatsServer, data_dir
 from libs.embedded.data_dir import programs_for
 from libs.embedded.system_user import SystemUser
+from tests.support.engines import reachable_home
 
 STRANGER = SystemUser(2**31 - 7, 2**31 - 7)
 
@@ -20,10 +20,8 @@ STRANGER = SystemUser(2**31 - 7, 2**31 - 7)
 @pytest.fixture
 def reachable() -> Iterator[Path]:
     """A folder that every user can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="callboard-programs-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with reachable_home() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -165,14 +165,21 @@ async def test_session_that_came_back_and_ended_at_once_leaves_no_agent() -> Non
     assert all(agent.lost.is_set() for agent in opener.opened)
 
 
-async def test_session_that_came_back_is_connected_once_its_old_agent_is_closed() -> None:
-    store, opener = Memory(answers=True), Opener()
+async def with_a_session_that_came_back(opener: Opener) -> Connections:
+    """The session was freed and assigned to this runner again. Its old agent cannot be closed yet."""
+    store = Memory(answers=True)
     connections = manager(store, opener)
     await connections.take_wanted()
     await eventually(lambda: connections.get(store.session.session_uid))
     opener.may_close.clear()
     store.want_again()
     await connections.take_wanted()
+    return connections
+
+
+async def test_session_that_came_back_is_connected_once_its_old_agent_is_closed() -> None:
+    opener = Opener()
+    await with_a_session_that_came_back(opener)
     await eventually(opener.opened[0].lost.is_set)
     assert len(opener.opened) == 1
     opener.may_close.set()
@@ -181,13 +188,8 @@ async def test_session_that_came_back_is_connected_once_its_old_agent_is_closed(
 
 
 async def test_close_all_waits_for_the_old_agent_of_a_session_that_came_back() -> None:
-    store, opener = Memory(answers=True), Opener()
-    connections = manager(store, opener)
-    await connections.take_wanted()
-    await eventually(lambda: connections.get(store.session.session_uid))
-    opener.may_close.clear()
-    store.want_again()
-    await connections.take_wanted()
+    opener = Opener()
+    connections = await with_a_session_that_came_back(opener)
     closing = asyncio.create_task(connections.close_all(release=False))
     await eventually(lambda: connections.held == 0)
     assert not closing.done()

@@ -98,7 +98,7 @@ async def test_waiting_reader_that_a_burst_overruns_reads_it_from_storage(log: E
     async with aclosing(follower.follow(scope, ALL)) as steps:
         assert await positions(steps, 1) == [1]
         waiting = asyncio.create_task(positions(steps, 3000))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which the reader begins to wait
         log.notify(log.append(3000))
         assert await waiting == list(range(2, 3002))
 

@@ -88,5 +88,5 @@ async def test_stopped_tail_delivers_nothing_more(log: EventLog) -> None:
     reader = Reader(tail)
     log.notify(log.append(2), with_lines=False)
     tail.stop()
-    await asyncio.sleep(0)
+    await eventually(lambda: not any(task.get_name().startswith("fill ") for task in asyncio.all_tasks()))
     assert (reader.positions, log.reads) == ([], 0)

@@ -36,7 +36,7 @@ class Server:
 
     async def list_tools(self, *, params: PaginatedRequestParams | None) -> ListToolsResult:
         page = self._page(params)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as for a real server's answer, so that others can ask meanwhile
         found = Tool(name=f"tool {page}", input_schema={"type": "object"})
         return ListToolsResult(tools=[found], next_cursor=self._next(page))
 

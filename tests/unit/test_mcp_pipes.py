@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,12 +19,15 @@ class Pipe:
     """A pipe whose writing end is on the event loop."""
 
     def __init__(self) -> None:
-        self.reads, self._writes = os.pipe()
+        self.reads, writes = os.pipe()
+        self.file = os.fdopen(writes, "wb", buffering=0)
         self.writer = PipeWriter()
 
     async def connect(self) -> None:
-        file = os.fdopen(self._writes, "wb", buffering=0)
-        await asyncio.get_running_loop().connect_write_pipe(lambda: self.writer, file)
+        await asyncio.get_running_loop().connect_write_pipe(lambda: self.writer, self.file)
+
+    def is_full(self) -> bool:
+        return not select.select([], [self.file], [], 0)[1]
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ async def pipe() -> AsyncIterator[Pipe]:
     await pipe.connect()
     yield pipe
     pipe.writer.close()
-    await asyncio.sleep(0)
+    await eventually(lambda: pipe.file.closed)
 
 
 async def test_write_to_a_closed_pipe_raises(pipe: Pipe) -> None:
@@ -52,8 +56,8 @@ async def test_write_to_a_closed_pipe_raises(pipe: Pipe) -> None:
 
 async def test_write_that_waits_for_room_raises_when_the_pipe_is_closed(pipe: Pipe) -> None:
     waiting = asyncio.create_task(pipe.writer.write(b"x" * 200_000))
-    await asyncio.sleep(0)
-    assert not waiting.done(), "the pipe is full"
+    await eventually(pipe.is_full)
+    assert not waiting.done()
     os.close(pipe.reads)
     with pytest.raises(BrokenPipeError):
         await asyncio.wait_for(waiting, 5)
@@ -61,7 +65,7 @@ async def test_write_that_waits_for_room_raises_when_the_pipe_is_closed(pipe: Pi
 
 async def test_write_that_waits_for_room_continues_when_the_pipe_is_read(pipe: Pipe) -> None:
     waiting = asyncio.create_task(pipe.writer.write(b"x" * 200_000))
-    await asyncio.sleep(0)
+    await eventually(pipe.is_full)
     read = 0
 
     def is_written() -> bool:

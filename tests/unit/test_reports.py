@@ -61,23 +61,24 @@ async def test_reports_continue_after_a_failed_one(store: Store) -> None:
 
 
 async def test_last_progress_is_stored_after_a_slower_earlier_one(store: Store) -> None:
-    first_may_arrive = asyncio.Event()
+    first_is_sent, first_may_arrive = asyncio.Event(), asyncio.Event()
     take = store.take
 
     async def slow_at_first(report: Report) -> bool:
         if '"progress":1' in report.payload:
+            first_is_sent.set()
             await first_may_arrive.wait()
         return await take(report)
 
     reporter = AttemptReporter(uuid4(), uuid4(), "runner:r", slow_at_first, store.fence)
     reporter.progress(1, 2, None)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await first_is_sent.wait()
     reporter.progress(2, 2, None)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(reporter.close())
-        await asyncio.sleep(0.01)
-        first_may_arrive.set()
+    closing = asyncio.create_task(reporter.close())
+    ended, _ = await asyncio.wait([closing], timeout=0.02)
+    assert not ended
+    first_may_arrive.set()
+    await closing
     assert [orjson.loads(payload)["progress"] for payload in store.payloads("command.progress")] == [1, 2]
 
 
